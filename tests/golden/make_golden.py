@@ -1,0 +1,25 @@
+"""Makes the golden files. `python make_golden.py` makes everything, `python make_golden.py PART...` just those parts.
+
+The part `schedulers_recent` needs a recent diffusers (requirements-recent.txt) and is made only when named; all
+others need requirements.txt. Every part prints how far float32 is from float64 where it computes both.
+"""
+import importlib
+import sys
+import warnings
+
+warnings.filterwarnings("ignore")
+
+PARTS = ["models", "schedulers", "lr_schedules", "text", "vae", "unet_blocks", "unet", "unet_gradients", "adamw",
+         "end_to_end", "saved_folder"]
+
+
+def main(wanted):
+    for name in wanted or PARTS:
+        if name not in [*PARTS, "schedulers_recent"]:
+            sys.exit(f"unknown part {name!r}; known: {', '.join(PARTS)}, schedulers_recent")
+        print(f"--- {name}")
+        importlib.import_module(f"part_{name}").make()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
