@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
 MODELS = ("sd1", "sd2")
+RESIDUAL_ENDS = ("conv2.", "proj_out.", "ff.net.2", "to_out.0")
 
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
@@ -22,7 +23,7 @@ def randn(shape, *key):
     return torch.randn(shape, generator=generator(*key))
 
 
-def randomise(module, key, gain=1.0):
+def randomise(module, key):
     """Gives every parameter a value that a wrong use of it would show: no zero biases, no unit norms."""
     with torch.no_grad():
         for name, p in module.named_parameters():
@@ -32,8 +33,12 @@ def randomise(module, key, gain=1.0):
             elif "embedding" in name and not name.startswith(("time_embedding", "class_embedding")):
                 p.copy_(0.5 * noise)
             else:
-                sharp = 1.6 if ".to_q." in name or ".to_k." in name else 1.0
-                p.copy_(noise * (sharp * gain / p[0].numel() ** 0.5))
+                gain = 1.0
+                if ".to_q." in name or ".to_k." in name:
+                    gain = 1.4  # attention far from uniform
+                if any(part in name for part in RESIDUAL_ENDS):
+                    gain = 0.5  # or rounding errors grow from block to block and hide real ones
+                p.copy_(noise * (gain / p[0].numel() ** 0.5))
 
 
 def save(path, tensors):

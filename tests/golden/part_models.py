@@ -16,8 +16,8 @@ UNET = {
                 upcast_attention=True),
 }
 VAE = {
-    "sd1": dict(block_out_channels=[8, 8, 16, 16], layers_per_block=2),
-    "sd2": dict(block_out_channels=[8, 8, 8, 16], layers_per_block=1),
+    "sd1": dict(block_out_channels=[8, 8, 8, 16], layers_per_block=2),
+    "sd2": dict(block_out_channels=[8, 8, 16, 16], layers_per_block=1),
 }
 TEXT = {
     "sd1": dict(hidden_size=24, intermediate_size=96, num_hidden_layers=2, num_attention_heads=3,
