@@ -1,0 +1,94 @@
+#pragma once
+
+#include <reel/autograd/variable.hpp>
+#include <reel/ops/attention.hpp>
+#include <reel/ops/conv.hpp>
+#include <reel/ops/linear.hpp>
+#include <reel/ops/norm.hpp>
+#include <reel/ops/reduce.hpp>
+
+/// The operations that layers are made of, with gradients. What only a parameter's gradient needs is kept only when
+/// that parameter is being trained.
+namespace reel {
+
+template <Real T, Backend B>
+[[nodiscard]] Variable<T, B> linear(const Variable<T, B>& x, const Variable<T, B>& weight,
+                                    const Variable<T, B>& bias = {}) {
+    const auto for_weight = weight.requires_grad() ? x.value() : Tensor<T, B>{};
+    const auto for_x = x.requires_grad() ? weight.value() : Tensor<T, B>{};
+    return record(linear(x.value(), weight.value(), bias.value()), {x, weight, bias},
+                  [for_weight, for_x](Node<T, B>& node) {
+                      if (node.needs(0)) {
+                          node.send(0, linear_input_gradient(node.gradient, for_x));
+                      }
+                      if (node.needs(1)) {
+                          node.send(1, linear_weight_gradient(for_weight, node.gradient));
+                      }
+                      if (node.needs(2)) {
+                          node.send(2, sum_rows(node.gradient));
+                      }
+                  });
+}
+
+template <Real T, Backend B>
+[[nodiscard]] Variable<T, B> conv2d(const Variable<T, B>& x, const Variable<T, B>& kernel, const Variable<T, B>& bias,
+                                    const ConvOptions& options) {
+    const auto for_kernel = kernel.requires_grad() ? x.value() : Tensor<T, B>{};
+    return record(conv2d(x.value(), kernel.value(), bias.value(), options), {x, kernel, bias},
+                  [for_kernel, weights = kernel.value(), shape = x.shape(), options](Node<T, B>& node) {
+                      if (node.needs(0)) {
+                          node.send(0, conv2d_input_gradient(node.gradient, weights, shape, options));
+                      }
+                      if (node.needs(1)) {
+                          node.send(1, conv2d_kernel_gradient(for_kernel, node.gradient, weights, options));
+                      }
+                      if (node.needs(2)) {
+                          node.send(2, sum_rows(node.gradient));
+                      }
+                  });
+}
+
+template <Real T, Backend B>
+[[nodiscard]] Variable<T, B> group_norm(const Variable<T, B>& x, const Variable<T, B>& gamma,
+                                        const Variable<T, B>& beta, const NormOptions& options) {
+    const bool keep = any_requires_grad(x, gamma, beta);
+    NormResult<T, B> result = norm(x.value(), gamma.value(), beta.value(), options, keep);
+    return record(std::move(result.y), {x, gamma, beta},
+                  [x = x.value(), gamma = gamma.value(), beta = beta.value(), mean = result.mean,
+                   inverse_std = result.inverse_std, options](Node<T, B>& node) {
+                      const auto gradients = norm_gradients(x, gamma, beta, options, mean, inverse_std, node.gradient,
+                                                            node.needs(0), node.needs(1), node.needs(2));
+                      if (node.needs(0)) {
+                          node.send(0, gradients.x);
+                      }
+                      if (node.needs(1)) {
+                          node.send(1, gradients.gamma);
+                      }
+                      if (node.needs(2)) {
+                          node.send(2, gradients.beta);
+                      }
+                  });
+}
+
+template <Real T, Backend B>
+[[nodiscard]] Variable<T, B> scaled_dot_product_attention(const Variable<T, B>& q, const Variable<T, B>& k,
+                                                          const Variable<T, B>& v, const AttentionOptions& options) {
+    const bool keep = any_requires_grad(q, k, v);
+    const AttentionResult<T, B> result = attention(q.value(), k.value(), v.value(), options, keep);
+    return record(result.out, {q, k, v},
+                  [q = q.value(), k = k.value(), v = v.value(), options, result](Node<T, B>& node) {
+                      const auto gradients = attention_gradients(q, k, v, options, result, node.gradient,
+                                                                 node.needs(0), node.needs(1), node.needs(2));
+                      if (node.needs(0)) {
+                          node.send(0, gradients.q);
+                      }
+                      if (node.needs(1)) {
+                          node.send(1, gradients.k);
+                      }
+                      if (node.needs(2)) {
+                          node.send(2, gradients.v);
+                      }
+                  });
+}
+
+} // namespace reel

@@ -1,0 +1,137 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <queue>
+#include <vector>
+
+#include <reel/ops/elementwise.hpp>
+#include <reel/tensor.hpp>
+
+namespace reel {
+
+/// One step of a recorded computation: where gradients gather and how they go on.
+template <Real T, Backend B>
+struct Node {
+    Tensor<T, B> gradient; ///< undefined until something arrives
+    std::vector<std::shared_ptr<Node>> inputs; ///< null where no gradient is wanted
+    /// Sends this node's gradient to its inputs; empty for a leaf. Takes the node itself.
+    std::function<void(Node&)> backward;
+    std::size_t depth = 0; ///< longest way to a leaf: inputs have smaller depths
+
+    /// True when input i wants a gradient.
+    [[nodiscard]] bool needs(std::size_t i) const { return inputs[i] != nullptr; }
+
+    /// Adds to the gradient of input i.
+    void send(std::size_t i, const Tensor<T, B>& value) const { inputs[i]->receive(value); }
+
+    void receive(const Tensor<T, B>& value) {
+        if (!gradient.defined()) {
+            gradient = value;
+        } else if (gradient.unique()) {
+            accumulate_(gradient, value);
+        } else {
+            gradient = add(gradient, value);
+        }
+    }
+};
+
+/// A tensor that may remember how it was made. Without a node it is a constant.
+template <Real T, Backend B = Cpu>
+class Variable {
+public:
+    using value_type = T;
+    using backend_type = B;
+
+    Variable() = default;
+
+    /// A constant.
+    explicit Variable(Tensor<T, B> value) : value_(std::move(value)) {}
+
+    Variable(Tensor<T, B> value, std::shared_ptr<Node<T, B>> node) : value_(std::move(value)), node_(std::move(node)) {}
+
+    /// A leaf whose gradient is wanted.
+    [[nodiscard]] static Variable leaf(Tensor<T, B> value) {
+        return Variable(std::move(value), std::make_shared<Node<T, B>>());
+    }
+
+    [[nodiscard]] const Tensor<T, B>& value() const { return value_; }
+    [[nodiscard]] const std::shared_ptr<Node<T, B>>& node() const { return node_; }
+    [[nodiscard]] bool defined() const { return value_.defined(); }
+    [[nodiscard]] bool requires_grad() const { return node_ != nullptr; }
+    [[nodiscard]] const Shape& shape() const { return value_.shape(); }
+    [[nodiscard]] index_t shape(int axis) const { return value_.shape(axis); }
+    [[nodiscard]] int rank() const { return value_.rank(); }
+    [[nodiscard]] index_t size() const { return value_.size(); }
+    [[nodiscard]] B& backend() const { return value_.backend(); }
+
+    /// Gradient of a leaf after backward; undefined when none arrived.
+    [[nodiscard]] Tensor<T, B> grad() const { return node_ ? node_->gradient : Tensor<T, B>{}; }
+
+private:
+    Tensor<T, B> value_;
+    std::shared_ptr<Node<T, B>> node_;
+};
+
+/// True when any of the variables wants a gradient: otherwise an operation need keep nothing.
+template <class... Variables>
+[[nodiscard]] bool any_requires_grad(const Variables&... variables) {
+    return (variables.requires_grad() || ...);
+}
+
+/// A variable made from others. `backward` takes the node, whose gradient is then set, and sends to the inputs that
+/// need it. Nothing is recorded when no input wants a gradient.
+template <Real T, Backend B, class Backward>
+[[nodiscard]] Variable<T, B> record(Tensor<T, B> value, std::initializer_list<Variable<T, B>> inputs, Backward backward) {
+    std::size_t depth = 0;
+    bool wanted = false;
+    for (const auto& input : inputs) {
+        if (input.requires_grad()) {
+            wanted = true;
+            depth = std::max(depth, input.node()->depth + 1);
+        }
+    }
+    if (!wanted) {
+        return Variable<T, B>(std::move(value));
+    }
+    auto node = std::make_shared<Node<T, B>>();
+    node->depth = depth;
+    for (const auto& input : inputs) {
+        node->inputs.push_back(input.node());
+    }
+    node->backward = std::move(backward);
+    return Variable<T, B>(std::move(value), std::move(node));
+}
+
+/// Sends `gradient` back from `output` to every leaf it was made from; leaves add it to what they have. Each step's
+/// saved tensors are released as soon as it is done, so a recording can be run back once.
+template <Real T, Backend B>
+void backward(const Variable<T, B>& output, const Tensor<T, B>& gradient) {
+    require(output.requires_grad(), "backward: the output depends on nothing that wants a gradient; choose parameters to "
+                                    "train first");
+    detail::require_same_shape("backward", output.value(), gradient);
+    using Pointer = std::shared_ptr<Node<T, B>>;
+    const auto shallower = [](const Pointer& a, const Pointer& b) { return a->depth < b->depth; };
+    std::priority_queue<Pointer, std::vector<Pointer>, decltype(shallower)> waiting(shallower);
+    output.node()->receive(gradient);
+    waiting.push(output.node());
+    while (!waiting.empty()) {
+        const Pointer node = waiting.top();
+        waiting.pop();
+        if (!node->backward || !node->gradient.defined()) {
+            continue; // a leaf, or already done
+        }
+        const auto step = std::move(node->backward);
+        node->backward = nullptr;
+        step(*node);
+        node->gradient = {};
+        for (const auto& input : node->inputs) {
+            if (input && input->backward && input->gradient.defined()) {
+                waiting.push(input);
+            }
+        }
+        node->inputs.clear();
+    }
+}
+
+} // namespace reel

@@ -1,0 +1,134 @@
+#pragma once
+
+// Eigen's vectorised error function lives beside its core.
+#include <unsupported/Eigen/SpecialFunctions>
+
+#include <reel/backend/cpu/gemm.hpp>
+#include <reel/backend/generic/elementwise.hpp>
+
+namespace reel {
+
+namespace cpu {
+
+/// Elements handled at once, so that the temporaries stay in the first cache.
+inline constexpr index_t strip = 512;
+
+template <class T>
+using Strip = Eigen::Array<T, Eigen::Dynamic, 1, Eigen::ColMajor, strip, 1>;
+
+template <class T>
+[[nodiscard]] Strip<T> sigmoid(const Strip<T>& x) {
+    return T(1) / (T(1) + (-x).exp());
+}
+template <class T>
+[[nodiscard]] Strip<T> normal_distribution(const Strip<T>& x) {
+    return T(0.5) * (T(1) + (x * T(0.70710678118654752440)).erf());
+}
+
+template <class T>
+[[nodiscard]] Strip<T> value(generic::Silu, const Strip<T>& x) {
+    return x * sigmoid(x);
+}
+template <class T>
+[[nodiscard]] Strip<T> slope(generic::Silu, const Strip<T>& x) {
+    const Strip<T> s = sigmoid(x);
+    return s * (T(1) + x * (T(1) - s));
+}
+template <class T>
+[[nodiscard]] Strip<T> value(generic::QuickGelu, const Strip<T>& x) {
+    return x / (T(1) + (x * T(-1.702)).exp());
+}
+template <class T>
+[[nodiscard]] Strip<T> slope(generic::QuickGelu, const Strip<T>& x) {
+    const Strip<T> s = T(1) / (T(1) + (x * T(-1.702)).exp());
+    return s * (T(1) + T(1.702) * x * (T(1) - s));
+}
+template <class T>
+[[nodiscard]] Strip<T> value(generic::Gelu, const Strip<T>& x) {
+    return x * normal_distribution(x);
+}
+template <class T>
+[[nodiscard]] Strip<T> slope(generic::Gelu, const Strip<T>& x) {
+    return normal_distribution(x) + x * T(0.39894228040143267794) * (T(-0.5) * x.square()).exp();
+}
+template <class T>
+[[nodiscard]] Strip<T> value(generic::Relu, const Strip<T>& x) {
+    return x.max(T(0));
+}
+template <class T>
+[[nodiscard]] Strip<T> slope(generic::Relu, const Strip<T>& x) {
+    return (x > T(0)).template cast<T>();
+}
+
+/// Calls body(begin, count) on strips of [0, count), over the backend's threads.
+template <class Body>
+void for_each_strip(Cpu& backend, index_t count, const Body& body) {
+    backend.for_each_range(
+        count,
+        [&](index_t begin, index_t end) {
+            for (index_t i = begin; i < end; i += strip) {
+                body(i, std::min(strip, end - i));
+            }
+        },
+        8 * strip);
+}
+
+} // namespace cpu
+
+template <class F, class T>
+void map_unary(Cpu& backend, F f, const T* x, T* y, index_t count) {
+    cpu::for_each_strip(backend, count, [&](index_t i, index_t n) {
+        cpu::ArrayMap<T>(y + i, n) = cpu::value(f, cpu::Strip<T>(cpu::ConstArrayMap<T>(x + i, n)));
+    });
+}
+
+template <class F, class T>
+void map_unary_backward(Cpu& backend, F f, const T* x, const T* y_gradient, T* x_gradient, index_t count) {
+    cpu::for_each_strip(backend, count, [&](index_t i, index_t n) {
+        cpu::ArrayMap<T>(x_gradient + i, n) = cpu::ConstArrayMap<T>(y_gradient + i, n) *
+                                              cpu::slope(f, cpu::Strip<T>(cpu::ConstArrayMap<T>(x + i, n)));
+    });
+}
+
+namespace cpu {
+
+/// Calls body(row, column, count) on strips of every row of [rows, width].
+template <class Body>
+void for_each_row_strip(Cpu& backend, index_t rows, index_t width, const Body& body) {
+    backend.for_each_range(
+        rows,
+        [&](index_t begin, index_t end) {
+            for (index_t row = begin; row < end; ++row) {
+                for (index_t column = 0; column < width; column += strip) {
+                    body(row, column, std::min(strip, width - column));
+                }
+            }
+        },
+        std::max<index_t>(4096 / std::max<index_t>(width, 1), 1));
+}
+
+} // namespace cpu
+
+template <class T>
+void geglu(Cpu& backend, const T* x, T* y, index_t rows, index_t width) {
+    cpu::for_each_row_strip(backend, rows, width, [&](index_t row, index_t column, index_t n) {
+        const T* in = x + row * 2 * width + column;
+        cpu::ArrayMap<T>(y + row * width + column, n) =
+            cpu::ConstArrayMap<T>(in, n) *
+            cpu::value(generic::Gelu{}, cpu::Strip<T>(cpu::ConstArrayMap<T>(in + width, n)));
+    });
+}
+
+template <class T>
+void geglu_backward(Cpu& backend, const T* x, const T* y_gradient, T* x_gradient, index_t rows, index_t width) {
+    cpu::for_each_row_strip(backend, rows, width, [&](index_t row, index_t column, index_t n) {
+        const index_t at = row * 2 * width + column;
+        const cpu::ConstArrayMap<T> gradient(y_gradient + row * width + column, n);
+        const cpu::Strip<T> gate = cpu::ConstArrayMap<T>(x + at + width, n);
+        cpu::ArrayMap<T>(x_gradient + at, n) = gradient * cpu::value(generic::Gelu{}, gate);
+        cpu::ArrayMap<T>(x_gradient + at + width, n) =
+            gradient * cpu::ConstArrayMap<T>(x + at, n) * cpu::slope(generic::Gelu{}, gate);
+    });
+}
+
+} // namespace reel

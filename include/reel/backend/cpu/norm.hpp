@@ -1,0 +1,284 @@
+#pragma once
+
+#include <reel/backend/cpu/convolution.hpp>
+#include <reel/backend/generic/norm.hpp>
+
+namespace reel {
+
+namespace cpu {
+
+/// Rows of one set that one task handles.
+struct RowBlock {
+    index_t set;
+    index_t begin; ///< row within the set
+    index_t end;
+};
+
+/// How the rows of a NormProblem are cut into tasks: never across sets.
+template <class T>
+struct RowBlocks {
+    static constexpr index_t rows_per_block = 64;
+    index_t rows;
+    index_t per_set;
+    index_t count;
+
+    explicit RowBlocks(const NormProblem<T>& p)
+        : rows(p.rows), per_set((p.rows + rows_per_block - 1) / rows_per_block), count(p.sets * per_set) {}
+
+    [[nodiscard]] RowBlock operator[](index_t i) const {
+        const index_t begin = i % per_set * rows_per_block;
+        return {i / per_set, begin, std::min(begin + rows_per_block, rows)};
+    }
+};
+
+/// Adds each block's row of `partial` [blocks, width] up to one double per set and group of width/groups columns.
+template <class T>
+void sum_groups(const RowBlocks<T>& blocks, const T* partial, index_t width, index_t groups, index_t set,
+                std::vector<double>& sums) {
+    std::fill(sums.begin(), sums.end(), 0.0);
+    const index_t per_group = width / groups;
+    for (index_t b = set * blocks.per_set; b < (set + 1) * blocks.per_set; ++b) {
+        for (index_t c = 0; c < width; ++c) {
+            sums[static_cast<std::size_t>(c / per_group)] += static_cast<double>(partial[b * width + c]);
+        }
+    }
+}
+
+template <class T>
+void silu_in_place(T* y, index_t count) {
+    ArrayMap<T> values(y, count);
+    values = values / (T(1) + (-values).exp());
+}
+
+template <class T>
+void layer_norm_row(const NormProblem<T>& p, index_t row) {
+    const ConstArrayMap<T> x(p.x + row * p.channels, p.channels);
+    ArrayMap<T> y(p.y + row * p.channels, p.channels);
+    const T mean = x.mean();
+    const T inverse = T(1) / std::sqrt((x - mean).square().mean() + p.epsilon);
+    if (p.mean != nullptr) {
+        p.mean[row] = mean;
+        p.inverse_std[row] = inverse;
+    }
+    y = (x - mean) * inverse;
+    if (p.gamma != nullptr) {
+        y *= ConstArrayMap<T>(p.gamma, p.channels);
+    }
+    if (p.beta != nullptr) {
+        y += ConstArrayMap<T>(p.beta, p.channels);
+    }
+    if (p.silu) {
+        silu_in_place(p.y + row * p.channels, p.channels);
+    }
+}
+
+/// mean and inverse_std of every group, [sets * groups] each.
+template <class T>
+void group_statistics(Cpu& backend, const NormProblem<T>& p, T* mean, T* inverse_std) {
+    const RowBlocks<T> blocks(p);
+    const index_t channels = p.channels;
+    const index_t width = channels / p.groups;
+    const double count = static_cast<double>(p.rows * width);
+    const Scratch<T> partial(backend, blocks.count * channels);
+    backend.for_each_range(
+        blocks.count,
+        [&](index_t first, index_t last) {
+            for (index_t b = first; b < last; ++b) {
+                const auto [set, begin, end] = blocks[b];
+                T* sums = partial.data() + b * channels;
+                std::fill_n(sums, channels, T(0));
+                for (index_t row = set * p.rows + begin; row < set * p.rows + end; ++row) {
+                    const T* x = p.x + row * channels;
+                    for (index_t c = 0; c < channels; ++c) {
+                        sums[c] += x[c];
+                    }
+                }
+            }
+        },
+        1);
+    std::vector<double> sums(static_cast<std::size_t>(p.groups));
+    for (index_t set = 0; set < p.sets; ++set) {
+        sum_groups(blocks, partial.data(), channels, p.groups, set, sums);
+        for (index_t g = 0; g < p.groups; ++g) {
+            mean[set * p.groups + g] = static_cast<T>(sums[static_cast<std::size_t>(g)] / count);
+        }
+    }
+    backend.for_each_range(
+        blocks.count,
+        [&](index_t first, index_t last) {
+            std::vector<T> center(static_cast<std::size_t>(channels));
+            for (index_t b = first; b < last; ++b) {
+                const auto [set, begin, end] = blocks[b];
+                for (index_t c = 0; c < channels; ++c) {
+                    center[static_cast<std::size_t>(c)] = mean[set * p.groups + c / width];
+                }
+                const T* middle = center.data();
+                T* squares = partial.data() + b * channels;
+                std::fill_n(squares, channels, T(0));
+                for (index_t row = set * p.rows + begin; row < set * p.rows + end; ++row) {
+                    const T* x = p.x + row * channels;
+                    for (index_t c = 0; c < channels; ++c) {
+                        const T d = x[c] - middle[c];
+                        squares[c] += d * d;
+                    }
+                }
+            }
+        },
+        1);
+    for (index_t set = 0; set < p.sets; ++set) {
+        sum_groups(blocks, partial.data(), channels, p.groups, set, sums);
+        for (index_t g = 0; g < p.groups; ++g) {
+            inverse_std[set * p.groups + g] = static_cast<T>(
+                1.0 / std::sqrt(sums[static_cast<std::size_t>(g)] / count + static_cast<double>(p.epsilon)));
+        }
+    }
+}
+
+/// Per-channel scale and shift of one set: y = x * scale + shift.
+template <class T>
+void channel_affine(const NormProblem<T>& p, const T* mean, const T* inverse_std, index_t set, T* scale, T* shift) {
+    const index_t width = p.channels / p.groups;
+    for (index_t c = 0; c < p.channels; ++c) {
+        const index_t group = set * p.groups + c / width;
+        scale[c] = inverse_std[group] * (p.gamma != nullptr ? p.gamma[c] : T(1));
+        shift[c] = (p.beta != nullptr ? p.beta[c] : T(0)) - mean[group] * scale[c];
+    }
+}
+
+} // namespace cpu
+
+template <class T>
+void norm_forward(Cpu& backend, const NormProblem<T>& p) {
+    if (p.rows == 1 && p.groups == 1) {
+        backend.for_each_range(
+            p.sets,
+            [&](index_t begin, index_t end) {
+                for (index_t row = begin; row < end; ++row) {
+                    cpu::layer_norm_row(p, row);
+                }
+            },
+            std::max<index_t>(8192 / std::max<index_t>(p.channels, 1), 1));
+        return;
+    }
+    const cpu::Scratch<T> own(backend, 2 * p.sets * p.groups);
+    T* mean = p.mean != nullptr ? p.mean : own.data();
+    T* inverse_std = p.mean != nullptr ? p.inverse_std : own.data() + p.sets * p.groups;
+    cpu::group_statistics(backend, p, mean, inverse_std);
+    const cpu::RowBlocks<T> blocks(p);
+    backend.for_each_range(
+        blocks.count,
+        [&](index_t first, index_t last) {
+            std::vector<T> affine(static_cast<std::size_t>(2 * p.channels));
+            T* scale = affine.data();
+            T* shift = scale + p.channels;
+            index_t ready = -1;
+            for (index_t b = first; b < last; ++b) {
+                const auto [set, begin, end] = blocks[b];
+                if (set != ready) {
+                    cpu::channel_affine(p, mean, inverse_std, set, scale, shift);
+                    ready = set;
+                }
+                for (index_t row = set * p.rows + begin; row < set * p.rows + end; ++row) {
+                    const T* x = p.x + row * p.channels;
+                    T* y = p.y + row * p.channels;
+                    for (index_t c = 0; c < p.channels; ++c) {
+                        y[c] = x[c] * scale[c] + shift[c];
+                    }
+                    if (p.silu) {
+                        cpu::silu_in_place(y, p.channels);
+                    }
+                }
+            }
+        },
+        1);
+}
+
+/// One pass sums, per channel, the gradient and the gradient times the normalised input; a second writes x_gradient.
+template <class T>
+void norm_backward(Cpu& backend, const NormProblem<T>& p) {
+    const cpu::RowBlocks<T> blocks(p);
+    const index_t channels = p.channels;
+    const index_t width = channels / p.groups;
+    const cpu::Scratch<T> partial(backend, 2 * blocks.count * channels);
+    T* gradient_sums = partial.data();
+    T* normal_sums = gradient_sums + blocks.count * channels;
+    // Calls use(c, normal, gradient) with the gradient of the affine output for every element of a row block.
+    const auto visit = [&](const cpu::RowBlock& block, const auto& use) {
+        std::vector<T> middle(static_cast<std::size_t>(2 * channels));
+        T* mean = middle.data();
+        T* inverse = mean + channels;
+        for (index_t c = 0; c < channels; ++c) {
+            mean[c] = p.mean[block.set * p.groups + c / width];
+            inverse[c] = p.inverse_std[block.set * p.groups + c / width];
+        }
+        for (index_t row = block.set * p.rows + block.begin; row < block.set * p.rows + block.end; ++row) {
+            for (index_t c = 0; c < channels; ++c) {
+                const T normal = (p.x[row * channels + c] - mean[c]) * inverse[c];
+                T gradient = p.y_gradient[row * channels + c];
+                if (p.silu) {
+                    const T affine = normal * (p.gamma != nullptr ? p.gamma[c] : T(1)) +
+                                     (p.beta != nullptr ? p.beta[c] : T(0));
+                    gradient *= generic::silu_slope(affine);
+                }
+                use(row, c, normal, gradient, inverse[c]);
+            }
+        }
+    };
+    backend.for_each_range(
+        blocks.count,
+        [&](index_t first, index_t last) {
+            for (index_t b = first; b < last; ++b) {
+                T* gradients = gradient_sums + b * channels;
+                T* normals = normal_sums + b * channels;
+                std::fill_n(gradients, channels, T(0));
+                std::fill_n(normals, channels, T(0));
+                visit(blocks[b], [&](index_t, index_t c, T normal, T gradient, T) {
+                    gradients[c] += gradient;
+                    normals[c] += gradient * normal;
+                });
+            }
+        },
+        1);
+    for (index_t b = 0; b < blocks.count; ++b) {
+        for (index_t c = 0; c < channels; ++c) {
+            if (p.gamma_gradient != nullptr) {
+                p.gamma_gradient[c] += normal_sums[b * channels + c];
+            }
+            if (p.beta_gradient != nullptr) {
+                p.beta_gradient[c] += gradient_sums[b * channels + c];
+            }
+        }
+    }
+    if (p.x_gradient == nullptr) {
+        return;
+    }
+    std::vector<T> group_means(static_cast<std::size_t>(2 * p.sets * p.groups));
+    for (index_t b = 0; b < blocks.count; ++b) {
+        const index_t set = blocks[b].set;
+        for (index_t c = 0; c < channels; ++c) {
+            const T gamma = p.gamma != nullptr ? p.gamma[c] : T(1);
+            const std::size_t group = static_cast<std::size_t>(2 * (set * p.groups + c / width));
+            group_means[group] += gamma * gradient_sums[b * channels + c];
+            group_means[group + 1] += gamma * normal_sums[b * channels + c];
+        }
+    }
+    for (T& value : group_means) {
+        value /= static_cast<T>(p.rows * width);
+    }
+    backend.for_each_range(
+        blocks.count,
+        [&](index_t first, index_t last) {
+            for (index_t b = first; b < last; ++b) {
+                const index_t set = blocks[b].set;
+                visit(blocks[b], [&](index_t row, index_t c, T normal, T gradient, T inverse) {
+                    const std::size_t group = static_cast<std::size_t>(2 * (set * p.groups + c / width));
+                    const T scaled = gradient * (p.gamma != nullptr ? p.gamma[c] : T(1));
+                    p.x_gradient[row * channels + c] =
+                        inverse * (scaled - group_means[group] - normal * group_means[group + 1]);
+                });
+            }
+        },
+        1);
+}
+
+} // namespace reel

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <reel/backend/cpu/elementwise.hpp>
+#include <reel/backend/generic/elementwise.hpp>
+#include <reel/tensor.hpp>
+
+namespace reel {
+
+using generic::Gelu;
+using generic::QuickGelu;
+using generic::Relu;
+using generic::Silu;
+
+/// An activation function: a value and a slope for one number.
+template <class F>
+concept Activation = requires(const F f, double x) {
+    { f(x) } -> std::same_as<double>;
+    { f.slope(x) } -> std::same_as<double>;
+};
+
+/// f(x), element by element.
+template <Activation F, Real T, Backend B>
+[[nodiscard]] Tensor<T, B> activate(F f, const Tensor<T, B>& x) {
+    Tensor<T, B> y(x.backend(), x.shape());
+    if constexpr (requires { map_unary(x.backend(), f, x.data(), y.data(), x.size()); }) {
+        map_unary(x.backend(), f, x.data(), y.data(), x.size());
+    } else {
+        generic::map_unary(x.backend(), f, x.data(), y.data(), x.size());
+    }
+    return y;
+}
+
+/// Gradient of activate's input.
+template <Activation F, Real T, Backend B>
+[[nodiscard]] Tensor<T, B> activate_gradient(F f, const Tensor<T, B>& x, const Tensor<T, B>& y_gradient) {
+    Tensor<T, B> result(x.backend(), x.shape());
+    if constexpr (requires { map_unary_backward(x.backend(), f, x.data(), x.data(), result.data(), x.size()); }) {
+        map_unary_backward(x.backend(), f, x.data(), y_gradient.data(), result.data(), x.size());
+    } else {
+        generic::map_unary_backward(x.backend(), f, x.data(), y_gradient.data(), result.data(), x.size());
+    }
+    return result;
+}
+
+/// First half times gelu of the second half of the last axis: [..., 2 * width] to [..., width].
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> geglu(const Tensor<T, B>& x) {
+    require(x.rank() > 0 && x.shape(-1) % 2 == 0, "geglu: the last extent of ", x.shape(), " is odd");
+    const index_t width = x.shape(-1) / 2;
+    const index_t rows = width == 0 ? 0 : x.size() / (2 * width);
+    Tensor<T, B> y(x.backend(), x.shape().with(-1, width));
+    if constexpr (requires { geglu(x.backend(), x.data(), y.data(), rows, width); }) {
+        geglu(x.backend(), x.data(), y.data(), rows, width);
+    } else {
+        generic::geglu(x.backend(), x.data(), y.data(), rows, width);
+    }
+    return y;
+}
+
+/// Gradient of geglu's input.
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> geglu_gradient(const Tensor<T, B>& x, const Tensor<T, B>& y_gradient) {
+    const index_t width = x.shape(-1) / 2;
+    const index_t rows = width == 0 ? 0 : x.size() / (2 * width);
+    Tensor<T, B> result(x.backend(), x.shape());
+    if constexpr (requires { geglu_backward(x.backend(), x.data(), x.data(), result.data(), rows, width); }) {
+        geglu_backward(x.backend(), x.data(), y_gradient.data(), result.data(), rows, width);
+    } else {
+        generic::geglu_backward(x.backend(), x.data(), y_gradient.data(), result.data(), rows, width);
+    }
+    return result;
+}
+
+} // namespace reel

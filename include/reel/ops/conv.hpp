@@ -1,0 +1,110 @@
+#pragma once
+
+#include <reel/backend/cpu/convolution.hpp>
+#include <reel/backend/generic/convolution.hpp>
+#include <reel/ops/rearrange.hpp>
+#include <reel/tensor.hpp>
+
+namespace reel {
+
+/// Stride and zero padding of a convolution; the four sides are separate because Stable Diffusion's VAE pads two.
+struct ConvOptions {
+    index_t stride = 1;
+    index_t pad_top = 0;
+    index_t pad_bottom = 0;
+    index_t pad_left = 0;
+    index_t pad_right = 0;
+
+    [[nodiscard]] static ConvOptions same_pad(index_t pad, index_t stride = 1) { return {stride, pad, pad, pad, pad}; }
+};
+
+namespace detail {
+
+template <class T, Backend B>
+[[nodiscard]] ConvGeometry conv_geometry(const Shape& x, const Tensor<T, B>& kernel, const ConvOptions& options) {
+    require(x.rank() == 4 && kernel.rank() == 4 && x[3] == kernel.shape(3), "conv2d: input ", x, " with kernel ",
+            kernel.shape(), "; expected [images, height, width, in] and [out, kernel_h, kernel_w, in]");
+    ConvGeometry g{.images = x[0],
+                   .height = x[1],
+                   .width = x[2],
+                   .in_channels = x[3],
+                   .out_channels = kernel.shape(0),
+                   .kernel_h = kernel.shape(1),
+                   .kernel_w = kernel.shape(2),
+                   .stride = options.stride,
+                   .pad_top = options.pad_top,
+                   .pad_left = options.pad_left};
+    const index_t room_h = x[1] + options.pad_top + options.pad_bottom - g.kernel_h;
+    const index_t room_w = x[2] + options.pad_left + options.pad_right - g.kernel_w;
+    require(room_h >= 0 && room_w >= 0 && options.stride > 0, "conv2d: kernel ", kernel.shape(), " is larger than the padded input ",
+            x);
+    g.out_height = room_h / options.stride + 1;
+    g.out_width = room_w / options.stride + 1;
+    return g;
+}
+
+template <class T, Backend B>
+void run_convolution(B& backend, const ConvGeometry& g, const T* x, const T* kernel, const T* bias, T* y) {
+    if constexpr (requires { convolution(backend, g, x, kernel, bias, y); }) {
+        convolution(backend, g, x, kernel, bias, y);
+    } else {
+        generic::convolution(backend, g, x, kernel, bias, y);
+    }
+}
+
+} // namespace detail
+
+/// Convolution of x [images, height, width, in] with kernel [out, kernel_h, kernel_w, in], plus bias [out] unless it is
+/// undefined. Result [images, out_height, out_width, out].
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> conv2d(const Tensor<T, B>& x, const Tensor<T, B>& kernel, const Tensor<T, B>& bias,
+                                  const ConvOptions& options) {
+    const ConvGeometry g = detail::conv_geometry(x.shape(), kernel, options);
+    require(!bias.defined() || bias.shape() == Shape{g.out_channels}, "conv2d: bias ", bias.shape(), " with kernel ",
+            kernel.shape());
+    Tensor<T, B> y(x.backend(), {g.images, g.out_height, g.out_width, g.out_channels});
+    detail::run_convolution(x.backend(), g, x.data(), kernel.data(), bias.defined() ? bias.data() : nullptr, y.data());
+    return y;
+}
+
+/// Gradient of conv2d's input: the convolution of the output's gradient, spread by the stride, with the kernel turned
+/// by half a circle and its channel axes exchanged.
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> conv2d_input_gradient(const Tensor<T, B>& y_gradient, const Tensor<T, B>& kernel,
+                                                 const Shape& x_shape, const ConvOptions& options) {
+    const ConvGeometry g = detail::conv_geometry(x_shape, kernel, options);
+    const Tensor<T, B> turned = turn_kernel(kernel);
+    const ConvGeometry back{.images = g.images,
+                            .height = g.out_height,
+                            .width = g.out_width,
+                            .in_channels = g.out_channels,
+                            .out_channels = g.in_channels,
+                            .kernel_h = g.kernel_h,
+                            .kernel_w = g.kernel_w,
+                            .stride = 1,
+                            .pad_top = g.kernel_h - 1 - g.pad_top,
+                            .pad_left = g.kernel_w - 1 - g.pad_left,
+                            .out_height = g.height,
+                            .out_width = g.width,
+                            .dilation_in = g.stride};
+    Tensor<T, B> x_gradient(y_gradient.backend(), x_shape);
+    detail::run_convolution<T>(y_gradient.backend(), back, y_gradient.data(), turned.data(), nullptr, x_gradient.data());
+    return x_gradient;
+}
+
+/// Gradient of conv2d's kernel.
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> conv2d_kernel_gradient(const Tensor<T, B>& x, const Tensor<T, B>& y_gradient,
+                                                  const Tensor<T, B>& kernel, const ConvOptions& options) {
+    const ConvGeometry g = detail::conv_geometry(x.shape(), kernel, options);
+    Tensor<T, B> result(x.backend(), kernel.shape());
+    B& backend = x.backend();
+    if constexpr (requires { convolution_kernel_gradient(backend, g, x.data(), y_gradient.data(), result.data()); }) {
+        convolution_kernel_gradient(backend, g, x.data(), y_gradient.data(), result.data());
+    } else {
+        generic::convolution_kernel_gradient(backend, g, x.data(), y_gradient.data(), result.data());
+    }
+    return result;
+}
+
+} // namespace reel

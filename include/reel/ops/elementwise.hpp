@@ -1,0 +1,170 @@
+#pragma once
+
+#include <reel/tensor.hpp>
+
+namespace reel {
+
+namespace functors {
+
+template <class T>
+struct Axpby {
+    T alpha;
+    const T* x;
+    T beta;
+    const T* y;
+    T* z;
+    constexpr void operator()(index_t i) const { z[i] = alpha * x[i] + beta * y[i]; }
+};
+
+template <class T>
+struct Scale {
+    T alpha;
+    const T* x;
+    T* z;
+    constexpr void operator()(index_t i) const { z[i] = alpha * x[i]; }
+};
+
+template <class T>
+struct Multiply {
+    const T* x;
+    const T* y;
+    T* z;
+    constexpr void operator()(index_t i) const { z[i] = x[i] * y[i]; }
+};
+
+template <class T>
+struct Accumulate {
+    T alpha;
+    const T* x;
+    T* y;
+    constexpr void operator()(index_t i) const { y[i] += alpha * x[i]; }
+};
+
+template <class T>
+struct Clamp {
+    T low;
+    T high;
+    const T* x;
+    T* z;
+    constexpr void operator()(index_t i) const {
+        const T value = x[i];
+        z[i] = value < low ? low : (value > high ? high : value);
+    }
+};
+
+/// z[r, m, c] = x[r, m, c] + y[r / rows_per_vector, c]
+template <class T>
+struct AddVectors {
+    const T* x;
+    const T* y;
+    T* z;
+    index_t rows_per_vector;
+    index_t channels;
+    constexpr void operator()(index_t row) const {
+        const T* vector = y + row / rows_per_vector * channels;
+        for (index_t c = 0; c < channels; ++c) {
+            z[row * channels + c] = x[row * channels + c] + vector[c];
+        }
+    }
+};
+
+template <class To, class From>
+struct Cast {
+    const From* x;
+    To* y;
+    constexpr void operator()(index_t i) const {
+        if constexpr (Real<To> && Real<From>) {
+            y[i] = static_cast<To>(x[i]);
+        } else {
+            y[i] = static_cast<To>(static_cast<float>(x[i]));
+        }
+    }
+};
+
+} // namespace functors
+
+namespace detail {
+
+template <class T, Backend B>
+void require_same_shape(std::string_view operation, const Tensor<T, B>& x, const Tensor<T, B>& y) {
+    require(x.shape() == y.shape(), operation, ": shapes ", x.shape(), " and ", y.shape(), " differ");
+}
+
+} // namespace detail
+
+/// alpha * x + beta * y, element by element.
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> axpby(std::type_identity_t<T> alpha, const Tensor<T, B>& x, std::type_identity_t<T> beta,
+                                 const Tensor<T, B>& y) {
+    detail::require_same_shape("axpby", x, y);
+    Tensor<T, B> z(x.backend(), x.shape());
+    x.backend().for_each_index(x.size(), functors::Axpby<T>{alpha, x.data(), beta, y.data(), z.data()});
+    return z;
+}
+
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> add(const Tensor<T, B>& x, const Tensor<T, B>& y) {
+    detail::require_same_shape("add", x, y);
+    return axpby(T(1), x, T(1), y);
+}
+
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> subtract(const Tensor<T, B>& x, const Tensor<T, B>& y) {
+    detail::require_same_shape("subtract", x, y);
+    return axpby(T(1), x, T(-1), y);
+}
+
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> multiply(const Tensor<T, B>& x, const Tensor<T, B>& y) {
+    detail::require_same_shape("multiply", x, y);
+    Tensor<T, B> z(x.backend(), x.shape());
+    x.backend().for_each_index(x.size(), functors::Multiply<T>{x.data(), y.data(), z.data()});
+    return z;
+}
+
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> scale(const Tensor<T, B>& x, std::type_identity_t<T> alpha) {
+    Tensor<T, B> z(x.backend(), x.shape());
+    x.backend().for_each_index(x.size(), functors::Scale<T>{alpha, x.data(), z.data()});
+    return z;
+}
+
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> clamp(const Tensor<T, B>& x, std::type_identity_t<T> low, std::type_identity_t<T> high) {
+    Tensor<T, B> z(x.backend(), x.shape());
+    x.backend().for_each_index(x.size(), functors::Clamp<T>{low, high, x.data(), z.data()});
+    return z;
+}
+
+/// y += alpha * x, in place.
+template <Real T, Backend B>
+void accumulate_(const Tensor<T, B>& y, const Tensor<T, B>& x, std::type_identity_t<T> alpha = T(1)) {
+    detail::require_same_shape("accumulate_", x, y);
+    x.backend().for_each_index(x.size(), functors::Accumulate<T>{alpha, x.data(), y.data()});
+}
+
+/// Adds vectors [sets, channels] to x [rows..., channels], each to an equal share of the rows in order: a time
+/// embedding per clip to all its frames and pixels.
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> add_vectors(const Tensor<T, B>& x, const Tensor<T, B>& vectors) {
+    require(vectors.rank() == 2 && x.shape(-1) == vectors.shape(1), "add_vectors: vectors ", vectors.shape(), " to ",
+            x.shape());
+    const index_t channels = vectors.shape(1);
+    const index_t rows = x.size() / std::max<index_t>(channels, 1);
+    require(vectors.shape(0) > 0 && rows % vectors.shape(0) == 0, "add_vectors: ", rows, " rows for ", vectors.shape(0),
+            " vectors; expected a multiple");
+    Tensor<T, B> z(x.backend(), x.shape());
+    x.backend().for_each_index(
+        rows, functors::AddVectors<T>{x.data(), vectors.data(), z.data(), rows / vectors.shape(0), channels}, 16);
+    return z;
+}
+
+/// The same numbers in another element type.
+template <RealStorage To, RealStorage From, Backend B>
+[[nodiscard]] Tensor<To, B> cast(const Tensor<From, B>& x) {
+    Tensor<To, B> y(x.backend(), x.shape());
+    x.backend().for_each_index(x.size(), functors::Cast<To, From>{x.data(), y.data()});
+    return y;
+}
+
+} // namespace reel

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <reel/backend/cpu/gemm.hpp>
+#include <reel/backend/generic/gemm.hpp>
+#include <reel/tensor.hpp>
+
+namespace reel {
+
+/// Runs a matrix product on the backend's own version, or the generic one where it has none.
+template <Backend B, Real T>
+void run_gemm(B& backend, const GemmProblem<T>& problem) {
+    if constexpr (requires { gemm(backend, problem); }) {
+        gemm(backend, problem);
+    } else {
+        generic::gemm(backend, problem);
+    }
+}
+
+/// a [m, k] times b [k, n]; an argument is transposed first where its flag says so.
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> matmul(const Tensor<T, B>& a, const Tensor<T, B>& b, bool transpose_a = false,
+                                  bool transpose_b = false) {
+    require(a.rank() == 2 && b.rank() == 2, "matmul: expected two matrices, got ", a.shape(), " and ", b.shape());
+    const index_t m = a.shape(transpose_a ? 1 : 0);
+    const index_t k = a.shape(transpose_a ? 0 : 1);
+    const index_t n = b.shape(transpose_b ? 0 : 1);
+    require(b.shape(transpose_b ? 1 : 0) == k, "matmul: inner extents differ: ", a.shape(),
+            transpose_a ? " transposed" : "", " times ", b.shape(), transpose_b ? " transposed" : "");
+    Tensor<T, B> c(a.backend(), {m, n});
+    run_gemm(a.backend(), GemmProblem<T>{.transpose_a = transpose_a,
+                                         .transpose_b = transpose_b,
+                                         .m = m,
+                                         .n = n,
+                                         .k = k,
+                                         .a = a.data(),
+                                         .lda = a.shape(1),
+                                         .b = b.data(),
+                                         .ldb = b.shape(1),
+                                         .c = c.data(),
+                                         .ldc = n});
+    return c;
+}
+
+/// x [..., in] times weight [out, in] transposed, plus bias [out] unless it is undefined: [..., out].
+/// torch.nn.functional.linear.
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> linear(const Tensor<T, B>& x, const Tensor<T, B>& weight, const Tensor<T, B>& bias = {}) {
+    require(weight.rank() == 2 && x.rank() >= 1 && x.shape(-1) == weight.shape(1), "linear: input ", x.shape(),
+            " with weight ", weight.shape(), "; expected the input's last extent to be the weight's second");
+    require(!bias.defined() || bias.shape() == Shape{weight.shape(0)}, "linear: bias ", bias.shape(), " with weight ",
+            weight.shape());
+    const index_t in = weight.shape(1);
+    const index_t out = weight.shape(0);
+    Tensor<T, B> y(x.backend(), x.shape().with(-1, out));
+    run_gemm(x.backend(), GemmProblem<T>{.transpose_b = true,
+                                         .m = in == 0 ? 0 : x.size() / in,
+                                         .n = out,
+                                         .k = in,
+                                         .a = x.data(),
+                                         .lda = in,
+                                         .b = weight.data(),
+                                         .ldb = in,
+                                         .c = y.data(),
+                                         .ldc = out,
+                                         .bias = bias.defined() ? bias.data() : nullptr});
+    return y;
+}
+
+/// Gradient of linear's input from that of its output.
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> linear_input_gradient(const Tensor<T, B>& y_gradient, const Tensor<T, B>& weight) {
+    const Tensor<T, B> flat = matmul(y_gradient.reshape({-1, weight.shape(0)}), weight);
+    return flat.reshape(y_gradient.shape().with(-1, weight.shape(1)));
+}
+
+/// Gradient of linear's weight.
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> linear_weight_gradient(const Tensor<T, B>& x, const Tensor<T, B>& y_gradient) {
+    return matmul(y_gradient.reshape({-1, y_gradient.shape(-1)}), x.reshape({-1, x.shape(-1)}), true, false);
+}
+
+} // namespace reel

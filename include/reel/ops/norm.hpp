@@ -1,0 +1,120 @@
+#pragma once
+
+#include <reel/backend/cpu/norm.hpp>
+#include <reel/backend/generic/norm.hpp>
+#include <reel/tensor.hpp>
+
+namespace reel {
+
+/// What a normalisation looks at: x is seen as [sets, rows, channels] and the channels as `groups` equal runs; mean and
+/// variance are taken over the rows and channels of each set and group.
+struct NormOptions {
+    index_t sets = 1;
+    index_t groups = 1;
+    double epsilon = 1e-5;
+    bool silu = false; ///< followed by x * sigmoid(x)
+};
+
+/// A normalised tensor with what its gradient needs.
+template <class T, Backend B>
+struct NormResult {
+    Tensor<T, B> y;
+    Tensor<T, B> mean;        ///< [sets, groups]
+    Tensor<T, B> inverse_std; ///< [sets, groups]
+};
+
+namespace detail {
+
+template <class T, Backend B>
+[[nodiscard]] NormProblem<T> norm_problem(const Tensor<T, B>& x, const Tensor<T, B>& gamma, const Tensor<T, B>& beta,
+                                          const NormOptions& options) {
+    const index_t channels = x.shape(-1);
+    require(options.groups > 0 && channels % options.groups == 0, "norm: ", channels, " channels in ", options.groups,
+            " groups; expected a multiple");
+    require((!gamma.defined() || gamma.shape() == Shape{channels}) && (!beta.defined() || beta.shape() == Shape{channels}),
+            "norm: weight ", gamma.shape(), " and bias ", beta.shape(), " for ", channels, " channels");
+    const index_t rows = channels == 0 ? 0 : x.size() / channels;
+    require(options.sets > 0 && rows % options.sets == 0, "norm: ", rows, " rows in ", options.sets,
+            " sets; expected a multiple");
+    return {.sets = options.sets,
+            .rows = rows / options.sets,
+            .channels = channels,
+            .groups = options.groups,
+            .epsilon = static_cast<T>(options.epsilon),
+            .silu = options.silu,
+            .x = x.data(),
+            .gamma = gamma.defined() ? gamma.data() : nullptr,
+            .beta = beta.defined() ? beta.data() : nullptr};
+}
+
+} // namespace detail
+
+/// Group norm of channels-last x [..., channels] with optional weight and bias [channels]; statistics in `result` are
+/// kept only when `keep_statistics`. Wu & He 2018, arXiv:1803.08494. Layer norm is one set per row and one group.
+template <Real T, Backend B>
+[[nodiscard]] NormResult<T, B> norm(const Tensor<T, B>& x, const Tensor<T, B>& gamma, const Tensor<T, B>& beta,
+                                    const NormOptions& options, bool keep_statistics = false) {
+    NormProblem<T> problem = detail::norm_problem(x, gamma, beta, options);
+    NormResult<T, B> result{Tensor<T, B>(x.backend(), x.shape()), {}, {}};
+    if (keep_statistics) {
+        result.mean = Tensor<T, B>(x.backend(), {problem.sets, problem.groups});
+        result.inverse_std = Tensor<T, B>(x.backend(), {problem.sets, problem.groups});
+        problem.mean = result.mean.data();
+        problem.inverse_std = result.inverse_std.data();
+    }
+    problem.y = result.y.data();
+    if constexpr (requires { norm_forward(x.backend(), problem); }) {
+        norm_forward(x.backend(), problem);
+    } else {
+        generic::norm_forward(x.backend(), problem);
+    }
+    return result;
+}
+
+/// The normalised tensor alone.
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> group_norm(const Tensor<T, B>& x, const Tensor<T, B>& gamma, const Tensor<T, B>& beta,
+                                      const NormOptions& options) {
+    return norm(x, gamma, beta, options).y;
+}
+
+/// Gradients of norm; members not asked for are undefined.
+template <class T, Backend B>
+struct NormGradients {
+    Tensor<T, B> x;
+    Tensor<T, B> gamma;
+    Tensor<T, B> beta;
+};
+
+template <Real T, Backend B>
+[[nodiscard]] NormGradients<T, B> norm_gradients(const Tensor<T, B>& x, const Tensor<T, B>& gamma,
+                                                 const Tensor<T, B>& beta, const NormOptions& options,
+                                                 const Tensor<T, B>& mean, const Tensor<T, B>& inverse_std,
+                                                 const Tensor<T, B>& y_gradient, bool want_x, bool want_gamma,
+                                                 bool want_beta) {
+    NormProblem<T> problem = detail::norm_problem(x, gamma, beta, options);
+    problem.mean = mean.data();
+    problem.inverse_std = inverse_std.data();
+    problem.y_gradient = y_gradient.data();
+    NormGradients<T, B> result;
+    if (want_x) {
+        result.x = Tensor<T, B>(x.backend(), x.shape());
+        problem.x_gradient = result.x.data();
+    }
+    if (want_gamma) {
+        result.gamma = Tensor<T, B>::zeros(x.backend(), {problem.channels});
+        problem.gamma_gradient = result.gamma.data();
+    }
+    if (want_beta) {
+        result.beta = Tensor<T, B>::zeros(x.backend(), {problem.channels});
+        problem.beta_gradient = result.beta.data();
+    }
+    if constexpr (requires { norm_backward(x.backend(), problem); }) {
+        norm_backward(x.backend(), problem);
+    } else {
+        generic::norm_backward(x.backend(), problem);
+    }
+    return result;
+}
+
+} // namespace reel
