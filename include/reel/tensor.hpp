@@ -104,8 +104,8 @@ public:
 
     /// Rows [begin, end) of the leading axis: a view.
     [[nodiscard]] Tensor slice(index_t begin, index_t end) const {
-        require(rank() > 0 && begin >= 0 && begin <= end && end <= shape_[0], "slice: rows ", begin, " to ", end, " of ",
-                shape_);
+        require(rank() > 0 && begin >= 0 && begin <= end && end <= shape_[0], "slice: rows ", begin, " to ", end,
+                " of ", shape_);
         Tensor result = *this;
         result.data_ = data_ + begin * (shape_[0] == 0 ? 0 : size() / shape_[0]);
         result.shape_ = shape_.with(0, end - begin);

@@ -67,9 +67,8 @@ template <Real T, Backend B>
 
 template <Activation F, Real T, Backend B>
 [[nodiscard]] Variable<T, B> activate(F f, const Variable<T, B>& x) {
-    return record(activate(f, x.value()), {x}, [f, kept = x.value()](Node<T, B>& node) {
-        node.send(0, activate_gradient(f, kept, node.gradient));
-    });
+    return record(activate(f, x.value()), {x},
+                  [f, kept = x.value()](Node<T, B>& node) { node.send(0, activate_gradient(f, kept, node.gradient)); });
 }
 
 template <Real T, Backend B>
@@ -86,14 +85,15 @@ template <Real T, Backend B>
 
 template <Real T, Backend B>
 [[nodiscard]] Variable<T, B> permute(const Variable<T, B>& x, std::initializer_list<int> order) {
-    return record(permute(x.value(), order), {x}, [shape = x.shape(), order = std::vector<int>(order)](Node<T, B>& node) {
-        // The inverse order sends each axis back to where it came from.
-        std::array<int, Shape::max_rank> inverse{};
-        for (std::size_t i = 0; i < order.size(); ++i) {
-            inverse[static_cast<std::size_t>(order[i])] = static_cast<int>(i);
-        }
-        node.send(0, permute(node.gradient, std::span<const int>(inverse.data(), order.size())));
-    });
+    return record(permute(x.value(), order), {x},
+                  [shape = x.shape(), order = std::vector<int>(order)](Node<T, B>& node) {
+                      // The inverse order sends each axis back to where it came from.
+                      std::array<int, Shape::max_rank> inverse{};
+                      for (std::size_t i = 0; i < order.size(); ++i) {
+                          inverse[static_cast<std::size_t>(order[i])] = static_cast<int>(i);
+                      }
+                      node.send(0, permute(node.gradient, std::span<const int>(inverse.data(), order.size())));
+                  });
 }
 
 template <Real T, Backend B>
@@ -124,10 +124,11 @@ template <Real T, Backend B>
 
 template <Real T, Backend B>
 [[nodiscard]] Variable<T, B> embedding(const Variable<T, B>& table, std::span<const std::int32_t> rows) {
-    return record(embedding(table.value(), rows), {table},
-                  [shape = table.shape(), rows = std::vector<std::int32_t>(rows.begin(), rows.end())](Node<T, B>& node) {
-                      node.send(0, embedding_gradient(shape, std::span<const std::int32_t>(rows), node.gradient));
-                  });
+    return record(
+        embedding(table.value(), rows), {table},
+        [shape = table.shape(), rows = std::vector<std::int32_t>(rows.begin(), rows.end())](Node<T, B>& node) {
+            node.send(0, embedding_gradient(shape, std::span<const std::int32_t>(rows), node.gradient));
+        });
 }
 
 /// Mean of the squared differences from a constant target, as a scalar of shape [].

@@ -77,8 +77,8 @@ template <Real T, Backend B>
     const AttentionResult<T, B> result = attention(q.value(), k.value(), v.value(), options, keep);
     return record(result.out, {q, k, v},
                   [q = q.value(), k = k.value(), v = v.value(), options, result](Node<T, B>& node) {
-                      const auto gradients = attention_gradients(q, k, v, options, result, node.gradient,
-                                                                 node.needs(0), node.needs(1), node.needs(2));
+                      const auto gradients = attention_gradients(q, k, v, options, result, node.gradient, node.needs(0),
+                                                                 node.needs(1), node.needs(2));
                       if (node.needs(0)) {
                           node.send(0, gradients.q);
                       }

@@ -13,7 +13,7 @@ namespace reel {
 /// One step of a recorded computation: where gradients gather and how they go on.
 template <Real T, Backend B>
 struct Node {
-    Tensor<T, B> gradient; ///< undefined until something arrives
+    Tensor<T, B> gradient;                     ///< undefined until something arrives
     std::vector<std::shared_ptr<Node>> inputs; ///< null where no gradient is wanted
     /// Sends this node's gradient to its inputs; empty for a leaf. Takes the node itself.
     std::function<void(Node&)> backward;
@@ -82,7 +82,8 @@ template <class... Variables>
 /// A variable made from others. `backward` takes the node, whose gradient is then set, and sends to the inputs that
 /// need it. Nothing is recorded when no input wants a gradient.
 template <Real T, Backend B, class Backward>
-[[nodiscard]] Variable<T, B> record(Tensor<T, B> value, std::initializer_list<Variable<T, B>> inputs, Backward backward) {
+[[nodiscard]] Variable<T, B> record(Tensor<T, B> value, std::initializer_list<Variable<T, B>> inputs,
+                                    Backward backward) {
     std::size_t depth = 0;
     bool wanted = false;
     for (const auto& input : inputs) {
@@ -107,8 +108,9 @@ template <Real T, Backend B, class Backward>
 /// saved tensors are released as soon as it is done, so a recording can be run back once.
 template <Real T, Backend B>
 void backward(const Variable<T, B>& output, const Tensor<T, B>& gradient) {
-    require(output.requires_grad(), "backward: the output depends on nothing that wants a gradient; choose parameters to "
-                                    "train first");
+    require(output.requires_grad(),
+            "backward: the output depends on nothing that wants a gradient; choose parameters to "
+            "train first");
     detail::require_same_shape("backward", output.value(), gradient);
     using Pointer = std::shared_ptr<Node<T, B>>;
     const auto shallower = [](const Pointer& a, const Pointer& b) { return a->depth < b->depth; };

@@ -19,13 +19,14 @@ struct IndexFunctorArchetype {
 template <class B>
 concept Backend = requires(B& backend, std::size_t bytes, void* to, const void* from, IndexFunctorArchetype functor) {
     { backend.allocate(bytes) } -> std::same_as<void*>;
-    { backend.deallocate(to, bytes) } noexcept;
+    { backend.deallocate(to, bytes) }
+    noexcept;
     backend.copy(to, from, bytes);
     backend.copy_from_host(to, from, bytes);
     backend.copy_to_host(to, from, bytes);
     backend.for_each_index(index_t{}, functor);
     backend.for_each_index(index_t{}, functor, index_t{1}); // with a hint: indices that repay a thread
-    { backend.synchronize() };
+    {backend.synchronize()};
 };
 
 } // namespace reel

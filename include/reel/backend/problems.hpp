@@ -83,8 +83,8 @@ struct AttentionProblem {
     const T* q = nullptr;
     const T* k = nullptr;
     const T* v = nullptr;
-    T* out = nullptr;            ///< laid out like q
-    T* log_sum_exp = nullptr;    ///< [batches, heads, queries]; may be null in the forward pass
+    T* out = nullptr;         ///< laid out like q
+    T* log_sum_exp = nullptr; ///< [batches, heads, queries]; may be null in the forward pass
     const T* out_gradient = nullptr;
     T* q_gradient = nullptr; ///< laid out like q; written
     T* k_gradient = nullptr; ///< laid out like k; zero before the call, added to; null when not wanted
@@ -105,8 +105,8 @@ struct NormProblem {
     const T* gamma = nullptr; ///< [channels] or null
     const T* beta = nullptr;  ///< [channels] or null
     T* y = nullptr;
-    T* mean = nullptr;         ///< [sets, groups]
-    T* inverse_std = nullptr;  ///< [sets, groups]
+    T* mean = nullptr;        ///< [sets, groups]
+    T* inverse_std = nullptr; ///< [sets, groups]
     const T* y_gradient = nullptr;
     T* x_gradient = nullptr;     ///< null when not wanted
     T* gamma_gradient = nullptr; ///< zero before the call, added to; null when not wanted

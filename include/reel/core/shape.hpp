@@ -62,7 +62,9 @@ public:
         ++rank_;
     }
 
-    friend bool operator==(const Shape& a, const Shape& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
+    friend bool operator==(const Shape& a, const Shape& b) {
+        return std::equal(a.begin(), a.end(), b.begin(), b.end());
+    }
 
     friend std::ostream& operator<<(std::ostream& out, const Shape& shape) {
         out << '[';

@@ -132,7 +132,7 @@ private:
         codec_->framerate = plan.frame_rate;
         codec_->bit_rate = plan.bit_rate;
         codec_->sample_aspect_ratio = AVRational{1, 1};
-    codec_->thread_count = 1;
+        codec_->thread_count = 1;
         codec_->flags |= AV_CODEC_FLAG_BITEXACT;
         if (plan.bt709) {
             mark_bt709(*codec_);

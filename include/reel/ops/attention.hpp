@@ -60,7 +60,8 @@ struct AttentionCall {
     AttentionProblem<T> problem;
     Tensor<std::int32_t, B> key_batches;
 
-    AttentionCall(const Tensor<T, B>& q, const Tensor<T, B>& k, const Tensor<T, B>& v, const AttentionOptions& options) {
+    AttentionCall(const Tensor<T, B>& q, const Tensor<T, B>& k, const Tensor<T, B>& v,
+                  const AttentionOptions& options) {
         require(q.rank() == 3 && k.rank() == 3 && k.shape() == v.shape() && q.shape(2) == k.shape(2), "attention: q ",
                 q.shape(), ", k ", k.shape(), ", v ", v.shape(),
                 "; expected [batches, queries, channels] and twice [key batches, keys, channels]");
@@ -90,9 +91,9 @@ struct AttentionCall {
             return;
         }
         problem.lists = options.lists;
-        require(static_cast<index_t>(options.key_batches.size()) == q.shape(0) * options.lists, "attention: ",
-                options.key_batches.size(), " key batch indices for ", q.shape(0), " query batches with ",
-                options.lists, " each");
+        require(static_cast<index_t>(options.key_batches.size()) == q.shape(0) * options.lists,
+                "attention: ", options.key_batches.size(), " key batch indices for ", q.shape(0),
+                " query batches with ", options.lists, " each");
         for (std::size_t i = 0; i < options.key_batches.size(); ++i) {
             const std::int32_t key = options.key_batches[i];
             const bool first = i % static_cast<std::size_t>(options.lists) == 0;
@@ -157,11 +158,10 @@ struct AttentionGradients {
 };
 
 template <Real T, Backend B>
-[[nodiscard]] AttentionGradients<T, B> attention_gradients(const Tensor<T, B>& q, const Tensor<T, B>& k,
-                                                           const Tensor<T, B>& v, const AttentionOptions& options,
-                                                           const AttentionResult<T, B>& forward,
-                                                           const Tensor<T, B>& out_gradient, bool want_q, bool want_k,
-                                                           bool want_v) {
+[[nodiscard]] AttentionGradients<T, B>
+attention_gradients(const Tensor<T, B>& q, const Tensor<T, B>& k, const Tensor<T, B>& v,
+                    const AttentionOptions& options, const AttentionResult<T, B>& forward,
+                    const Tensor<T, B>& out_gradient, bool want_q, bool want_k, bool want_v) {
     detail::AttentionCall<T, B> call(q, k, v, options);
     AttentionProblem<T>& problem = call.problem;
     problem.out = forward.out.data();

@@ -36,8 +36,8 @@ template <class T, Backend B>
                    .pad_left = options.pad_left};
     const index_t room_h = x[1] + options.pad_top + options.pad_bottom - g.kernel_h;
     const index_t room_w = x[2] + options.pad_left + options.pad_right - g.kernel_w;
-    require(room_h >= 0 && room_w >= 0 && options.stride > 0, "conv2d: kernel ", kernel.shape(), " is larger than the padded input ",
-            x);
+    require(room_h >= 0 && room_w >= 0 && options.stride > 0, "conv2d: kernel ", kernel.shape(),
+            " is larger than the padded input ", x);
     g.out_height = room_h / options.stride + 1;
     g.out_width = room_w / options.stride + 1;
     return g;
@@ -88,7 +88,8 @@ template <Real T, Backend B>
                             .out_width = g.width,
                             .dilation_in = g.stride};
     Tensor<T, B> x_gradient(y_gradient.backend(), x_shape);
-    detail::run_convolution<T>(y_gradient.backend(), back, y_gradient.data(), turned.data(), nullptr, x_gradient.data());
+    detail::run_convolution<T>(y_gradient.backend(), back, y_gradient.data(), turned.data(), nullptr,
+                               x_gradient.data());
     return x_gradient;
 }
 

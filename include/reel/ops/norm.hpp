@@ -31,7 +31,8 @@ template <class T, Backend B>
     const index_t channels = x.shape(-1);
     require(options.groups > 0 && channels % options.groups == 0, "norm: ", channels, " channels in ", options.groups,
             " groups; expected a multiple");
-    require((!gamma.defined() || gamma.shape() == Shape{channels}) && (!beta.defined() || beta.shape() == Shape{channels}),
+    require((!gamma.defined() || gamma.shape() == Shape{channels}) &&
+                (!beta.defined() || beta.shape() == Shape{channels}),
             "norm: weight ", gamma.shape(), " and bias ", beta.shape(), " for ", channels, " channels");
     const index_t rows = channels == 0 ? 0 : x.size() / channels;
     require(options.sets > 0 && rows % options.sets == 0, "norm: ", rows, " rows in ", options.sets,
@@ -87,11 +88,10 @@ struct NormGradients {
 };
 
 template <Real T, Backend B>
-[[nodiscard]] NormGradients<T, B> norm_gradients(const Tensor<T, B>& x, const Tensor<T, B>& gamma,
-                                                 const Tensor<T, B>& beta, const NormOptions& options,
-                                                 const Tensor<T, B>& mean, const Tensor<T, B>& inverse_std,
-                                                 const Tensor<T, B>& y_gradient, bool want_x, bool want_gamma,
-                                                 bool want_beta) {
+[[nodiscard]] NormGradients<T, B>
+norm_gradients(const Tensor<T, B>& x, const Tensor<T, B>& gamma, const Tensor<T, B>& beta, const NormOptions& options,
+               const Tensor<T, B>& mean, const Tensor<T, B>& inverse_std, const Tensor<T, B>& y_gradient, bool want_x,
+               bool want_gamma, bool want_beta) {
     NormProblem<T> problem = detail::norm_problem(x, gamma, beta, options);
     problem.mean = mean.data();
     problem.inverse_std = inverse_std.data();

@@ -178,8 +178,8 @@ template <class T, Backend B>
     require(!parts.empty(), "concat_rows: nothing to join");
     index_t rows = 0;
     for (const auto& part : parts) {
-        require(part.rank() > 0 && part.shape().with(0, 0) == parts[0].shape().with(0, 0), "concat_rows: ",
-                part.shape(), " and ", parts[0].shape(), " differ after the first axis");
+        require(part.rank() > 0 && part.shape().with(0, 0) == parts[0].shape().with(0, 0),
+                "concat_rows: ", part.shape(), " and ", parts[0].shape(), " differ after the first axis");
         rows += part.shape(0);
     }
     Tensor<T, B> result(parts[0].backend(), parts[0].shape().with(0, rows));
@@ -218,8 +218,7 @@ template <class T, Backend B>
     const auto indices = Tensor<std::int32_t, B>::from_host(y_gradient.backend(), {count}, rows);
     const auto result = Tensor<T, B>::zeros(y_gradient.backend(), table);
     y_gradient.backend().for_each_index(
-        table[1],
-        functors::ScatterAddColumn<T>{y_gradient.data(), indices.data(), result.data(), count, table[1]}, 8);
+        table[1], functors::ScatterAddColumn<T>{y_gradient.data(), indices.data(), result.data(), count, table[1]}, 8);
     return result;
 }
 

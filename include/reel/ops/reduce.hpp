@@ -119,8 +119,8 @@ template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> sum_rows(const Tensor<T, B>& x) {
     const index_t columns = x.shape(-1);
     Tensor<T, B> y(x.backend(), {columns});
-    x.backend().for_each_index(columns, functors::ColumnSum<T>{x.data(), y.data(), x.size() / std::max<index_t>(columns, 1), columns},
-                               8);
+    x.backend().for_each_index(
+        columns, functors::ColumnSum<T>{x.data(), y.data(), x.size() / std::max<index_t>(columns, 1), columns}, 8);
     return y;
 }
 
@@ -129,7 +129,8 @@ template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> sum_middle(const Tensor<T, B>& x, index_t rows, index_t inner) {
     Tensor<T, B> y(x.backend(), {rows, inner});
     x.backend().for_each_index(
-        rows * inner, functors::MiddleSum<T>{x.data(), y.data(), x.size() / std::max<index_t>(rows * inner, 1), inner}, 8);
+        rows * inner, functors::MiddleSum<T>{x.data(), y.data(), x.size() / std::max<index_t>(rows * inner, 1), inner},
+        8);
     return y;
 }
 

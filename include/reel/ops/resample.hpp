@@ -73,10 +73,10 @@ template <Real T, Backend B>
     require(x.rank() == 4 && out_height >= x.shape(1) && out_width >= x.shape(2), "upsample_nearest: ", x.shape(),
             " to ", out_height, " x ", out_width, "; expected [images, height, width, channels] and a larger size");
     Tensor<T, B> y(x.backend(), {x.shape(0), out_height, out_width, x.shape(3)});
-    x.backend().for_each_index(x.shape(0) * out_height * out_width,
-                               functors::UpsampleNearest<T>{x.data(), y.data(), x.shape(1), x.shape(2), out_height,
-                                                            out_width, x.shape(3)},
-                               16);
+    x.backend().for_each_index(
+        x.shape(0) * out_height * out_width,
+        functors::UpsampleNearest<T>{x.data(), y.data(), x.shape(1), x.shape(2), out_height, out_width, x.shape(3)},
+        16);
     return y;
 }
 

@@ -30,8 +30,7 @@ void for_each_key_tile(const AttentionProblem<T>& p, index_t batch, index_t head
         }
         const index_t keys = p.causal ? std::min(p.keys, query_end) : p.keys;
         for (index_t first = 0; first < keys; first += key_tile) {
-            const index_t offset =
-                p.key_layout.base(key_batch) + first * p.key_layout.row_stride + head * p.head_size;
+            const index_t offset = p.key_layout.base(key_batch) + first * p.key_layout.row_stride + head * p.head_size;
             visit(offset, first, std::min(key_tile, keys - first));
         }
     }

@@ -27,7 +27,8 @@ void gather_patches(const ConvGeometry& g, const T* x, index_t begin, index_t en
                 std::copy_n(image + (source_row * g.width + left) * g.in_channels, line, to);
             } else {
                 for (index_t j = 0; j < g.kernel_w; ++j) {
-                    const index_t source = generic::conv_source(column, j, g.stride, g.pad_left, g.dilation_in, g.width);
+                    const index_t source =
+                        generic::conv_source(column, j, g.stride, g.pad_left, g.dilation_in, g.width);
                     if (source < 0) {
                         std::fill_n(to + j * g.in_channels, g.in_channels, T(0));
                     } else {

@@ -85,8 +85,8 @@ void map_unary(Cpu& backend, F f, const T* x, T* y, index_t count) {
 template <class F, class T>
 void map_unary_backward(Cpu& backend, F f, const T* x, const T* y_gradient, T* x_gradient, index_t count) {
     cpu::for_each_strip(backend, count, [&](index_t i, index_t n) {
-        cpu::ArrayMap<T>(x_gradient + i, n) = cpu::ConstArrayMap<T>(y_gradient + i, n) *
-                                              cpu::slope(f, cpu::Strip<T>(cpu::ConstArrayMap<T>(x + i, n)));
+        cpu::ArrayMap<T>(x_gradient + i, n) =
+            cpu::ConstArrayMap<T>(y_gradient + i, n) * cpu::slope(f, cpu::Strip<T>(cpu::ConstArrayMap<T>(x + i, n)));
     });
 }
 

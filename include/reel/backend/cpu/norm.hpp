@@ -216,8 +216,8 @@ void norm_backward(Cpu& backend, const NormProblem<T>& p) {
                 const T normal = (p.x[row * channels + c] - mean[c]) * inverse[c];
                 T gradient = p.y_gradient[row * channels + c];
                 if (p.silu) {
-                    const T affine = normal * (p.gamma != nullptr ? p.gamma[c] : T(1)) +
-                                     (p.beta != nullptr ? p.beta[c] : T(0));
+                    const T affine =
+                        normal * (p.gamma != nullptr ? p.gamma[c] : T(1)) + (p.beta != nullptr ? p.beta[c] : T(0));
                     gradient *= generic::silu_slope(affine);
                 }
                 use(row, c, normal, gradient, inverse[c]);

@@ -72,8 +72,8 @@ struct NormBackwardGroup {
         if (!p.silu) {
             return gradient;
         }
-        const T affine = normal * (p.gamma != nullptr ? p.gamma[channel] : T(1)) +
-                         (p.beta != nullptr ? p.beta[channel] : T(0));
+        const T affine =
+            normal * (p.gamma != nullptr ? p.gamma[channel] : T(1)) + (p.beta != nullptr ? p.beta[channel] : T(0));
         return gradient * silu_slope(affine);
     }
 
