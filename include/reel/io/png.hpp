@@ -13,6 +13,8 @@
 #include <fstream>
 #include <span>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace reel {
@@ -61,8 +63,13 @@ inline void write_png(const std::filesystem::path& path, const Frames& frames, i
 /// Throws Error when the bytes are no PNG, are cut off or damaged, or the picture is larger than max_picture_side.
 [[nodiscard]] inline Frames decode_png(std::span<const std::byte> bytes, const std::string& name) {
     detail::PngImage png;
+    // libpng stops at the last row and would not miss a cut after it, nor the checksum that the cut took.
+    constexpr std::string_view end("\0\0\0\0IEND\xae\x42\x60\x82", 12);
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    require(text.starts_with("\x89PNG\r\n\x1a\n"), name, ": not a PNG picture");
+    require(text.rfind(end) != std::string_view::npos, name, ": the PNG is cut off: it has no end");
     require(png_image_begin_read_from_memory(&png.image, bytes.data(), bytes.size()) != 0, name,
-            ": not a PNG picture: ", png.image.message);
+            ": the PNG is damaged: ", png.image.message);
     const std::uint64_t width = png.image.width;
     const std::uint64_t height = png.image.height;
     require(width <= max_picture_side && height <= max_picture_side, name, ": a picture of ", width, "x", height,

@@ -6,6 +6,7 @@
 #include <reel/io/frames.hpp>
 #include <reel/io/video_ffmpeg.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

@@ -8,9 +8,11 @@
 #include <reel/io/video_ffmpeg.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 namespace reel {
 
@@ -31,6 +33,14 @@ inline const AVCodec* find_h264_encoder(const std::string& what) {
     }
     fail(what, ": this FFmpeg has no H.264 encoder (libx264 or libopenh264); install an FFmpeg built with one, or "
                "write a GIF");
+}
+
+/// x264 prints to stderr about a preset it does not know, so it is never given one.
+inline void require_preset(const std::string& preset, const std::string& what) {
+    constexpr std::array<std::string_view, 10> known{"ultrafast", "superfast", "veryfast", "faster",   "fast",
+                                                     "medium",    "slow",      "slower",   "veryslow", "placebo"};
+    require(std::find(known.begin(), known.end(), preset) != known.end(), what, ": no x264 preset is called \"", preset,
+            "\"; expected one from ultrafast, veryfast, medium, ... to veryslow");
 }
 
 inline EncoderPlan mp4_plan(const Frames& frames, double fps, const Mp4Options& options, const std::string& what) {
@@ -73,6 +83,7 @@ inline void write_mp4(const std::filesystem::path& path, const Frames& frames, d
     require_frames(frames, what);
     detail::require_rate(fps, 1000.0, what);
     require(options.crf >= 0 && options.crf <= 51, what, ": crf is ", options.crf, ", expected 0 to 51");
+    detail::require_preset(options.preset, what);
     const detail::QuietFfmpeg quiet;
     const detail::EncoderPlan plan = detail::mp4_plan(frames, fps, options, what);
     AtomicFile file(path);
