@@ -1,0 +1,319 @@
+#pragma once
+// Needs nlohmann-json and utf8proc.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <reel/core/error.hpp>
+#include <reel/text/clip_config.hpp>
+#include <reel/text/clip_vocabulary.hpp>
+#include <reel/text/fix_text.hpp>
+#include <reel/text/unicode.hpp>
+#include <reel/text/utf8.hpp>
+
+namespace reel {
+
+/// A prompt as token ids, and what did not fit.
+struct Encoding {
+    /// Exactly `max_length` ids: start, the prompt's tokens, end, padding.
+    std::vector<std::int32_t> ids;
+    /// How many of the ids are not padding.
+    std::size_t used = 0;
+    /// Whether tokens were cut off; `dropped_text` is their text, to tell the user.
+    bool truncated = false;
+    std::string dropped_text;
+};
+
+/// CLIP's byte-level BPE tokenizer: the ids are those of transformers 4.26.1's CLIPTokenizer with ftfy 6.3.1,
+/// loaded from a Stable Diffusion folder's `tokenizer`. Const members may be called from several threads at once.
+class CLIPTokenizer {
+public:
+    /// Reads the two files; `config` names the special tokens and the length. Throws Error for files that are
+    /// missing or broken, or special tokens that vocab.json lacks.
+    CLIPTokenizer(const std::filesystem::path& vocab, const std::filesystem::path& merges,
+                  CLIPTokenizerConfig config = {})
+        : vocabulary_(vocab, merges), config_(std::move(config)) {
+        require(config_.max_length >= 2, "tokenizer: max_length is ", config_.max_length,
+                "; expected at least 2 (start and end)");
+        bos_ = add_special(config_.bos, vocab);
+        eos_ = add_special(config_.eos, vocab);
+        unknown_ = add_special(config_.unknown, vocab);
+        pad_ = add_special(config_.pad, vocab);
+    }
+
+    /// Reads a folder with vocab.json, merges.txt, tokenizer_config.json and (optional) special_tokens_map.json.
+    /// `max_length` above 0 replaces the folder's. Throws Error as the constructor, and for settings that are not
+    /// supported.
+    static CLIPTokenizer from_pretrained(const std::filesystem::path& folder, std::size_t max_length = 0) {
+        require(std::filesystem::is_directory(folder), folder.string(),
+                ": no such folder; expected a tokenizer folder");
+        return {folder / "vocab.json", folder / "merges.txt", text::read_clip_tokenizer_config(folder, max_length)};
+    }
+
+    /// The ids of a prompt (UTF-8), exactly max_length() of them; what does not fit is cut off before the end token.
+    /// Throws Error, with the byte's offset, if the prompt is not UTF-8.
+    [[nodiscard]] std::vector<std::int32_t> encode(std::string_view prompt) const {
+        return pack(token_ids(prompt)).ids;
+    }
+
+    /// The same, and whether and what was cut off.
+    [[nodiscard]] Encoding encode_with_details(std::string_view prompt) const {
+        const std::vector<std::int32_t> tokens = token_ids(prompt);
+        Encoding result = pack(tokens);
+        if (result.truncated) {
+            result.dropped_text = decode(std::span(tokens).subspan(config_.max_length - 2));
+        }
+        return result;
+    }
+
+    /// All ids of a prompt, without start, end, padding or a limit.
+    [[nodiscard]] std::vector<std::int32_t> token_ids(std::string_view prompt) const {
+        std::vector<std::int32_t> out;
+        const std::u32string decoded = text::decode_utf8(prompt, "prompt");
+        for (const Piece& piece : split_at_special_tokens(decoded)) {
+            if (piece.special != nullptr) {
+                out.push_back(piece.special->id);
+            } else {
+                encode_plain(piece.content, out);
+            }
+        }
+        return out;
+    }
+
+    /// The tokens of a prompt as vocab.json writes them ("cat</w>"), without start, end, padding or a limit.
+    [[nodiscard]] std::vector<std::string> tokenize(std::string_view prompt) const {
+        std::vector<std::string> out;
+        for (const std::int32_t id : token_ids(prompt)) {
+            out.push_back(vocabulary_.token(id));
+        }
+        return out;
+    }
+
+    /// The text of ids, special tokens included, with the spaces before punctuation that CLIP's words end in taken
+    /// away. Bytes that are no UTF-8 become U+FFFD. Throws Error for an id that is none.
+    [[nodiscard]] std::string decode(std::span<const std::int32_t> ids) const {
+        std::string bytes;
+        for (const std::int32_t id : ids) {
+            append_bytes(vocabulary_.token(id), bytes);
+        }
+        std::string out = text::encode_utf8(text::decode_utf8_lossy(bytes));
+        replace_all(out, text::word_end, " ");
+        out = text::encode_utf8(text::strip(text::decode_utf8(out)));
+        constexpr std::pair<std::string_view, std::string_view> joints[] = {
+            {" .", "."},     {" ?", "?"},   {" !", "!"},   {" ,", ","},     {" ' ", "'"},
+            {" n't", "n't"}, {" 'm", "'m"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+        for (const auto& [from, to] : joints) {
+            replace_all(out, from, to);
+        }
+        return out;
+    }
+
+    /// How many ids `encode` gives.
+    [[nodiscard]] std::size_t max_length() const { return config_.max_length; }
+    [[nodiscard]] std::int32_t bos_id() const { return bos_; }
+    [[nodiscard]] std::int32_t eos_id() const { return eos_; }
+    [[nodiscard]] std::int32_t pad_id() const { return pad_; }
+    [[nodiscard]] const text::CLIPVocabulary& vocabulary() const { return vocabulary_; }
+
+private:
+    struct Special {
+        std::u32string content;
+        bool strip_left;
+        bool strip_right;
+        bool is_plain;
+        std::int32_t id;
+    };
+    struct Piece {
+        std::u32string_view content;
+        const Special* special;
+    };
+
+    std::int32_t add_special(const SpecialToken& token, const std::filesystem::path& vocab) {
+        const auto id = vocabulary_.find(token.content);
+        require(id.has_value(), vocab.string(), ": lacks the special token '", token.content, "'");
+        require(!token.content.empty(), "tokenizer: a special token is empty");
+        Special entry{text::decode_utf8(token.content, "special token"), token.strip_left, token.strip_right,
+                      token.is_plain, *id};
+        const auto known = std::find_if(specials_.begin(), specials_.end(),
+                                        [&](const Special& s) { return s.content == entry.content; });
+        if (known == specials_.end()) {
+            specials_.push_back(std::move(entry));
+        } else if (known->is_plain) {
+            // One text in several roles: the first that says what to strip decides.
+            *known = std::move(entry);
+        }
+        return *id;
+    }
+
+    const Special* special_at(std::u32string_view prompt, std::size_t at) const {
+        const Special* longest = nullptr;
+        for (const Special& special : specials_) {
+            const bool here = prompt.substr(at, special.content.size()) == special.content;
+            if (here && (longest == nullptr || special.content.size() > longest->content.size())) {
+                longest = &special;
+            }
+        }
+        return longest;
+    }
+
+    /// Cuts the prompt at special tokens that stand in it literally. The pieces are views into `all`.
+    std::vector<Piece> split_at_special_tokens(std::u32string_view all) const {
+        std::vector<Piece> pieces;
+        std::size_t begin = 0;
+        for (std::size_t at = 0; at < all.size();) {
+            const Special* special = special_at(all, at);
+            if (special == nullptr) {
+                ++at;
+                continue;
+            }
+            if (at > begin) {
+                pieces.push_back({all.substr(begin, at - begin), nullptr});
+            }
+            pieces.push_back({all.substr(at, special->content.size()), special});
+            at += special->content.size();
+            begin = at;
+        }
+        if (begin < all.size()) {
+            pieces.push_back({all.substr(begin), nullptr});
+        }
+        for (std::size_t i = 0; i < pieces.size(); ++i) {
+            if (const Special* special = pieces[i].special) {
+                if (special->strip_right && i + 1 < pieces.size()) {
+                    pieces[i + 1].content = text::strip(pieces[i + 1].content, true, false);
+                }
+                if (special->strip_left && i > 0) {
+                    pieces[i - 1].content = text::strip(pieces[i - 1].content, false, true);
+                }
+            }
+        }
+        return pieces;
+    }
+
+    /// Cleans a text without special tokens, cuts it into words and appends their ids.
+    void encode_plain(std::u32string_view raw, std::vector<std::int32_t>& out) const {
+        const std::u32string clean = text::lower(collapse_spaces(text::fix_text(raw)));
+        const std::u32string_view all = clean;
+        for (std::size_t at = 0; at < all.size();) {
+            const std::size_t length = word_length(all, at);
+            if (length == 0) {
+                ++at;
+                continue;
+            }
+            const std::string word = text::encode_utf8(all.substr(at, length));
+            if (word == "<|startoftext|>" || word == "<|endoftext|>") {
+                out.push_back(vocabulary_.find(word).value_or(unknown_));
+            } else {
+                vocabulary_.encode_word(word, out);
+            }
+            at += length;
+        }
+    }
+
+    static std::u32string collapse_spaces(std::u32string_view raw) {
+        std::u32string out;
+        out.reserve(raw.size());
+        for (const char32_t c : raw) {
+            if (!text::is_white_space(c)) {
+                out.push_back(c);
+            } else if (out.empty() || out.back() != U' ') {
+                out.push_back(U' ');
+            }
+        }
+        return std::u32string(text::strip(out));
+    }
+
+    /// Whether the text at `at` is `word` when case is ignored. After `lower` the only letter left whose case
+    /// folds to one of ASCII is the long s.
+    static bool word_at(std::u32string_view all, std::size_t at, std::u32string_view word) {
+        if (at + word.size() > all.size()) {
+            return false;
+        }
+        for (std::size_t i = 0; i < word.size(); ++i) {
+            if (all[at + i] != word[i] && !(all[at + i] == 0x17f && word[i] == U's')) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /// The length of the word at `at`: a special token, a contraction's end, letters, one digit, or a run of
+    /// anything else but white space; 0 where none starts.
+    static std::size_t word_length(std::u32string_view all, std::size_t at) {
+        constexpr std::u32string_view wholes[] = {
+            U"<|startoftext|>", U"<|endoftext|>", U"'s", U"'t", U"'re", U"'ve", U"'m", U"'ll", U"'d"};
+        if (all[at] == U'<' || all[at] == U'\'') {
+            for (const std::u32string_view whole : wholes) {
+                if (word_at(all, at, whole)) {
+                    return whole.size();
+                }
+            }
+        }
+        if (text::is_number(all[at])) {
+            return 1;
+        }
+        // U+0345 is a mark that folds to a letter: under the reference's case-insensitive pattern it is neither.
+        const auto is_other = [](char32_t c) {
+            return !text::is_white_space(c) && !text::is_letter(c) && !text::is_number(c) && c != 0x345;
+        };
+        std::size_t end = at;
+        if (text::is_letter(all[at])) {
+            while (end < all.size() && text::is_letter(all[end])) {
+                ++end;
+            }
+        } else {
+            while (end < all.size() && is_other(all[end])) {
+                ++end;
+            }
+        }
+        return end - at;
+    }
+
+    Encoding pack(std::span<const std::int32_t> tokens) const {
+        Encoding result;
+        const std::size_t kept = std::min(tokens.size(), config_.max_length - 2);
+        result.ids.reserve(config_.max_length);
+        result.ids.push_back(bos_);
+        result.ids.insert(result.ids.end(), tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(kept));
+        result.ids.push_back(eos_);
+        result.used = result.ids.size();
+        result.ids.resize(config_.max_length, pad_);
+        result.truncated = kept < tokens.size();
+        return result;
+    }
+
+    static void append_bytes(const std::string& token, std::string& bytes) {
+        for (const char32_t c : text::decode_utf8(token, "token")) {
+            const auto& alphabet = text::byte_alphabet();
+            const auto byte = std::find(alphabet.begin(), alphabet.end(), c);
+            require(byte != alphabet.end(), "tokenizer: token '", token, "' has a character that stands for no byte");
+            bytes.push_back(static_cast<char>(static_cast<unsigned char>(byte - alphabet.begin())));
+        }
+    }
+
+    static void replace_all(std::string& in, std::string_view from, std::string_view to) {
+        std::string out;
+        std::size_t at = 0;
+        for (std::size_t found = in.find(from); found != in.npos; found = in.find(from, at)) {
+            out.append(in, at, found - at).append(to);
+            at = found + from.size();
+        }
+        in = out.append(in, at);
+    }
+
+    text::CLIPVocabulary vocabulary_;
+    CLIPTokenizerConfig config_;
+    std::vector<Special> specials_;
+    std::int32_t bos_ = 0;
+    std::int32_t eos_ = 0;
+    std::int32_t unknown_ = 0;
+    std::int32_t pad_ = 0;
+};
+
+} // namespace reel
