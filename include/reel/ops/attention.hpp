@@ -16,7 +16,7 @@ struct AttentionOptions {
     bool causal = false; ///< query i sees keys 0..i
     /// For each query batch, `lists` indices of key batches whose rows it sees, one after the other; -1 is none. Empty:
     /// query batch n sees key batch n.
-    std::vector<std::int32_t> key_batches;
+    std::vector<std::int32_t> key_batches{};
     index_t lists = 1;
     /// 0: attention along the tokens of each batch. Otherwise along the frames of each clip: q, k and v are
     /// [clips * frames, tokens, channels] and every token attends to itself in the other frames of its clip.

@@ -1,0 +1,172 @@
+#pragma once
+
+#include <reel/models/unet_blocks.hpp>
+#include <reel/models/unet_config.hpp>
+
+namespace reel {
+
+/// Stable Diffusion's UNet over clips: diffusers' UNet2DConditionModel with sparse-causal self-attention and, when
+/// config.temporal, attention along frames (Wu et al. 2022, Tune-A-Video, arXiv:2212.11565). With one frame per clip
+/// and without temporal attention it is the 2D UNet. Parameter names are the reference's UNet3DConditionModel's.
+template <Real T, Backend B = Cpu>
+struct UNet3DConditionModel {
+    UNetConfig config;
+    Conv2d<T, B> conv_in;
+    TimestepEmbedding<T, B> time_embedding;
+    std::optional<Embedding<T, B>> class_table;
+    std::optional<TimestepEmbedding<T, B>> class_projection;
+    std::vector<DownBlock<T, B>> down_blocks;
+    MidBlock<T, B> mid_block;
+    std::vector<UpBlock<T, B>> up_blocks;
+    GroupNorm<T, B> conv_norm_out;
+    Conv2d<T, B> conv_out;
+
+    /// When set, gradients are computed with less memory and one more forward pass.
+    std::optional<CheckpointMode> gradient_checkpointing;
+
+    /// Declares the parameters; they are undefined until loaded or initialised.
+    explicit UNet3DConditionModel(const UNetConfig& unet)
+        : config(checked(unet)), conv_in(conv3x3<T, B>(unet.in_channels, unet.block_out_channels.front())),
+          time_embedding(unet.block_out_channels.front(), unet.time_channels()),
+          mid_block(spec(unet, unet.levels() - 1)),
+          conv_norm_out(unet.norm_num_groups, unet.block_out_channels.front(), unet.norm_eps),
+          conv_out(conv3x3<T, B>(unet.block_out_channels.front(), unet.out_channels)) {
+        if (config.class_embedding == ClassEmbedding::table) {
+            class_table.emplace(config.num_class_embeds, config.time_channels());
+        } else if (config.class_embedding == ClassEmbedding::timestep) {
+            class_projection.emplace(config.block_out_channels.front(), config.time_channels());
+        }
+        const index_t levels = config.levels();
+        std::vector<index_t> skip_channels{config.block_out_channels.front()};
+        index_t in = config.block_out_channels.front();
+        for (index_t level = 0; level < levels; ++level) {
+            const BlockSpec s = spec(config, level);
+            const bool last = level == levels - 1;
+            down_blocks.emplace_back(s, in, config.layers_per_block,
+                                     config.down_block_attention[static_cast<std::size_t>(level)], !last);
+            skip_channels.insert(skip_channels.end(),
+                                 static_cast<std::size_t>(config.layers_per_block + (last ? 0 : 1)), s.channels);
+            in = s.channels;
+        }
+        for (index_t i = 0; i < levels; ++i) {
+            const BlockSpec s = spec(config, levels - 1 - i);
+            std::vector<index_t> own;
+            for (index_t layer = 0; layer <= config.layers_per_block; ++layer) {
+                own.push_back(skip_channels.back());
+                skip_channels.pop_back();
+            }
+            up_blocks.emplace_back(s, in, own, config.up_block_attention[static_cast<std::size_t>(i)], i != levels - 1);
+            in = s.channels;
+        }
+    }
+
+    static void members(auto& self, const auto& visit) {
+        visit("conv_in", self.conv_in);
+        visit("time_embedding", self.time_embedding);
+        visit("class_embedding", self.class_table);
+        visit("class_embedding", self.class_projection);
+        visit("down_blocks", self.down_blocks);
+        visit("mid_block", self.mid_block);
+        visit("up_blocks", self.up_blocks);
+        visit("conv_norm_out", self.conv_norm_out);
+        visit("conv_out", self.conv_out);
+    }
+
+    /// sample [clips * frames, height, width, in_channels]; one timestep per clip, or one for all; text [clips, tokens,
+    /// cross_attention_dim]. Returns the prediction, [clips * frames, height, width, out_channels].
+    template <class V>
+    [[nodiscard]] V operator()(const V& sample, std::span<const double> timesteps, const V& text,
+                               index_t frames) const {
+        require(config.class_embedding == ClassEmbedding::none,
+                "UNet3DConditionModel: this model wants a class embedding; give it as the last argument");
+        return run(sample, timesteps, text, frames, V{});
+    }
+
+    /// With a class embedding [clips, time channels], made by embed_classes().
+    template <class V>
+    [[nodiscard]] V operator()(const V& sample, std::span<const double> timesteps, const V& text, index_t frames,
+                               const V& class_embedding) const {
+        require(config.class_embedding != ClassEmbedding::none,
+                "UNet3DConditionModel: a class embedding is given, but this model takes none");
+        return run(sample, timesteps, text, frames, class_embedding);
+    }
+
+    /// Class embedding of one label per clip: an index into the table, or a number embedded like a timestep. A model
+    /// whose class_embed_type is "identity" takes vectors as they are and needs no call.
+    template <class V>
+    [[nodiscard]] V embed_classes(B& backend, std::span<const double> labels) const {
+        if (class_table) {
+            std::vector<std::int32_t> rows;
+            for (const double label : labels) {
+                require(label == std::floor(label), "embed_classes: label ", label, " is not an index");
+                rows.push_back(static_cast<std::int32_t>(label));
+            }
+            return class_table->template lookup<V>(std::span<const std::int32_t>(rows));
+        }
+        require(class_projection.has_value(), "embed_classes: this model has no class embedding to look up");
+        return (*class_projection)(V(sinusoids(backend, labels)));
+    }
+
+private:
+    static const UNetConfig& checked(const UNetConfig& unet) {
+        unet.validate("UNet3DConditionModel");
+        return unet;
+    }
+
+    static BlockSpec spec(const UNetConfig& unet, index_t level) {
+        const auto i = static_cast<std::size_t>(level);
+        return {.channels = unet.block_out_channels[i],
+                .time_channels = unet.time_channels(),
+                .text_channels = unet.cross_attention_dim,
+                .heads = unet.heads[i],
+                .groups = unet.norm_num_groups,
+                .epsilon = unet.norm_eps,
+                .linear_projection = unet.use_linear_projection,
+                .temporal = unet.temporal};
+    }
+
+    [[nodiscard]] Tensor<T, B> sinusoids(B& backend, std::span<const double> numbers) const {
+        return timestep_embedding<T>(backend, numbers, config.block_out_channels.front(), config.flip_sin_to_cos,
+                                     config.freq_shift);
+    }
+
+    template <class V>
+    [[nodiscard]] V run(const V& sample, std::span<const double> timesteps, const V& text, index_t frames,
+                        const V& class_embedding) const {
+        require(sample.rank() == 4 && sample.shape(3) == config.in_channels, "UNet3DConditionModel: sample ",
+                sample.shape(), "; expected [clips * frames, height, width, ", config.in_channels, "]");
+        require(frames > 0 && sample.shape(0) % frames == 0, "UNet3DConditionModel: ", sample.shape(0),
+                " pictures in clips of ", frames, " frames");
+        const index_t clips = sample.shape(0) / frames;
+        require(text.rank() == 3 && text.shape(0) == clips && text.shape(2) == config.cross_attention_dim,
+                "UNet3DConditionModel: text ", text.shape(), "; expected [", clips, ", tokens, ",
+                config.cross_attention_dim, "]");
+        require(timesteps.size() == 1 || static_cast<index_t>(timesteps.size()) == clips,
+                "UNet3DConditionModel: ", timesteps.size(), " timesteps for ", clips, " clips");
+        std::vector<double> per_clip(timesteps.begin(), timesteps.end());
+        per_clip.resize(static_cast<std::size_t>(clips), per_clip.front());
+
+        V time = time_embedding(V(sinusoids(sample.backend(), per_clip)));
+        if (class_embedding.defined()) {
+            time = add(time, class_embedding);
+        }
+        const BlockContext<V> context{activate(Silu{}, time), text, frames, gradient_checkpointing};
+        V x = conv_in(config.center_input_sample ? centered(sample) : sample);
+        std::vector<V> skips{x};
+        for (const auto& block : down_blocks) {
+            x = block(std::move(x), context, skips);
+        }
+        x = mid_block(x, context);
+        for (const auto& block : up_blocks) {
+            x = block(std::move(x), context, skips);
+        }
+        return conv_out(conv_norm_out(x, clips, true));
+    }
+
+    template <class V>
+    [[nodiscard]] static V centered(const V& sample) {
+        return axpby(T(2), sample, T(-1), V(Tensor<T, B>::full(sample.backend(), sample.shape(), T(1))));
+    }
+};
+
+} // namespace reel

@@ -1,0 +1,134 @@
+#pragma once
+
+#include <reel/autograd/functions.hpp>
+#include <reel/autograd/layers.hpp>
+#include <reel/nn/parameter.hpp>
+
+/// The smallest modules, named and parameterised as in torch.nn. Each forward takes a Tensor or a Variable.
+namespace reel {
+
+/// y [..., out] = x [..., in] weight^T + bias.
+template <Real T, Backend B = Cpu>
+struct Linear {
+    Parameter<T, B> weight;
+    std::optional<Parameter<T, B>> bias;
+
+    Linear(index_t in, index_t out, bool with_bias = true, ParameterLayout layout = ParameterLayout::plain)
+        : weight({.shape = {out, in}, .layout = layout, .init = ParameterInit::fan_in_uniform, .fan_in = in}) {
+        if (with_bias) {
+            bias.emplace(ParameterSpec{.shape = {out}, .init = ParameterInit::fan_in_uniform, .fan_in = in});
+        }
+    }
+
+    static void members(auto& self, const auto& visit) {
+        visit("weight", self.weight);
+        visit("bias", self.bias);
+    }
+
+    template <class V>
+    [[nodiscard]] V operator()(const V& x) const {
+        return linear(x, weight.template as<V>(), bias ? bias->template as<V>() : V{});
+    }
+};
+
+/// Convolution of [images, height, width, in] to [images, out_height, out_width, out].
+template <Real T, Backend B = Cpu>
+struct Conv2d {
+    Parameter<T, B> weight; ///< [out, kernel, kernel, in]
+    Parameter<T, B> bias;
+    ConvOptions options;
+
+    Conv2d(index_t in, index_t out, index_t kernel, ConvOptions convolution)
+        : weight({.shape = {out, kernel, kernel, in},
+                  .layout = ParameterLayout::conv,
+                  .init = ParameterInit::fan_in_uniform,
+                  .fan_in = in * kernel * kernel}),
+          bias({.shape = {out}, .init = ParameterInit::fan_in_uniform, .fan_in = in * kernel * kernel}),
+          options(convolution) {}
+
+    static void members(auto& self, const auto& visit) {
+        visit("weight", self.weight);
+        visit("bias", self.bias);
+    }
+
+    template <class V>
+    [[nodiscard]] V operator()(const V& x) const {
+        return conv2d(x, weight.template as<V>(), bias.template as<V>(), options);
+    }
+};
+
+/// A 3x3 convolution that keeps the size.
+template <Real T, Backend B = Cpu>
+[[nodiscard]] Conv2d<T, B> conv3x3(index_t in, index_t out) {
+    return Conv2d<T, B>(in, out, 3, ConvOptions::same_pad(1));
+}
+
+/// Group norm over the channels and over the rows of each set (a picture, or all frames of a clip).
+template <Real T, Backend B = Cpu>
+struct GroupNorm {
+    Parameter<T, B> weight;
+    Parameter<T, B> bias;
+    index_t groups;
+    double epsilon;
+
+    GroupNorm(index_t group_count, index_t channels, double eps)
+        : weight({.shape = {channels}, .init = ParameterInit::ones}), bias({.shape = {channels}}), groups(group_count),
+          epsilon(eps) {
+        require(group_count > 0 && channels % group_count == 0, "GroupNorm: ", channels, " channels in ", group_count,
+                " groups; expected a multiple");
+    }
+
+    static void members(auto& self, const auto& visit) {
+        visit("weight", self.weight);
+        visit("bias", self.bias);
+    }
+
+    /// `sets`: into how many equal parts the rows fall that are normalised separately; `silu` adds the activation.
+    template <class V>
+    [[nodiscard]] V operator()(const V& x, index_t sets, bool silu = false) const {
+        return group_norm(x, weight.template as<V>(), bias.template as<V>(),
+                          NormOptions{.sets = sets, .groups = groups, .epsilon = epsilon, .silu = silu});
+    }
+};
+
+/// Norm over the channels of every row.
+template <Real T, Backend B = Cpu>
+struct LayerNorm {
+    Parameter<T, B> weight;
+    Parameter<T, B> bias;
+    double epsilon;
+
+    explicit LayerNorm(index_t channels, double eps = 1e-5)
+        : weight({.shape = {channels}, .init = ParameterInit::ones}), bias({.shape = {channels}}), epsilon(eps) {}
+
+    static void members(auto& self, const auto& visit) {
+        visit("weight", self.weight);
+        visit("bias", self.bias);
+    }
+
+    template <class V>
+    [[nodiscard]] V operator()(const V& x) const {
+        const index_t rows = x.size() / std::max<index_t>(x.shape(-1), 1);
+        return group_norm(x, weight.template as<V>(), bias.template as<V>(),
+                          NormOptions{.sets = rows, .groups = 1, .epsilon = epsilon});
+    }
+};
+
+/// A table of vectors, looked up by index.
+template <Real T, Backend B = Cpu>
+struct Embedding {
+    Parameter<T, B> weight;
+
+    Embedding(index_t count, index_t width, double deviation = 1.0)
+        : weight({.shape = {count, width}, .init = ParameterInit::normal, .deviation = deviation}) {}
+
+    static void members(auto& self, const auto& visit) { visit("weight", self.weight); }
+
+    /// `rows.size()` vectors: [rows, width].
+    template <class V>
+    [[nodiscard]] V lookup(std::span<const std::int32_t> rows) const {
+        return embedding(weight.template as<V>(), rows);
+    }
+};
+
+} // namespace reel

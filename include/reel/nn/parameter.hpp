@@ -1,0 +1,210 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <reel/autograd/variable.hpp>
+
+namespace reel {
+
+/// How a parameter's axes in a checkpoint map to its axes in memory.
+enum class ParameterLayout {
+    plain,     ///< the same
+    conv,      ///< file [out, in, h, w], memory [out, h, w, in]
+    pointwise, ///< file [out, in, 1, 1], memory [out, in]
+};
+
+/// How an untrained parameter starts, after PyTorch's defaults.
+enum class ParameterInit {
+    zeros,
+    ones,
+    fan_in_uniform, ///< uniform in +-1/sqrt(fan_in): torch.nn.Linear and Conv2d
+    normal,         ///< normal with a standard deviation of its own
+};
+
+/// What is known of a parameter before it has values.
+struct ParameterSpec {
+    Shape shape; ///< in memory
+    ParameterLayout layout = ParameterLayout::plain;
+    ParameterInit init = ParameterInit::zeros;
+    index_t fan_in = 1;     ///< of fan_in_uniform
+    double deviation = 1.0; ///< of normal
+
+    /// The shape that a checkpoint gives.
+    [[nodiscard]] Shape file_shape() const {
+        switch (layout) {
+        case ParameterLayout::conv:
+            return {shape[0], shape[3], shape[1], shape[2]};
+        case ParameterLayout::pointwise:
+            return {shape[0], shape[1], 1, 1};
+        case ParameterLayout::plain:
+            break;
+        }
+        return shape;
+    }
+};
+
+/// A named tensor of a module. Undefined until it is loaded or initialised; frozen until it is told to train.
+template <Real T, Backend B = Cpu>
+class Parameter {
+public:
+    using value_type = T;
+    using backend_type = B;
+
+    explicit Parameter(ParameterSpec spec) : spec_(std::move(spec)) {}
+
+    [[nodiscard]] const ParameterSpec& spec() const { return spec_; }
+    [[nodiscard]] const Tensor<T, B>& value() const { return variable_.value(); }
+    [[nodiscard]] const Variable<T, B>& variable() const { return variable_; }
+    [[nodiscard]] Tensor<T, B> grad() const { return variable_.grad(); }
+    [[nodiscard]] bool requires_grad() const { return trains_; }
+
+    /// Throws Error when the shape is not the declared one.
+    void set(Tensor<T, B> value) {
+        require(value.shape() == spec_.shape, "Parameter: ", value.shape(), " given, ", spec_.shape, " declared");
+        variable_ = trains_ ? Variable<T, B>::leaf(std::move(value)) : Variable<T, B>(std::move(value));
+    }
+
+    void train(bool on) {
+        trains_ = on;
+        if (variable_.defined()) {
+            set(variable_.value());
+        }
+    }
+
+    void zero_grad() const {
+        if (variable_.node()) {
+            variable_.node()->gradient = {};
+        }
+    }
+
+    /// The parameter as the kind of value that an input is: a tensor computes, a variable computes and records.
+    template <class V>
+    [[nodiscard]] const V& as() const {
+        if constexpr (std::same_as<V, Tensor<T, B>>) {
+            return variable_.value();
+        } else {
+            static_assert(std::same_as<V, Variable<T, B>>,
+                          "reel: a module takes a Tensor or a Variable of its own scalar and backend");
+            return variable_;
+        }
+    }
+
+private:
+    ParameterSpec spec_;
+    Variable<T, B> variable_;
+    bool trains_ = false;
+};
+
+template <class P>
+inline constexpr bool is_parameter = false;
+template <Real T, Backend B>
+inline constexpr bool is_parameter<Parameter<T, B>> = true;
+
+namespace detail {
+
+struct MemberVisitorArchetype {
+    template <class M>
+    void operator()(const char*, M&&) const {}
+};
+
+} // namespace detail
+
+/// Something that lists its members by their state-dict names: `members(self, visit)` calls visit("name", self.member)
+/// for parameters, modules, vectors and optionals of modules.
+template <class M>
+concept Module = requires(M& module, detail::MemberVisitorArchetype visit) {
+    std::remove_const_t<M>::members(module, visit);
+};
+
+template <class M, class Visit>
+void for_each_parameter(M& module, const Visit& visit, const std::string& prefix = "");
+
+namespace detail {
+
+template <class M, class Visit>
+void visit_member(M& member, const Visit& visit, const std::string& name) {
+    using Plain = std::remove_const_t<M>;
+    if constexpr (is_parameter<Plain>) {
+        visit(name, member);
+    } else if constexpr (Module<M>) {
+        for_each_parameter(member, visit, name + ".");
+    } else if constexpr (requires {
+                             member.has_value();
+                             *member;
+                         }) {
+        if (member.has_value()) {
+            visit_member(*member, visit, name);
+        }
+    } else {
+        for (std::size_t i = 0; i < member.size(); ++i) {
+            visit_member(member[i], visit, name + "." + std::to_string(i));
+        }
+    }
+}
+
+} // namespace detail
+
+/// Calls visit(name, parameter) for every parameter of a module, in the order of its member lists. Names are those of
+/// PyTorch's state dict.
+template <class M, class Visit>
+void for_each_parameter(M& module, const Visit& visit, const std::string& prefix) {
+    static_assert(Module<M>, "reel: this type has no static members(self, visit), so it is not a Module");
+    std::remove_const_t<M>::members(
+        module, [&](const char* name, auto& member) { detail::visit_member(member, visit, prefix + name); });
+}
+
+/// Number of scalars in all parameters.
+template <Module M>
+[[nodiscard]] index_t parameter_count(const M& module) {
+    index_t count = 0;
+    for_each_parameter(module,
+                       [&](const std::string&, const auto& parameter) { count += parameter.spec().shape.size(); });
+    return count;
+}
+
+/// True when any parameter of the module is being trained.
+template <Module M>
+[[nodiscard]] bool trains(const M& module) {
+    bool any = false;
+    for_each_parameter(module,
+                       [&](const std::string&, const auto& parameter) { any = any || parameter.requires_grad(); });
+    return any;
+}
+
+/// Forgets all gradients.
+template <Module M>
+void zero_grad(const M& module) {
+    for_each_parameter(module, [](const std::string&, const auto& parameter) { parameter.zero_grad(); });
+}
+
+/// Trains exactly the parameters that lie in a module whose name ends with one of `suffixes` ("attn1.to_q",
+/// "attn_temp"), as the reference does, and freezes the rest. Returns how many scalars train. Throws Error when a
+/// suffix matches no module.
+template <Module M>
+index_t set_trainable_modules(M& module, const std::vector<std::string>& suffixes) {
+    std::vector<bool> matched(suffixes.size(), false);
+    index_t count = 0;
+    for_each_parameter(module, [&](const std::string& name, auto& parameter) {
+        bool on = false;
+        for (std::size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1)) {
+            const std::string_view owner(name.data(), dot);
+            for (std::size_t i = 0; i < suffixes.size(); ++i) {
+                if (owner.ends_with(suffixes[i])) {
+                    matched[i] = true;
+                    on = true;
+                }
+            }
+        }
+        parameter.train(on);
+        count += on ? parameter.spec().shape.size() : 0;
+    });
+    for (std::size_t i = 0; i < suffixes.size(); ++i) {
+        require(matched[i], "trainable_modules: no module's name ends with \"", suffixes[i],
+                "\"; expected endings such as \"attn1.to_q\", \"attn2.to_q\" or \"attn_temp\"");
+    }
+    return count;
+}
+
+} // namespace reel
