@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <iostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 using reel::Frames;
@@ -185,9 +186,9 @@ TEST_CASE("GIF: one frame, one pixel, still clips") {
 
 TEST_CASE("frames that cannot be written are refused, and no file is left") {
     const TemporaryFolder folder;
-    const Frames clip = moving_block(2, 32, 32);
+    const Frames clip = moving_block(4, 96, 96);
     Frames liar = clip;
-    liar.count = 3;
+    liar.count = 5;
     for (const char* name : {"a.mp4", "a.gif"}) {
         CAPTURE(name);
         const auto write = [&](const std::filesystem::path& path, const Frames& frames, double fps) {
@@ -204,9 +205,15 @@ TEST_CASE("frames that cannot be written are refused, and no file is left") {
         CHECK_THROWS_AS(write(folder / name, clip, 1e9), reel::Error);
         CHECK_THROWS_AS(write(folder / name, clip, std::nan("")), reel::Error);
         CHECK(contains(error_of([&] { write(folder / "none" / name, clip, 8.0); }), "does not exist"));
-        {
-            const FullDisk full(256);
+        // A disk that fills at the first byte, on the way and at the very last one.
+        write(folder / name, clip, 8.0);
+        const auto size = std::filesystem::file_size(folder / name);
+        std::filesystem::remove(folder / name);
+        for (const auto room : {std::uintmax_t{0}, std::uintmax_t{256}, size / 2, size - 1}) {
+            CAPTURE(room);
+            const FullDisk full(room);
             CHECK(contains(error_of([&] { write(folder / name, clip, 8.0); }), name));
+            CHECK(folder.count() == 0);
         }
         CHECK(folder.count() == 0);
     }
@@ -256,6 +263,52 @@ TEST_CASE("pixels agree with decord, the reference's reader") {
     CHECK(info.width == 64);
     CHECK(info.height == 96);
     CHECK(info.codec == "mpeg4");
+}
+
+TEST_CASE("a clip marked to be shown turned is turned, by every quarter") {
+    const TemporaryFolder folder;
+    std::string bytes = read_text("io/golden/video_rotated.mp4");
+    // The track header's matrix, 16.16 fixed point: this file's, and those of the other turns.
+    using namespace std::string_view_literals;
+    constexpr std::string_view zero = "\0\0\0\0"sv;
+    constexpr std::string_view one = "\0\1\0\0"sv;
+    constexpr std::string_view minus = "\xff\xff\0\0"sv;
+    const auto matrix = [&](std::string_view a, std::string_view b, std::string_view c, std::string_view d) {
+        std::string text;
+        for (const auto part : {a, b, zero, c, d, zero, zero, zero, "\x40\0\0\0"sv}) {
+            text += part;
+        }
+        return text;
+    };
+    const std::size_t at = bytes.find(matrix(zero, minus, one, zero));
+    REQUIRE(at != std::string::npos);
+    const auto turned = [&](const std::string& turn) {
+        bytes.replace(at, turn.size(), turn);
+        put_text(folder / "turned.mp4", bytes);
+        return reel::read_video(folder / "turned.mp4", {.max_frames = 1});
+    };
+    const Frames upright = turned(matrix(one, zero, zero, one));
+    const Frames right = turned(matrix(zero, one, minus, zero));
+    const Frames down = turned(matrix(minus, zero, zero, minus));
+    const Frames left = turned(matrix(zero, minus, one, zero));
+    REQUIRE(upright.width == 96);
+    REQUIRE(upright.height == 64);
+    REQUIRE(right.width == 64);
+    REQUIRE(right.height == 96);
+    REQUIRE(down.width == 96);
+    REQUIRE(left.width == 64);
+    int largest = 0;
+    for (int y = 0; y < 64; ++y) {
+        for (int x = 0; x < 96; ++x) {
+            for (const std::uint8_t* pixel :
+                 {right.pixel(0, x, 63 - y), down.pixel(0, 63 - y, 95 - x), left.pixel(0, 95 - x, y)}) {
+                for (int c = 0; c < 3; ++c) {
+                    largest = std::max(largest, std::abs(int{pixel[c]} - int{upright.pixel(0, y, x)[c]}));
+                }
+            }
+        }
+    }
+    CHECK(largest <= 2);
 }
 
 TEST_CASE("the study's clips decode to 24 frames of 512x512") {
