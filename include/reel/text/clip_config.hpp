@@ -112,8 +112,8 @@ inline void read_setting(CLIPTokenizerConfig& config, const std::string& key, co
     }
     if (key == "model_max_length") {
         if (with_length) {
-            require(value.is_number_integer() && value.get<std::int64_t>() >= 2 && value.get<std::int64_t>() <= 65536,
-                    where, " is ", value.dump(), "; expected a whole number from 2 to 65536 (77 for Stable Diffusion)");
+            require(value.is_number_integer() && value.get<std::int64_t>() >= 3 && value.get<std::int64_t>() <= 65536,
+                    where, " is ", value.dump(), "; expected a whole number from 3 to 65536 (77 for Stable Diffusion)");
             config.max_length = value.get<std::size_t>();
         }
         return;

@@ -14,7 +14,7 @@
 #include <reel/core/error.hpp>
 #include <reel/text/clip_config.hpp>
 #include <reel/text/clip_vocabulary.hpp>
-#include <reel/text/fix_text.hpp>
+#include <reel/text/clip_words.hpp>
 #include <reel/text/unicode.hpp>
 #include <reel/text/utf8.hpp>
 
@@ -40,8 +40,8 @@ public:
     CLIPTokenizer(const std::filesystem::path& vocab, const std::filesystem::path& merges,
                   CLIPTokenizerConfig config = {})
         : vocabulary_(vocab, merges), config_(std::move(config)) {
-        require(config_.max_length >= 2, "tokenizer: max_length is ", config_.max_length,
-                "; expected at least 2 (start and end)");
+        require(config_.max_length >= 3, "tokenizer: max_length is ", config_.max_length,
+                "; expected at least 3 (start, a token, end)");
         bos_ = add_special(config_.bos, vocab);
         eos_ = add_special(config_.eos, vocab);
         unknown_ = add_special(config_.unknown, vocab);
@@ -103,16 +103,7 @@ public:
         for (const std::int32_t id : ids) {
             append_bytes(vocabulary_.token(id), bytes);
         }
-        std::string out = text::encode_utf8(text::decode_utf8_lossy(bytes));
-        replace_all(out, text::word_end, " ");
-        out = text::encode_utf8(text::strip(text::decode_utf8(out)));
-        constexpr std::pair<std::string_view, std::string_view> joints[] = {
-            {" .", "."},     {" ?", "?"},   {" !", "!"},   {" ,", ","},     {" ' ", "'"},
-            {" n't", "n't"}, {" 'm", "'m"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
-        for (const auto& [from, to] : joints) {
-            replace_all(out, from, to);
-        }
-        return out;
+        return text::join_words(bytes);
     }
 
     /// How many ids `encode` gives.
@@ -196,12 +187,12 @@ private:
         return pieces;
     }
 
-    /// Cleans a text without special tokens, cuts it into words and appends their ids.
+    /// Appends the ids of a text without special tokens.
     void encode_plain(std::u32string_view raw, std::vector<std::int32_t>& out) const {
-        const std::u32string clean = text::lower(collapse_spaces(text::fix_text(raw)));
+        const std::u32string clean = text::clean_prompt(raw);
         const std::u32string_view all = clean;
         for (std::size_t at = 0; at < all.size();) {
-            const std::size_t length = word_length(all, at);
+            const std::size_t length = text::word_length(all, at);
             if (length == 0) {
                 ++at;
                 continue;
@@ -214,65 +205,6 @@ private:
             }
             at += length;
         }
-    }
-
-    static std::u32string collapse_spaces(std::u32string_view raw) {
-        std::u32string out;
-        out.reserve(raw.size());
-        for (const char32_t c : raw) {
-            if (!text::is_white_space(c)) {
-                out.push_back(c);
-            } else if (out.empty() || out.back() != U' ') {
-                out.push_back(U' ');
-            }
-        }
-        return std::u32string(text::strip(out));
-    }
-
-    /// Whether the text at `at` is `word` when case is ignored. After `lower` the only letter left whose case
-    /// folds to one of ASCII is the long s.
-    static bool word_at(std::u32string_view all, std::size_t at, std::u32string_view word) {
-        if (at + word.size() > all.size()) {
-            return false;
-        }
-        for (std::size_t i = 0; i < word.size(); ++i) {
-            if (all[at + i] != word[i] && !(all[at + i] == 0x17f && word[i] == U's')) {
-                return false;
-            }
-        }
-        return true;
-    }
-
-    /// The length of the word at `at`: a special token, a contraction's end, letters, one digit, or a run of
-    /// anything else but white space; 0 where none starts.
-    static std::size_t word_length(std::u32string_view all, std::size_t at) {
-        constexpr std::u32string_view wholes[] = {
-            U"<|startoftext|>", U"<|endoftext|>", U"'s", U"'t", U"'re", U"'ve", U"'m", U"'ll", U"'d"};
-        if (all[at] == U'<' || all[at] == U'\'') {
-            for (const std::u32string_view whole : wholes) {
-                if (word_at(all, at, whole)) {
-                    return whole.size();
-                }
-            }
-        }
-        if (text::is_number(all[at])) {
-            return 1;
-        }
-        // U+0345 is a mark that folds to a letter: under the reference's case-insensitive pattern it is neither.
-        const auto is_other = [](char32_t c) {
-            return !text::is_white_space(c) && !text::is_letter(c) && !text::is_number(c) && c != 0x345;
-        };
-        std::size_t end = at;
-        if (text::is_letter(all[at])) {
-            while (end < all.size() && text::is_letter(all[end])) {
-                ++end;
-            }
-        } else {
-            while (end < all.size() && is_other(all[end])) {
-                ++end;
-            }
-        }
-        return end - at;
     }
 
     Encoding pack(std::span<const std::int32_t> tokens) const {
@@ -295,16 +227,6 @@ private:
             require(byte != alphabet.end(), "tokenizer: token '", token, "' has a character that stands for no byte");
             bytes.push_back(static_cast<char>(static_cast<unsigned char>(byte - alphabet.begin())));
         }
-    }
-
-    static void replace_all(std::string& in, std::string_view from, std::string_view to) {
-        std::string out;
-        std::size_t at = 0;
-        for (std::size_t found = in.find(from); found != in.npos; found = in.find(from, at)) {
-            out.append(in, at, found - at).append(to);
-            at = found + from.size();
-        }
-        in = out.append(in, at);
     }
 
     text::CLIPVocabulary vocabulary_;
