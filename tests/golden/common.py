@@ -37,7 +37,7 @@ def randomise(module, key):
                 if ".to_q." in name or ".to_k." in name:
                     gain = 1.4  # attention far from uniform
                 if any(part in name for part in RESIDUAL_ENDS):
-                    gain = 0.5  # or rounding errors grow from block to block and hide real ones
+                    gain = 0.35  # or rounding errors grow from block to block and hide real ones
                 p.copy_(noise * (gain / p[0].numel() ** 0.5))
 
 

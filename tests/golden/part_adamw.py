@@ -6,6 +6,7 @@ from inflated_unet import select_trainable
 from training import loss_of, noise_scheduler, worst_gap
 
 STEPS, FRAMES, HEIGHT, WIDTH, TOKENS = 5, 3, 6, 8, 77
+SEED = {"sd1": 0, "sd2": 3}
 OPTIONS = dict(learning_rate=1e-3, adam_beta1=0.9, adam_beta2=0.999, adam_epsilon=1e-8, adam_weight_decay=1e-2,
                max_grad_norm=1.0)
 
@@ -31,9 +32,10 @@ def run(model, data, dtype, checkpointing=None, learning_rate=OPTIONS["learning_
 def make():
     for model in MODELS:
         shape = (1, 4, FRAMES, HEIGHT, WIDTH)
-        data = {"latents": randn(shape, model, "adamw/latents"), "noise": randn((STEPS, *shape), model, "adamw/noise"),
+        data = {"latents": randn(shape, model, "adamw/latents", SEED[model]), "noise": randn((STEPS, *shape), model, "adamw/noise", SEED[model]),
                 "timesteps": torch.tensor([981, 7, 402, 650, 199]),
-                "encoder_hidden_states": randn((1, TOKENS, unet_config(model)["cross_attention_dim"]), model, "adamw/text")}
+                "encoder_hidden_states": randn((1, TOKENS, unet_config(model)["cross_attention_dim"]),
+                                               model, "adamw/text")}
         loss, norm, weights = run(model, data, torch.float64)
         loss32, norm32, weights32 = run(model, data, torch.float32)
         print(f"{model}: float32 floors: loss {gap(loss32, loss):.1e}, norm {gap(norm32, norm):.1e},",

@@ -8,16 +8,16 @@ from common import HERE, randn, randomise, save, save_json
 
 UNET = {
     "sd1": dict(sample_size=8, in_channels=4, out_channels=4, center_input_sample=False, flip_sin_to_cos=True,
-                freq_shift=0, block_out_channels=[8, 16, 16, 16], layers_per_block=1, norm_num_groups=4,
+                freq_shift=0, block_out_channels=[8, 8, 16, 16], layers_per_block=1, norm_num_groups=2,
                 cross_attention_dim=24, attention_head_dim=2),
     "sd2": dict(sample_size=8, in_channels=4, out_channels=4, center_input_sample=False, flip_sin_to_cos=True,
-                freq_shift=0, block_out_channels=[8, 8, 16, 16], layers_per_block=2, norm_num_groups=4,
+                freq_shift=0, block_out_channels=[8, 8, 8, 16], layers_per_block=2, norm_num_groups=2,
                 cross_attention_dim=32, attention_head_dim=[1, 2, 2, 4], use_linear_projection=True,
                 upcast_attention=True),
 }
 VAE = {
     "sd1": dict(block_out_channels=[8, 8, 8, 16], layers_per_block=2),
-    "sd2": dict(block_out_channels=[8, 8, 16, 16], layers_per_block=1),
+    "sd2": dict(block_out_channels=[8, 8, 16, 8], layers_per_block=1),
 }
 TEXT = {
     "sd1": dict(hidden_size=24, intermediate_size=96, num_hidden_layers=2, num_attention_heads=3,

@@ -2,7 +2,8 @@
 import torch
 
 from common import gap, load, load_json, save, save_json
-from schedule_cases import COSINE, LINEAR, SD, SD_DDIM, curves, invert, model, record, record_inversion, start, step_noise
+from schedule_cases import (COSINE, LINEAR, SD, SD_DDIM, curves, invert, model, record, record_inversion, start,
+                            step_noise)
 
 
 def make():

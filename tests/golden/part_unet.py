@@ -1,8 +1,8 @@
 """The whole inflated UNet, float64 outputs; its agreement with diffusers' 2D UNet on one frame; class embeddings."""
 import torch
 
-from common import HERE, MODELS, gap, inflated, randn, save, unet_config, unet_2d_weights
-from inflated_unet import InflatedUNet, is_temporal
+from common import HERE, MODELS, gap, generator, inflated, randn, save, unet_config, unet_2d_weights
+from inflated_unet import InflatedUNet, fresh_temporal, is_temporal
 
 TOKENS = 77
 
@@ -38,11 +38,11 @@ def make():
         check_against_2d(model)
         context_dim = unet_config(model)["cross_attention_dim"]
         single_net, exact_net = inflated(model), inflated(model, dtype=torch.float64)
-        for case, batch, frames, height, width, t in (("a", 1, 3, 8, 8, 981), ("b", 2, 3, 7, 9, 21),
-                                                      ("c", 2, 4, 12, 10, 500), ("d", 1, 1, 16, 8, 999)):
+        for case, batch, frames, height, width, t, tokens in (("a", 1, 3, 8, 8, 981, 77), ("b", 2, 3, 7, 9, 21, 77),
+                                                              ("c", 2, 4, 12, 10, 500, 5), ("d", 1, 1, 16, 8, 999, 5)):
             key = f"{model}.{case}"
             x = randn((batch, 4, frames, height, width), key, "sample")
-            context = randn((batch, TOKENS, context_dim), key, "context")
+            context = randn((batch, tokens, context_dim), key, "context")
             with torch.no_grad():
                 single, exact = single_net(x, t, context), exact_net(x.double(), t, context.double())
             tensors.update({f"{key}.sample": x, f"{key}.timestep": torch.tensor(t),
@@ -53,11 +53,12 @@ def make():
     config = unet_config("sd1")
     c_time = 4 * config["block_out_channels"][0]
     x = randn((2, 4, 2, 8, 8), "class", "sample")
-    context = randn((2, TOKENS, config["cross_attention_dim"]), "class", "context")
+    context = randn((2, 5, config["cross_attention_dim"]), "class", "context")
     tensors.update({"class.sample": x, "class.timestep": torch.tensor(301), "class.encoder_hidden_states": context})
-    for kind, change, labels in (("table", dict(num_class_embeds=5), torch.tensor([3, 0])),
-                                 ("timestep", dict(class_embed_type="timestep"), torch.tensor([20, 700])),
-                                 ("identity", dict(class_embed_type="identity"), randn((2, c_time), "class", "vector"))):
+    kinds = (("table", dict(num_class_embeds=5), torch.tensor([3, 0])),
+             ("timestep", dict(class_embed_type="timestep"), torch.tensor([20, 700])),
+             ("identity", dict(class_embed_type="identity"), randn((2, c_time), "class", "vector")))
+    for kind, change, labels in kinds:
         changed = {**config, **change}
         shapes = {k: v.shape for k, v in InflatedUNet(changed).state_dict().items() if k.startswith("class_embedding.")}
         extra = {k: randn(s, "class", kind, k) * 0.5 for k, s in shapes.items()}
@@ -69,15 +70,14 @@ def make():
             flat = UNet2DConditionModel.from_config(changed)
             flat.load_state_dict({**unet_2d_weights("sd1"), **extra})
             expected = flat.eval()(x[:, :, 0], 301, context, labels).sample
-            got = silent_temporal(inflated("sd1", config=changed, extra=extra))(x[:, :, :1], 301, context, labels)[:, :, 0]
+            video = silent_temporal(inflated("sd1", config=changed, extra=extra))
+            got = video(x[:, :, :1], 301, context, labels)[:, :, 0]
         assert gap(got, expected) < 5e-6
         tensors.update({f"class.{kind}.{k}": v for k, v in extra.items()})
         tensors.update({f"class.{kind}.class_labels": labels, f"class.{kind}.output": exact})
         print(f"class {kind}: float32 floor {gap(single, exact):.1e}, one frame against 2D {gap(got, expected):.1e}")
 
     # A fresh inflation: the temporal branch adds only its output bias.
-    from common import generator
-    from inflated_unet import fresh_temporal
     fresh = fresh_temporal(InflatedUNet(config), generator("fresh"))
     assert set(fresh) == {k for k in InflatedUNet(config).state_dict() if is_temporal(k)}
     x, context = tensors["sd1.a.sample"], tensors["sd1.a.encoder_hidden_states"]

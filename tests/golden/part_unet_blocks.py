@@ -46,12 +46,12 @@ def make():
 
         temb, context = (BATCH, c_time), (BATCH, TOKENS, context_dim)
 
-        for module in ("down_blocks.0.resnets.0", "down_blocks.2.resnets.0", "up_blocks.2.resnets.1"):
+        for module in ("down_blocks.0.resnets.0", "up_blocks.2.resnets.1"):
             r = nets[torch.float32].get_submodule(module)
             add(f"resnet.{module}", "ResnetBlock", module, dict(sample=clip(r.conv1.in_channels), temb=temb),
                 lambda m, x: dict(output=unfold(m(fold(x["sample"]), x["temb"], FRAMES), FRAMES)))
 
-        for level in (0, 2) if model == "sd1" else (2,):
+        for level in (2,) if model == "sd1" else (0, 2):
             c = widths[level]
             path = f"down_blocks.{level}.attentions.0"
             add(f"transformer.{level}", "SpatialTransformer", path, dict(sample=clip(c), encoder_hidden_states=context),
@@ -63,7 +63,8 @@ def make():
                 dict(hidden_states=tokens(c), encoder_hidden_states=(BATCH * FRAMES, TOKENS, context_dim)),
                 lambda m, x: dict(output=m(x["hidden_states"], x["encoder_hidden_states"])))
             add(f"attn_temp.{level}", "TemporalAttention", block + ".attn_temp",
-                dict(hidden_states=(BATCH * HEIGHT * WIDTH, FRAMES, c)), lambda m, x: dict(output=m(x["hidden_states"])))
+                dict(hidden_states=(BATCH * HEIGHT * WIDTH, FRAMES, c)),
+                lambda m, x: dict(output=m(x["hidden_states"])))
             add(f"ff.{level}", "FeedForward", block + ".ff", dict(hidden_states=tokens(c)),
                 lambda m, x: dict(output=m(x["hidden_states"])))
             add(f"block.{level}", "BasicTransformerBlock", block,

@@ -31,6 +31,6 @@ def loss_of(unet, scheduler, latents, noise, timesteps, context):
 
 
 def worst_gap(a, b):
-    """The largest gap over dictionaries with equal keys, and whose it is. Tensors are compared with their own maximum."""
+    """The largest gap over dictionaries with equal keys, and whose it is; each tensor relative to its own maximum."""
     assert set(a) == set(b), set(a) ^ set(b)
     return max(((gap(a[k], b[k]), k) for k in b), default=(0.0, ""))
