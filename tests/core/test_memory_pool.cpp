@@ -1,0 +1,120 @@
+#include <cstring>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <reel/core/memory_pool.hpp>
+
+using namespace reel;
+
+TEST_CASE("MemoryPool: blocks are aligned, writable and apart") {
+    MemoryPool pool;
+    std::vector<std::pair<unsigned char*, std::size_t>> blocks;
+    unsigned char mark = 1;
+    for (const std::size_t bytes : {0, 1, 63, 64, 65, 511, 512, 513, 1000, 4097, 1000003}) {
+        auto* block = static_cast<unsigned char*>(pool.allocate(bytes));
+        REQUIRE(reinterpret_cast<std::uintptr_t>(block) % 64 == 0);
+        std::memset(block, mark++, bytes);
+        blocks.emplace_back(block, bytes);
+    }
+    mark = 1;
+    for (const auto& [block, bytes] : blocks) {
+        for (std::size_t i = 0; i < bytes; ++i) {
+            REQUIRE(block[i] == mark);
+        }
+        ++mark;
+        pool.deallocate(block, bytes);
+    }
+    CHECK(pool.statistics().in_use == 0);
+}
+
+TEST_CASE("MemoryPool: a freed block is handed out again for a like size") {
+    MemoryPool pool;
+    void* first = pool.allocate(100000);
+    pool.deallocate(first, 100000);
+    CHECK(pool.statistics().cached >= 100000);
+    void* second = pool.allocate(100001);
+    CHECK(second == first);
+    CHECK(pool.statistics().cached == 0);
+    void* third = pool.allocate(100000);
+    CHECK(third != second);
+    pool.deallocate(second, 100001);
+    pool.deallocate(third, 100000);
+}
+
+TEST_CASE("MemoryPool: sizes are counted, with an eighth or 64 bytes of waste at most") {
+    MemoryPool pool;
+    for (std::size_t bytes = 1; bytes < 100000; bytes += 37) {
+        void* block = pool.allocate(bytes);
+        const std::size_t counted = pool.statistics().in_use;
+        REQUIRE(counted >= bytes);
+        REQUIRE(counted <= std::max(bytes + bytes / 8, (bytes + 63) / 64 * 64));
+        pool.deallocate(block, bytes);
+        REQUIRE(pool.statistics().in_use == 0);
+    }
+}
+
+TEST_CASE("MemoryPool: the peak is the largest sum in use, and starts again on request") {
+    MemoryPool pool;
+    void* a = pool.allocate(1 << 20);
+    void* b = pool.allocate(2 << 20);
+    pool.deallocate(a, 1 << 20);
+    void* c = pool.allocate(1 << 19);
+    CHECK(pool.statistics().peak == 3 << 20);
+    CHECK(pool.statistics().in_use == (2 << 20) + (1 << 19));
+    pool.reset_peak();
+    CHECK(pool.statistics().peak == (2 << 20) + (1 << 19));
+    pool.deallocate(b, 2 << 20);
+    pool.deallocate(c, 1 << 19);
+    CHECK(pool.statistics().peak == (2 << 20) + (1 << 19));
+    CHECK(pool.statistics().in_use == 0);
+}
+
+TEST_CASE("MemoryPool: what is kept is bounded, and can be given back") {
+    MemoryPool pool;
+    std::vector<void*> blocks;
+    constexpr std::size_t bytes = std::size_t{8} << 20;
+    for (int i = 0; i < 40; ++i) { // never touched: no pages are taken
+        blocks.push_back(pool.allocate(bytes));
+    }
+    for (void* block : blocks) {
+        pool.deallocate(block, bytes);
+    }
+    CHECK(pool.statistics().cached > 0);
+    CHECK(pool.statistics().cached <= (std::size_t{320} << 20) / 4);
+    pool.release_cached();
+    CHECK(pool.statistics().cached == 0);
+    CHECK(pool.statistics().in_use == 0);
+}
+
+TEST_CASE("MemoryPool: no memory is one clear error, and the pool lives on") {
+    MemoryPool pool;
+    void* small = pool.allocate(4096);
+    const auto impossible = std::size_t{1} << 62;
+    CHECK_THROWS_WITH_AS(static_cast<void>(pool.allocate(impossible)), doctest::Contains("out of memory"), Error);
+    CHECK_THROWS_WITH_AS(static_cast<void>(pool.allocate(~std::size_t{0} - 5)), doctest::Contains("out of memory"),
+                         Error);
+    CHECK(pool.statistics().in_use == 4096);
+    CHECK(pool.statistics().peak == 4096);
+    pool.deallocate(small, 4096);
+}
+
+TEST_CASE("MemoryPool: several threads at once") {
+    MemoryPool pool;
+    {
+        std::vector<std::jthread> threads;
+        for (int t = 0; t < 4; ++t) {
+            threads.emplace_back([&pool, t] {
+                for (std::size_t i = 0; i < 2000; ++i) {
+                    const std::size_t bytes = 64 + i * 7 % 5000;
+                    auto* block = static_cast<unsigned char*>(pool.allocate(bytes));
+                    std::memset(block, t, bytes);
+                    pool.deallocate(block, bytes);
+                }
+            });
+        }
+    }
+    CHECK(pool.statistics().in_use == 0);
+}
