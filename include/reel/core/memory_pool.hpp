@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <new>
@@ -21,7 +23,7 @@ struct MemoryStatistics {
 
 /// Host memory in 64-byte aligned blocks, kept after release and handed out again: fresh pages from the operating
 /// system cost more than most operations. Sizes are rounded up by an eighth at most, so a block fits many requests.
-/// Kept blocks never exceed a quarter of the peak. Thread-safe.
+/// Kept blocks never exceed a quarter of the peak, or 64 MiB. Thread-safe.
 class MemoryPool {
 public:
     MemoryPool() = default;
@@ -31,15 +33,16 @@ public:
 
     /// Throws Error when the system has no memory left.
     [[nodiscard]] void* allocate(std::size_t bytes) {
+        require(bytes < std::numeric_limits<std::size_t>::max() / 2, "out of memory: ", bytes, " bytes asked for");
         const std::size_t size = rounded(bytes);
         {
             const std::lock_guard lock(mutex_);
             statistics_.in_use += size;
-            statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
             if (const auto found = free_.find(size); found != free_.end() && !found->second.empty()) {
                 void* block = found->second.back();
                 found->second.pop_back();
                 statistics_.cached -= size;
+                statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
                 return block;
             }
         }
@@ -48,12 +51,13 @@ public:
             release_cached();
             block = std::aligned_alloc(alignment, size);
         }
+        const std::lock_guard lock(mutex_);
         if (block == nullptr) {
-            const std::lock_guard lock(mutex_);
             statistics_.in_use -= size;
             fail("out of memory: ", size, " bytes asked for with ", statistics_.in_use,
                  " in use; use fewer frames, a smaller size or gradient checkpointing");
         }
+        statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
         return block;
     }
 
