@@ -1,11 +1,9 @@
 #pragma once
-// Tensors as files hold them: typed bytes in host memory. Needs no library.
+// Tensors as files hold them: typed bytes in host memory. Needs POSIX; no other library.
 
 #include <reel/core/error.hpp>
 #include <reel/core/scalar.hpp>
-
-#include <sys/mman.h>
-#include <unistd.h>
+#include <reel/io/mapped_file.hpp>
 
 #include <bit>
 #include <cstddef>
@@ -16,6 +14,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -33,17 +32,19 @@ static_assert(std::endian::native == std::endian::little, "reel's file formats a
     return text + "]";
 }
 
-/// Number of elements of a shape, 1 for []. Throws Error when an extent is negative or the number of bytes, at
-/// `element_size` each, does not fit 63 bits.
-[[nodiscard]] inline std::size_t checked_element_count(std::span<const std::int64_t> shape, std::size_t element_size) {
-    std::int64_t bytes = static_cast<std::int64_t>(element_size);
+/// Number of elements of a shape, 1 for []. Throws Error, which starts with `where`, when an extent is negative or the
+/// number of bytes, at `element_size` each, does not fit 63 bits.
+[[nodiscard]] inline std::size_t checked_element_count(std::span<const std::int64_t> shape, std::size_t element_size,
+                                                       std::string_view where = "a tensor") {
+    auto bytes = static_cast<std::int64_t>(element_size);
     bool empty = false;
     for (const std::int64_t extent : shape) {
-        require(extent >= 0, "shape ", shape_text(shape), " has a negative extent");
+        require(extent >= 0, where, ": shape ", shape_text(shape), " has a negative extent");
         if (extent == 0) {
             empty = true;
         } else {
-            require(!__builtin_mul_overflow(bytes, extent, &bytes), "shape ", shape_text(shape), " is too large");
+            require(!__builtin_mul_overflow(bytes, extent, &bytes), where, ": shape ", shape_text(shape),
+                    " is too large");
         }
     }
     return empty ? 0 : static_cast<std::size_t>(bytes) / element_size;
@@ -119,14 +120,8 @@ struct HostTensor {
     /// Hands the memory of a file-backed tensor back to the system; it is read from the file again when needed. For
     /// loaders, so that a model is not in memory twice. Does nothing for other tensors.
     void drop_pages() const {
-        if (!file_backed) {
-            return;
-        }
-        const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-        const auto begin = (reinterpret_cast<std::uintptr_t>(data) + page - 1) / page * page;
-        const auto end = (reinterpret_cast<std::uintptr_t>(data) + byte_count()) / page * page;
-        if (begin < end) {
-            ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+        if (file_backed) {
+            drop_mapped_pages(bytes());
         }
     }
 

@@ -27,13 +27,12 @@ namespace detail {
     return concat_text("line ", line, ", column ", before.size() - line_start + 1);
 }
 
-/// The library's message without its bracketed code and its position.
+/// The library's message, "[code] text", without its code and position.
 [[nodiscard]] inline std::string plain_json_message(const std::exception& error) {
     std::string_view text = error.what();
-    for (const std::string_view marker : {"] ", "parse error", ": "}) {
-        if (const auto at = text.find(marker); at != std::string_view::npos) {
-            text.remove_prefix(at + marker.size());
-        }
+    text.remove_prefix(std::min(text.find("] ") + 2, text.size()));
+    if (text.starts_with("parse error")) { // "parse error at line 1, column 2: syntax error ..."
+        text.remove_prefix(std::min(text.find(": ") + 2, text.size()));
     }
     return std::string(text.substr(0, 300));
 }
@@ -77,7 +76,8 @@ namespace detail {
 }
 
 /// JSON as text, indented by `indent` spaces (-1: on one line). Throws Error when a string is not valid UTF-8.
-[[nodiscard]] inline std::string json_text(const nlohmann::json& value, const std::string& where, int indent = -1) {
+template <class Json>
+[[nodiscard]] std::string json_text(const Json& value, const std::string& where, int indent = -1) {
     try {
         return value.dump(indent);
     } catch (const nlohmann::json::exception& error) {

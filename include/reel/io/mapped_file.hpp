@@ -8,8 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -61,5 +63,30 @@ private:
     const std::byte* data_ = nullptr;
     std::size_t size_ = 0;
 };
+
+/// Hands the memory of a part of a memory-mapped file back to the system; it is read from the file again when needed.
+/// Only for bytes of a MappedFile: other memory would lose its content.
+inline void drop_mapped_pages(std::span<const std::byte> bytes) {
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const auto address = reinterpret_cast<std::uintptr_t>(bytes.data());
+    const std::uintptr_t begin = (address + page - 1) / page * page;
+    const std::uintptr_t end = (address + bytes.size()) / page * page;
+    if (begin < end) {
+        ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+    }
+}
+
+/// Gives mapped bytes to `action` in pieces of 16 MiB and drops each from memory after its turn, so that going over a
+/// large file once does not count as memory used.
+template <class Action>
+void for_each_piece(std::span<const std::byte> mapped, const Action& action) {
+    constexpr std::size_t piece_size = std::size_t{16} << 20;
+    while (!mapped.empty()) {
+        const auto piece = mapped.first(std::min(mapped.size(), piece_size));
+        action(piece);
+        drop_mapped_pages(piece);
+        mapped = mapped.subspan(piece.size());
+    }
+}
 
 } // namespace reel

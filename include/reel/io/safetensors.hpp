@@ -44,17 +44,19 @@ struct SafetensorsType {
     DType dtype;
 };
 
+// In the order in which the official writer places them: every tensor then lies aligned.
 inline constexpr std::array safetensors_types{
-    SafetensorsType{"F64", DType::f64},      SafetensorsType{"F32", DType::f32}, SafetensorsType{"F16", DType::f16},
-    SafetensorsType{"BF16", DType::bf16},    SafetensorsType{"I64", DType::i64}, SafetensorsType{"I32", DType::i32},
-    SafetensorsType{"I16", DType::i16},      SafetensorsType{"I8", DType::i8},   SafetensorsType{"U8", DType::u8},
+    SafetensorsType{"I64", DType::i64},      SafetensorsType{"F64", DType::f64},   SafetensorsType{"F32", DType::f32},
+    SafetensorsType{"I32", DType::i32},      SafetensorsType{"BF16", DType::bf16}, SafetensorsType{"F16", DType::f16},
+    SafetensorsType{"I16", DType::i16},      SafetensorsType{"I8", DType::i8},     SafetensorsType{"U8", DType::u8},
     SafetensorsType{"BOOL", DType::boolean},
 };
 
-[[nodiscard]] inline std::string_view safetensors_name(DType dtype) {
-    return std::find_if(safetensors_types.begin(), safetensors_types.end(),
-                        [&](const SafetensorsType& type) { return type.dtype == dtype; })
-        ->name;
+/// Index into the table above.
+[[nodiscard]] inline std::size_t safetensors_rank(DType dtype) {
+    const auto* const found = std::find_if(safetensors_types.begin(), safetensors_types.end(),
+                                           [&](const SafetensorsType& type) { return type.dtype == dtype; });
+    return static_cast<std::size_t>(found - safetensors_types.begin());
 }
 
 /// A member of a tensor's description, which must be there.
@@ -151,7 +153,7 @@ inline void check_safetensors_ranges(std::vector<TensorRange> ranges, std::uint6
                 " is not [begin, end]");
         require(static_cast<std::uint64_t>(range[1]) <= data.size(), where, ": ends at data byte ", range[1],
                 ", but the file has only ", data.size(), " bytes of data (truncated?)");
-        const std::size_t count = checked_element_count(tensor.shape, size_of(tensor.dtype));
+        const std::size_t count = checked_element_count(tensor.shape, size_of(tensor.dtype), where);
         require(count * size_of(tensor.dtype) == static_cast<std::uint64_t>(range[1] - range[0]), where, ": ",
                 name_of(tensor.dtype), " ", shape_text(tensor.shape), " takes ", count * size_of(tensor.dtype),
                 " bytes, but data_offsets gives it ", range[1] - range[0]);
@@ -170,20 +172,21 @@ inline void check_safetensors_ranges(std::vector<TensorRange> ranges, std::uint6
     return read_safetensors_file(path).tensors;
 }
 
-/// Writes a safetensors file, asking for one tensor at a time. Tensors are ordered by element size, largest first,
-/// then by name, so that each lies aligned, as the official writer orders them; equal input gives equal bytes. Throws
+/// Writes a safetensors file, asking for one tensor at a time. Tensors are ordered by type and name as the
+/// official writer orders them, which keeps each aligned; equal input gives equal bytes. Throws
 /// Error on a repeated or reserved name and when the file cannot be written; then nothing is left behind.
 inline void write_safetensors(const std::filesystem::path& path, std::vector<TensorSource> sources,
                               const TextMetadata& metadata = {{"format", "pt"}}) {
     std::sort(sources.begin(), sources.end(), [](const TensorSource& a, const TensorSource& b) {
-        return std::pair(size_of(b.dtype), std::string_view(a.name)) <
-               std::pair(size_of(a.dtype), std::string_view(b.name));
+        return std::pair(detail::safetensors_rank(a.dtype), std::string_view(a.name)) <
+               std::pair(detail::safetensors_rank(b.dtype), std::string_view(b.name));
     });
     std::uint64_t offset = 0;
     std::set<std::string_view> names;
     std::string text = "{";
-    const auto add = [&](const std::string& key, const nlohmann::json& value) {
-        text += (text.size() == 1 ? "" : ",") + json_text(key, path.string()) + ":" + json_text(value, path.string());
+    const auto add = [&](const std::string& key, const nlohmann::ordered_json& value) {
+        text += (text.size() == 1 ? "" : ",") + json_text(nlohmann::json(key), path.string()) + ":" +
+                json_text(value, path.string());
     };
     if (!metadata.empty()) {
         add("__metadata__", metadata);
@@ -191,8 +194,10 @@ inline void write_safetensors(const std::filesystem::path& path, std::vector<Ten
     for (const TensorSource& source : sources) {
         require(source.name != "__metadata__", path.string(), ": a tensor cannot be named __metadata__");
         require(names.insert(source.name).second, path.string(), ": two tensors named \"", source.name, "\"");
-        const std::uint64_t bytes = checked_element_count(source.shape, size_of(source.dtype)) * size_of(source.dtype);
-        add(source.name, {{"dtype", detail::safetensors_name(source.dtype)},
+        const std::uint64_t bytes = checked_element_count(source.shape, size_of(source.dtype),
+                                                          path.string() + ": tensor \"" + source.name + "\"") *
+                                    size_of(source.dtype);
+        add(source.name, {{"dtype", detail::safetensors_types[detail::safetensors_rank(source.dtype)].name},
                           {"shape", source.shape},
                           {"data_offsets", {offset, offset + bytes}}});
         offset += bytes;

@@ -50,9 +50,7 @@ namespace detail {
     const std::size_t used = tensors.read();
     require(used == pickle->second.bytes.size(), path, ": bytes follow the pickle's end");
     tensors.attach([&](const std::string& key, std::size_t) {
-        const auto bytes = zip_content(entries, prefix + "data/" + key, path, verify);
-        HostTensor{DType::u8, {static_cast<std::int64_t>(bytes.size())}, bytes.data(), nullptr, true}.drop_pages();
-        return bytes;
+        return zip_content(entries, prefix + "data/" + key, path, verify);
     });
     return tensors.result();
 }

@@ -224,7 +224,7 @@ private:
     /// All of the view's elements must lie in its storage.
     void check(const View& view) const {
         const Storage& storage = storages_[view.storage];
-        const std::size_t count = checked_element_count(view.shape, size_of(storage.dtype));
+        const std::size_t count = checked_element_count(view.shape, size_of(storage.dtype), path_);
         require(view.shape.size() == view.strides.size(), path_, ": a tensor of shape ", shape_text(view.shape),
                 " with strides ", shape_text(view.strides));
         std::int64_t last = view.offset;

@@ -5,6 +5,7 @@
 #include <reel/core/error.hpp>
 #include <reel/io/atomic_file.hpp>
 #include <reel/io/file_kind.hpp>
+#include <reel/io/mapped_file.hpp>
 
 #include <zlib.h>
 
@@ -33,9 +34,10 @@ struct ZipEntry {
 
 using ZipEntries = std::map<std::string, ZipEntry, std::less<>>;
 
-/// CRC-32 of bytes, as zip archives hold it.
-[[nodiscard]] inline std::uint32_t crc32_of(std::span<const std::byte> bytes) {
-    return static_cast<std::uint32_t>(::crc32_z(0, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
+/// CRC-32, as zip archives hold it, of bytes that follow others whose CRC-32 is `before`.
+[[nodiscard]] inline std::uint32_t crc32_of(std::span<const std::byte> bytes, std::uint32_t before = 0) {
+    return static_cast<std::uint32_t>(
+        ::crc32_z(before, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()));
 }
 
 namespace detail {
@@ -152,8 +154,8 @@ inline void read_zip64_extra(std::span<const std::byte> extra, std::uint64_t& si
     return entries;
 }
 
-/// The bytes of a stored entry. Throws Error when there is no such entry, when it is compressed or encrypted, or,
-/// with `verify`, when its checksum differs.
+/// The bytes of a stored entry of an archive that is memory-mapped. Throws Error when there is no such entry, when it
+/// is compressed or encrypted, or, with `verify`, when its checksum differs.
 [[nodiscard]] inline std::span<const std::byte> zip_content(const ZipEntries& entries, std::string_view name,
                                                             const std::string& path, bool verify = true) {
     const auto found = entries.find(name);
@@ -162,8 +164,11 @@ inline void read_zip64_extra(std::span<const std::byte> extra, std::uint64_t& si
     require(entry.method == 0 && !entry.encrypted, path, ": \"", name, "\" is ",
             entry.encrypted ? "encrypted" : "compressed",
             ", which torch.save never does; load the file in Python and save it again");
-    require(!verify || crc32_of(entry.bytes) == entry.crc, path, ": the checksum of \"", name,
-            "\" is wrong: the file is damaged");
+    if (verify) {
+        std::uint32_t crc = 0;
+        for_each_piece(entry.bytes, [&](std::span<const std::byte> piece) { crc = crc32_of(piece, crc); });
+        require(crc == entry.crc, path, ": the checksum of \"", name, "\" is wrong: the file is damaged");
+    }
     return entry.bytes;
 }
 

@@ -1,0 +1,138 @@
+#include "io/temporary_folder.hpp"
+
+#include <reel/io/torch_writer.hpp>
+#include <reel/io/weights.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+using namespace reel_test;
+using reel::HostTensor;
+using reel::StateDict;
+
+namespace {
+
+const std::filesystem::path golden = "io/golden/weights";
+
+StateDict one(const std::string& name, float value) {
+    StateDict tensors;
+    tensors[name] = HostTensor::make<float>({1}, {value});
+    return tensors;
+}
+
+template <class Action>
+std::string error_of(const Action& action) {
+    return message_of<reel::Error>(action);
+}
+
+} // namespace
+
+TEST_CASE("weights are found in the order of preference") {
+    TemporaryFolder folder;
+    const auto load = [&](const std::string& variant = "") {
+        return reel::load_weights(folder.path(), reel::transformers_weight_names, variant)
+            .begin()
+            ->second.to_vector<float>()[0];
+    };
+    const std::string missing = error_of([&] { (void)load(); });
+    for (const char* name :
+         {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}) {
+        CHECK(contains(missing, name));
+    }
+    reel::write_torch_checkpoint(folder / "part.bin", one("w", 1));
+    reel::write_json(folder / "pytorch_model.bin.index.json", {{"weight_map", {{"w", "part.bin"}}}});
+    CHECK(load() == 1);
+    reel::write_torch_checkpoint(folder / "pytorch_model.bin", one("w", 2));
+    CHECK(load() == 2);
+    reel::write_safetensors(folder / "part.safetensors", one("w", 3));
+    reel::write_json(folder / "model.safetensors.index.json",
+                     {{"metadata", {{"total_size", 4}}}, {"weight_map", {{"w", "part.safetensors"}}}});
+    CHECK(load() == 3);
+    reel::write_safetensors(folder / "model.safetensors", one("w", 4));
+    CHECK(load() == 4);
+    CHECK(contains(error_of([&] { (void)load("fp16"); }), "model.fp16.safetensors"));
+    reel::write_safetensors(folder / "model.fp16.safetensors", one("w", 5));
+    CHECK(load("fp16") == 5);
+    CHECK(load() == 4);
+    CHECK(contains(error_of([&] { (void)reel::load_weights(folder / "none", reel::diffusers_weight_names); }),
+                   "no such folder"));
+}
+
+TEST_CASE("a file's format is told by its content, not by its name") {
+    TemporaryFolder folder;
+    reel::write_safetensors(folder / "a.bin", one("w", 1));
+    reel::write_torch_checkpoint(folder / "b.safetensors", one("w", 2));
+    CHECK(reel::read_weights_file(folder / "a.bin").at("w").to_vector<float>()[0] == 1);
+    CHECK(reel::read_weights_file(folder / "b.safetensors").at("w").to_vector<float>()[0] == 2);
+    CHECK(reel::read_weights_file(golden / "legacy.pt").size() == 11);
+    const auto refused = [&](std::string_view content) {
+        put_text(folder / "c.bin", content);
+        return error_of([&] { (void)reel::read_weights_file(folder / "c.bin"); });
+    };
+    CHECK(contains(refused("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"));
+    CHECK(contains(refused("<html>"), "web page"));
+    CHECK(contains(refused(""), "empty"));
+    CHECK(contains(refused("{\"error\": \"not found\"}"), "JSON text"));
+    CHECK(contains(refused(std::string(100, 'x')), "neither"));
+    CHECK(contains(error_of([&] { (void)reel::read_weights_file(golden / "ddim_latent-2.pt"); }), "bare tensor"));
+    CHECK(contains(error_of([&] { (void)reel::read_weights_file(folder.path()); }), "not a regular file"));
+}
+
+TEST_CASE("weights in several files must be complete") {
+    TemporaryFolder folder;
+    reel::write_safetensors(folder / "1.safetensors", one("a", 1));
+    reel::write_safetensors(folder / "2.safetensors", one("b", 2));
+    const auto index = folder / "model.safetensors.index.json";
+    const auto load = [&](const nlohmann::json& map) {
+        reel::write_json(index, {{"weight_map", map}});
+        return reel::read_sharded_weights(index);
+    };
+    const StateDict all = load({{"a", "1.safetensors"}, {"b", "2.safetensors"}});
+    CHECK(all.size() == 2);
+    CHECK(all.at("b").to_vector<float>()[0] == 2);
+    CHECK(contains(error_of([&] {
+                       (void)load({{"a", "1.safetensors"}, {"c", "2.safetensors"}});
+                   }),
+                   "tensor \"c\" is missing"));
+    CHECK(contains(error_of([&] { (void)load({{"a", "1.safetensors"}, {"b", "3.safetensors"}}); }), "does not exist"));
+    reel::write_safetensors(folder / "2.safetensors", StateDict{{"b", all.at("b")}, {"x", all.at("b")}});
+    CHECK(contains(error_of([&] {
+                       (void)load({{"a", "1.safetensors"}, {"b", "2.safetensors"}});
+                   }),
+                   "does not list it"));
+    for (const char* hostile : {"../1.safetensors", "/etc/passwd", "..", ".", "", "a/b", "a\\b"}) {
+        CHECK(contains(error_of([&] { (void)load({{"a", hostile}}); }), "not the name of a file"));
+    }
+    CHECK(contains(error_of([&] { (void)load({{"a", 1}}); }), "not a file name"));
+    CHECK(contains(error_of([&] { (void)load(nlohmann::json::object()); }), "empty"));
+    CHECK(contains(error_of([&] { (void)load("x"); }), "weight_map"));
+    put_text(index, "{\"weight_map\": ");
+    CHECK(contains(error_of([&] { (void)reel::read_sharded_weights(index); }), "not valid JSON"));
+}
+
+TEST_CASE("Python's libraries read what we write") {
+    const char* python = std::getenv("REEL_PYTHON");
+    if (python == nullptr) {
+        MESSAGE("skipped \"Python's libraries read what we write\": set REEL_PYTHON to a Python with torch and "
+                "safetensors");
+        return;
+    }
+    TemporaryFolder folder;
+    StateDict tensors = reel::read_safetensors(golden / "types.safetensors");
+    reel::write_safetensors(folder / "types.safetensors", tensors);
+    reel::write_torch_checkpoint(folder / "types.bin", tensors);
+    reel::write_torch_checkpoint(folder / "zip64.bin", reel::tensor_sources(tensors), 20);
+    reel::write_torch_tensor(folder / "bare.pt",
+                             reel::read_torch_checkpoint(golden / "ddim_latent-2.pt").bare_tensor("x"));
+    std::vector<reel::TensorSource> many;
+    for (int i = 0; i < 70'000; ++i) {
+        many.push_back(
+            {std::to_string(i), reel::DType::f32, {}, [i] { return HostTensor::make<float>({}, {float(i)}); }});
+    }
+    reel::write_torch_checkpoint(folder / "many.bin", many);
+    const std::string command = "'" + std::string(python) + "' io/check_written.py '" + folder.path().string() + "'";
+    CHECK(std::system(command.c_str()) == 0);
+}
