@@ -4,7 +4,7 @@ import shutil
 
 import torch
 
-from common import HERE, randn, randomise, save, save_json
+from common import HERE, load_json, randomise, save, save_json
 
 UNET = {
     "sd1": dict(sample_size=8, in_channels=4, out_channels=4, center_input_sample=False, flip_sin_to_cos=True,
@@ -91,6 +91,12 @@ def make():
         unet = UNet2DConditionModel(**UNET[model])
         randomise(unet, f"{model}/unet")
         unet.save_pretrained(folder / "unet", safe_serialization=safe)
+        if model == "sd1":  # Stable Diffusion 1.x's config has none of these, and Tune-A-Video rejects the first
+            config = load_json("sd1_tiny/unet/config.json")
+            for key in ("mid_block_type", "class_embed_type", "num_class_embeds", "only_cross_attention",
+                        "dual_cross_attention", "use_linear_projection", "upcast_attention", "resnet_time_scale_shift"):
+                del config[key]
+            save_json("sd1_tiny/unet/config.json", config)
 
         scheduler = {
             "_class_name": "DDIMScheduler" if model == "sd2" else "PNDMScheduler", "_diffusers_version": "0.11.1",
