@@ -18,6 +18,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace reel {
 
@@ -209,7 +210,15 @@ private:
     }
 
     void find_stream() {
-        const int known = avformat_find_stream_info(format_, nullptr);
+        // FFmpeg decodes a little here, in decoders of its own that must keep to the limits too.
+        std::vector<AVDictionary*> options(format_->nb_streams, nullptr);
+        for (AVDictionary*& entry : options) {
+            av_dict_set_int(&entry, "max_pixels", limits_.max_pixels, 0);
+        }
+        const int known = avformat_find_stream_info(format_, options.empty() ? nullptr : options.data());
+        for (AVDictionary*& entry : options) {
+            av_dict_free(&entry);
+        }
         require(known >= 0, what_, ": damaged (FFmpeg: ", ffmpeg_error(known), ")");
         const int best = av_find_best_stream(format_, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
         require(best >= 0, what_, ": it holds no pictures that this FFmpeg can decode");

@@ -1,6 +1,6 @@
 #pragma once
 // What reading and writing share: FFmpeg's objects with owners, its messages, and its filter graphs.
-// Needs libavformat, libavcodec, libavfilter, libavutil (FFmpeg 4.4 or newer).
+// Needs libavformat, libavcodec, libavfilter, libavutil (FFmpeg 5.0 or newer).
 
 #include <reel/core/error.hpp>
 
