@@ -71,6 +71,9 @@ public:
         return *storage_->backend;
     }
 
+    /// False for memory that someone else keeps, which may be read-only.
+    [[nodiscard]] bool owns_memory() const { return defined() && storage_->block != nullptr; }
+
     /// True when no other tensor shares this one's elements, so that they may be overwritten.
     [[nodiscard]] bool unique() const { return storage_.use_count() == 1; }
 

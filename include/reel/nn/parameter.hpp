@@ -60,9 +60,13 @@ public:
     [[nodiscard]] Tensor<T, B> grad() const { return variable_.grad(); }
     [[nodiscard]] bool requires_grad() const { return trains_; }
 
-    /// Throws Error when the shape is not the declared one.
+    /// Throws Error when the shape is not the declared one. What is to be trained gets memory of its own if `value`
+    /// looks at someone else's, such as a mapped file.
     void set(Tensor<T, B> value) {
         require(value.shape() == spec_.shape, "Parameter: ", value.shape(), " given, ", spec_.shape, " declared");
+        if (trains_ && !value.owns_memory()) {
+            value = value.clone();
+        }
         variable_ = trains_ ? Variable<T, B>::leaf(std::move(value)) : Variable<T, B>(std::move(value));
     }
 

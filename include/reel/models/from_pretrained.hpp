@@ -1,0 +1,114 @@
+#pragma once
+// Models from and to diffusers folders. Needs nlohmann-json, zlib (target reel::io).
+
+#include <memory>
+
+#include <reel/io/weights.hpp>
+#include <reel/models/autoencoder_kl.hpp>
+#include <reel/models/clip_text.hpp>
+#include <reel/models/configs.hpp>
+#include <reel/models/state_dict.hpp>
+#include <reel/models/unet.hpp>
+#include <reel/nn/initialize.hpp>
+
+namespace reel {
+
+/// Loads text_encoder/ of a Stable Diffusion folder. Throws Error for anything missing, unexpected or unsupported.
+template <Real T, Backend B>
+[[nodiscard]] CLIPTextModel<T, B> load_clip_text_model(B& backend, const std::filesystem::path& folder) {
+    CLIPTextModel<T, B> model(read_clip_text_config(ConfigReader::from_file(folder / "config.json")));
+    const auto file = find_weights(folder, transformers_weight_names).string();
+    // A buffer of older transformers: 0, 1, 2, ...
+    const LoadRules rules{.ignored = [](const std::string& n) { return n == "text_model.embeddings.position_ids"; }};
+    load_parameters(model, backend, load_weights(folder, transformers_weight_names), file, rules);
+    return model;
+}
+
+/// Name that diffusers 0.11.1 gives to a parameter of the autoencoder's attention, whatever release wrote it.
+[[nodiscard]] inline std::string autoencoder_parameter_name(std::string name) {
+    for (const auto& [later, now] : {std::pair{".to_q.", ".query."}, std::pair{".to_k.", ".key."},
+                                     std::pair{".to_v.", ".value."}, std::pair{".to_out.0.", ".proj_attn."}}) {
+        if (const std::size_t at = name.find(later); at != std::string::npos) {
+            return name.replace(at, std::string_view(later).size(), now);
+        }
+    }
+    return name;
+}
+
+/// Loads vae/ of a Stable Diffusion folder.
+template <Real T, Backend B>
+[[nodiscard]] AutoencoderKL<T, B> load_autoencoder_kl(B& backend, const std::filesystem::path& folder) {
+    AutoencoderKL<T, B> model(read_autoencoder_kl_config(ConfigReader::from_file(folder / "config.json")));
+    const auto file = find_weights(folder, diffusers_weight_names).string();
+    load_parameters(model, backend, load_weights(folder, diffusers_weight_names), file,
+                    LoadRules{.rename = autoencoder_parameter_name});
+    return model;
+}
+
+/// True for the parameters that inflation adds to a 2D UNet.
+[[nodiscard]] inline bool is_temporal_parameter(std::string_view name) {
+    return name.find(".attn_temp.") != std::string_view::npos || name.find(".norm_temp.") != std::string_view::npos;
+}
+
+/// Gives a temporal parameter its start: identity norm, PyTorch's default for the projections, and a zero output
+/// weight. The output bias keeps its default, so a fresh inflation adds a small constant per channel, as the
+/// reference's does.
+template <Real T, Backend B>
+void initialize_temporal(Parameter<T, B>& parameter, B& backend, const std::string& name, std::uint64_t seed) {
+    if (name.ends_with(".attn_temp.to_out.0.weight")) {
+        parameter.set(Tensor<T, B>::zeros(backend, parameter.spec().shape));
+    } else {
+        initialize(parameter, backend, name, seed);
+    }
+}
+
+/// Loads unet/ of a diffusers or Tune-A-Video folder for clips. A 2D one is inflated: what a 2D checkpoint lacks starts
+/// fresh from `seed`. In an inflated checkpoint nothing may be missing.
+template <Real T, Backend B>
+[[nodiscard]] UNet3DConditionModel<T, B> load_unet(B& backend, const std::filesystem::path& folder,
+                                                   std::uint64_t seed = 0) {
+    UNetConfig config = read_unet_config(ConfigReader::from_file(folder / "config.json"));
+    const bool inflate = !config.temporal;
+    config.temporal = true;
+    UNet3DConditionModel<T, B> model(config);
+    const auto file = find_weights(folder, diffusers_weight_names).string();
+    LoadRules rules;
+    if (inflate) {
+        rules.may_be_missing = [](const std::string& name) { return is_temporal_parameter(name); };
+    }
+    load_parameters(model, backend, load_weights(folder, diffusers_weight_names), file, rules);
+    for_each_parameter(model, [&](const std::string& name, auto& parameter) {
+        if (!parameter.value().defined()) {
+            initialize_temporal(parameter, backend, name, seed);
+        }
+    });
+    return model;
+}
+
+/// Loads a 2D unet/ as it is, for pictures: frames = 1 and no temporal attention.
+template <Real T, Backend B>
+[[nodiscard]] UNet3DConditionModel<T, B> load_unet_2d(B& backend, const std::filesystem::path& folder) {
+    const UNetConfig config = read_unet_config(ConfigReader::from_file(folder / "config.json"));
+    require(!config.temporal, folder.string(), ": holds an inflated UNet, expected a 2D one");
+    UNet3DConditionModel<T, B> model(config);
+    const auto file = find_weights(folder, diffusers_weight_names).string();
+    load_parameters(model, backend, load_weights(folder, diffusers_weight_names), file);
+    return model;
+}
+
+/// Writes config.json and the weights of a UNet as a folder that Tune-A-Video (inflated) or diffusers (2D) loads:
+/// diffusion_pytorch_model.bin, the one name that the reference reads, or safetensors.
+template <Real T, Backend B>
+void save_unet(const UNet3DConditionModel<T, B>& model, const std::filesystem::path& folder, bool safetensors = false,
+               DType dtype = DType::f32) {
+    make_output_folder(folder);
+    if (safetensors) {
+        write_safetensors(folder / "diffusion_pytorch_model.safetensors", parameter_sources(model, dtype),
+                          {{"format", "pt"}});
+    } else {
+        write_torch_checkpoint(folder / "diffusion_pytorch_model.bin", parameter_sources(model, dtype));
+    }
+    write_json(folder / "config.json", write_unet_config(model.config));
+}
+
+} // namespace reel

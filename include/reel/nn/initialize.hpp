@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cmath>
+#include <string_view>
+
+#include <reel/core/random.hpp>
+#include <reel/nn/parameter.hpp>
+
+namespace reel {
+
+/// A number for a name (FNV-1a, 64 bits): the random stream of a parameter, so that its start does not depend on what
+/// else a model holds.
+[[nodiscard]] constexpr std::uint64_t stream_of(std::string_view name) {
+    std::uint64_t hash = 0xcbf29ce484222325ULL;
+    for (const char c : name) {
+        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+    }
+    return hash;
+}
+
+namespace functors {
+
+template <class T>
+struct UniformAround {
+    T* x;
+    Philox random;
+    double bound;
+    constexpr void operator()(index_t i) const {
+        x[i] = static_cast<T>((2 * random.uniform(static_cast<std::uint64_t>(i)) - 1) * bound);
+    }
+};
+
+template <class T>
+struct NormalAround {
+    T* x;
+    Philox random;
+    double deviation;
+    constexpr void operator()(index_t i) const {
+        x[i] = static_cast<T>(random.normal(static_cast<std::uint64_t>(i)) * deviation);
+    }
+};
+
+} // namespace functors
+
+/// Gives a parameter its declared start. Equal seeds and names give equal values on every backend.
+template <Real T, Backend B>
+void initialize(Parameter<T, B>& parameter, B& backend, const std::string& name, std::uint64_t seed) {
+    const ParameterSpec& spec = parameter.spec();
+    const Philox random(seed, stream_of(name));
+    Tensor<T, B> value(backend, spec.shape);
+    switch (spec.init) {
+    case ParameterInit::zeros:
+        value.fill(T(0));
+        break;
+    case ParameterInit::ones:
+        value.fill(T(1));
+        break;
+    case ParameterInit::fan_in_uniform: {
+        const double bound = 1.0 / std::sqrt(static_cast<double>(std::max<index_t>(spec.fan_in, 1)));
+        backend.for_each_index(value.size(), functors::UniformAround<T>{value.data(), random, bound});
+        break;
+    }
+    case ParameterInit::normal:
+        backend.for_each_index(value.size(), functors::NormalAround<T>{value.data(), random, spec.deviation});
+        break;
+    }
+    parameter.set(std::move(value));
+}
+
+/// Gives every parameter of a module its declared start.
+template <Module M, Backend B>
+void initialize(M& module, B& backend, std::uint64_t seed) {
+    for_each_parameter(module,
+                       [&](const std::string& name, auto& parameter) { initialize(parameter, backend, name, seed); });
+}
+
+} // namespace reel
