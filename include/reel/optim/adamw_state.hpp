@@ -33,7 +33,9 @@ void load_adamw_state_dict(AdamW<T, B>& optimizer, B& backend, const StateDict& 
     constexpr std::string_view step_prefix = "step.";
     typename AdamW<T, B>::States states;
     std::size_t used = 0;
-    for (const auto& [key, step] : tensors) {
+    for (const auto& entry : tensors) {
+        const std::string& key = entry.first;
+        const HostTensor& step = entry.second;
         if (!key.starts_with(step_prefix)) {
             continue;
         }

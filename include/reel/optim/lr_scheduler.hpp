@@ -38,10 +38,10 @@ struct LrSchedule {
     LrScheduleKind kind = LrScheduleKind::constant;
     double learning_rate = 1e-3;
     index_t warmup_steps = 0;
-    index_t training_steps = 0;   ///< where the rate reaches its end; not used by the two constant kinds
-    std::optional<double> cycles; ///< cosine: waves, 0.5 unless given; cosine_with_restarts: restarts, 1 unless given
-    double power = 1;             ///< polynomial
-    double end_rate = 1e-7;       ///< polynomial
+    index_t training_steps = 0;     ///< where the rate reaches its end; not used by the two constant kinds
+    std::optional<double> cycles{}; ///< cosine: waves, 0.5 unless given; cosine_with_restarts: restarts, 1 unless given
+    double power = 1;               ///< polynomial
+    double end_rate = 1e-7;         ///< polynomial
 
     /// The rate of optimizer step `step`, counted from 0. Throws Error for a negative step and for options that make
     /// no sense.
@@ -50,6 +50,9 @@ struct LrSchedule {
         require(learning_rate >= 0 && warmup_steps >= 0 && training_steps >= 0, "LrSchedule: learning_rate ",
                 learning_rate, ", warmup_steps ", warmup_steps, ", training_steps ", training_steps,
                 "; expected 0 or more");
+        require(kind != LrScheduleKind::polynomial || (learning_rate > end_rate && end_rate >= 0),
+                "LrSchedule: polynomial: end_rate is ", end_rate, "; expected 0 or more and less than learning_rate, ",
+                learning_rate);
         return kind == LrScheduleKind::constant ? learning_rate : learning_rate * factor(step);
     }
 
@@ -71,8 +74,6 @@ private:
         case LrScheduleKind::cosine_with_restarts:
             return progress >= 1 ? 0 : half_cosine(std::fmod(cycles.value_or(1) * progress, 1.0));
         case LrScheduleKind::polynomial: {
-            require(learning_rate > end_rate, "LrSchedule: polynomial: end_rate ", end_rate,
-                    " must be smaller than learning_rate ", learning_rate);
             const double left = std::pow(std::max(1 - progress, 0.0), power);
             return ((learning_rate - end_rate) * left + end_rate) / learning_rate;
         }
