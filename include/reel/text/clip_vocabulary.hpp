@@ -88,8 +88,9 @@ inline nlohmann::json read_json_object(const std::filesystem::path& path) {
 class CLIPVocabulary {
 public:
     /// Reads vocab.json (token to id) and merges.txt (a version line, then a pair of tokens per line, in the
-    /// order in which pairs are merged; lines after 48,895 are not used). Throws Error, naming file, line or token,
-    /// for a file that is missing, broken, or does not have every token that a text can lead to.
+    /// order in which pairs are merged; lines after 48,895 and pairs of unknown tokens are not used). Throws Error,
+    /// naming file, line or token, for a file that is missing, broken, or does not have every token that a text can
+    /// lead to.
     CLIPVocabulary(const std::filesystem::path& vocab, const std::filesystem::path& merges) {
         read_tokens(vocab);
         read_merges(merges, vocab);
@@ -247,18 +248,16 @@ private:
             require(is_pair, where(), ": expected two tokens with one space between them");
             const std::string left(line.substr(0, space));
             const std::string right(line.substr(space + 1));
-            std::array<std::int32_t, 3> known{};
-            const std::string* const needed[] = {&left, &right, nullptr};
-            const std::string joined = left + right;
-            for (std::size_t i = 0; i < known.size(); ++i) {
-                const std::string& token = needed[i] != nullptr ? *needed[i] : joined;
-                const auto id = find(token);
-                require(id.has_value(), where(), ": '", token, "' is not in ", vocab.string());
-                known[i] = *id;
+            const auto left_id = find(left);
+            const auto right_id = find(right);
+            if (!left_id || !right_id) {
+                continue; // never both there: every token that a text can lead to is in the vocabulary
             }
+            const auto result = find(left + right);
+            require(result.has_value(), where(), ": '", left + right, "' is not in ", vocab.string());
             // A pair that is there twice counts by its later line, as in the reference.
-            merges_.insert_or_assign(pair_key(known[0], known[1]),
-                                     Merge{static_cast<std::uint32_t>(line_number), known[2]});
+            merges_.insert_or_assign(pair_key(*left_id, *right_id),
+                                     Merge{static_cast<std::uint32_t>(line_number), *result});
         }
     }
 
