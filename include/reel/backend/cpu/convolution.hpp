@@ -115,6 +115,10 @@ void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const T* kerne
 template <class T>
 void convolution_kernel_gradient(Cpu& backend, const ConvGeometry& g, const T* x, const T* y_gradient,
                                  T* kernel_gradient) {
+    if (g.out_rows() == 0) { // no product runs that would clear it
+        std::fill_n(kernel_gradient, g.out_channels * g.patch(), T(0));
+        return;
+    }
     const bool direct = cpu::is_pointwise(g);
     const index_t rows = direct ? g.out_rows() : cpu::rows_per_chunk<T>(g, backend.threads());
     const cpu::Scratch<T> patches(backend, direct ? 0 : rows * g.patch());
