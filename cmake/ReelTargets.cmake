@@ -50,7 +50,7 @@ endif()
 add_library(reel_private_flags INTERFACE)
 target_compile_options(reel_private_flags INTERFACE -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow
     # g++ 12 warns inside its own AVX-512 header (GCC bug 105593)
-    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
+    "$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-uninitialized>"
     $<$<BOOL:${REEL_WARNINGS_AS_ERRORS}>:-Werror>
     $<$<BOOL:${REEL_NATIVE}>:-march=native>)
 
