@@ -17,6 +17,7 @@ import html.entities
 import io
 import json
 import random
+import re
 import tempfile
 import unicodedata
 import zipfile
@@ -25,6 +26,7 @@ from pathlib import Path
 import ftfy
 import transformers
 from ftfy import badness, chardata
+from re import _parser as regex_parser
 from transformers import CLIPTokenizer
 from transformers.models.clip.tokenization_clip import bytes_to_unicode, whitespace_clean
 
@@ -122,7 +124,8 @@ def random_string(rnd, words):
 
 
 def strings(rnd, words, count):
-    fixed = ["", " ", "\n", "a", "!", "!!", "! !", EOS, BOS, EOS + EOS, " " + EOS + " ", "schÃ¶n", "Ã la mode", "l’Ã©tÃ©"]
+    fixed = ["", " ", "\n", "a", "!", "!!", "! !", EOS, BOS, EOS + EOS, " " + EOS + " ", "schÃ¶n", "Ã la mode", "l’Ã©tÃ©", "caf√© – ok", "na√Øve – no",
+             "â€œa â€\ufffd – b", "Ã s onze Ã quele", "РџСЂРёРІРµС‚", "â•¥îœ", "Ó╝║ ╣Ôé¼ ├®", "ÔöÇ┬á caf├®"]
     fixed += [c for line in CAPTIONS.strip("\n").split("\n") for c in line.split("|")] + PIECES
     fixed += ["a" * 76, "ab " * 80, "!" * 90, "é" * 200, "word " * 75, "word " * 76, "x" * 10000, "😀" * 60, "7" * 80]
     names = sorted(chardata.HTML_ENTITIES)
@@ -142,6 +145,41 @@ def strings(rnd, words, count):
         seen.add(text)
         out.append((text, clean))
     return out
+
+
+def matching(rnd, sequence):
+    """A string that a parsed regex matches, most of the time."""
+    out = ""
+    for operation, argument in sequence:
+        name = str(operation)
+        if name == "LITERAL":
+            out += chr(argument)
+        elif name == "IN":
+            kind, value = rnd.choice(argument)
+            out += {"LITERAL": lambda: chr(value), "RANGE": lambda: chr(rnd.randint(*value)),
+                    "CATEGORY": lambda: rnd.choice(" \t\u00a0" if "SPACE" in str(value) else "aZ9_éб"),
+                    "NEGATE": lambda: rnd.choice("é !9")}[str(kind)]()
+        elif name in ("ANY", "NOT_LITERAL", "CATEGORY"):
+            out += rnd.choice("a é\n")
+        elif name == "MAX_REPEAT":
+            out += matching(rnd, argument[2]) * rnd.randint(argument[0], min(argument[1], 2))
+        elif name == "BRANCH":
+            out += matching(rnd, rnd.choice(argument[1]))
+        elif name == "SUBPATTERN":
+            out += matching(rnd, argument[3])
+    return out
+
+
+def badness_strings(rnd):
+    pattern = regex_parser.parse(badness.BADNESS_RE.pattern, re.VERBOSE)
+    branches = pattern[0][1][1]
+    out = {True: set(), False: set()}
+    for branch in branches:
+        for _ in range(60):
+            text = matching(rnd, branch)
+            for variant in (text, "a" + text, text[:-1] + rnd.choice(MOJIBAKE), rnd.choice(MOJIBAKE) + text[1:], text[1:] + "a"):
+                out[badness.is_bad(variant)].add(variant)
+    return {"bad": sorted(out[True]), "good": sorted(out[False])}
 
 
 def write_folder(folder, merges, pad):
@@ -202,6 +240,7 @@ def main():
     golden.mkdir(exist_ok=True)
     compress(golden / "merges.txt.gz", "\n".join(["#version: 0.2", *merges]) + "\n")
     compress(golden / "strings.json.gz", text)
+    compress(golden / "badness.json.gz", json.dumps(badness_strings(random.Random(args.seed)), ensure_ascii=False))
     print(len(rows), "strings")
 
 

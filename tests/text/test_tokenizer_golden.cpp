@@ -92,6 +92,20 @@ TEST_CASE("ids, cleaned text and dropped text are those of transformers' CLIPTok
     }
 }
 
+TEST_CASE("what is mojibake is what ftfy takes for it") {
+    const auto strings = nlohmann::json::parse(gunzip("text/golden/badness.json.gz"));
+    int wrong = 0;
+    for (const std::string name : {"bad", "good"}) {
+        REQUIRE(strings[name].size() > 1000);
+        for (const std::string text : strings[name]) {
+            if (reel::text::is_bad(reel::text::decode_utf8(text)) != (name == "bad") && ++wrong <= 5) {
+                MESSAGE(nlohmann::json(text).dump(-1, ' ', true) << " is " << name);
+            }
+        }
+    }
+    CHECK(wrong == 0);
+}
+
 TEST_CASE("every token of CLIP's vocabulary survives decoding and encoding") {
     const Reference reference;
     const auto tokenizer = reel::CLIPTokenizer::from_pretrained(reference.sd1.path());

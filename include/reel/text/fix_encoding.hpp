@@ -65,11 +65,7 @@ inline std::u32string decode_inconsistent_utf8(std::u32string_view text) {
         }
         const std::u32string_view part = text.substr(at, length);
         // Only a part shorter than the whole, or this would not end.
-        if (length < text.size() && is_bad(part)) {
-            out += fix_encoding(part);
-        } else {
-            out += part;
-        }
+        out += length < text.size() ? fix_encoding(part) : std::u32string(part);
         at += length;
     }
     return out;
