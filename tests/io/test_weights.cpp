@@ -115,7 +115,7 @@ TEST_CASE("weights in several files must be complete") {
 
 TEST_CASE("Python's libraries read what we write") {
     const char* python = std::getenv("REEL_PYTHON");
-    if (python == nullptr) {
+    if (python == nullptr || *python == '\0') {
         MESSAGE("skipped \"Python's libraries read what we write\": set REEL_PYTHON to a Python with torch and "
                 "safetensors");
         return;
@@ -133,6 +133,6 @@ TEST_CASE("Python's libraries read what we write") {
             {std::to_string(i), reel::DType::f32, {}, [i] { return HostTensor::make<float>({}, {float(i)}); }});
     }
     reel::write_torch_checkpoint(folder / "many.bin", many);
-    const std::string command = "'" + std::string(python) + "' io/check_written.py '" + folder.path().string() + "'";
+    const std::string command = reel::concat_text("'", python, "' io/check_written.py '", folder.path().string(), "'");
     CHECK(std::system(command.c_str()) == 0);
 }

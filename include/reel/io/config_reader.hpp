@@ -112,7 +112,7 @@ public:
         std::string unknown;
         for (const auto& [key, value] : object_.items()) {
             if (!used_.contains(key)) {
-                unknown += (unknown.empty() ? "\"" : ", \"") + key + "\"" + did_you_mean(key, used_);
+                unknown += concat_text(unknown.empty() ? "" : ", ", '"', key, '"', did_you_mean(key, used_));
             }
         }
         reel::require(unknown.empty(), where_, ": unknown key ", unknown);
@@ -133,7 +133,7 @@ private:
         } else if constexpr (std::floating_point<T>) {
             return "a number";
         } else if constexpr (is_vector<T>::value) {
-            return "a list, each item " + expected<typename T::value_type>();
+            return concat_text("a list, each item ", expected<typename T::value_type>());
         } else {
             static_assert(std::same_as<T, std::string>, "reel: ConfigReader does not read this type");
             return "a string";

@@ -27,9 +27,10 @@ static_assert(std::endian::native == std::endian::little, "reel's file formats a
 [[nodiscard]] inline std::string shape_text(std::span<const std::int64_t> shape) {
     std::string text = "[";
     for (std::size_t i = 0; i < shape.size(); ++i) {
-        text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+        text += i == 0 ? "" : ", ";
+        text += std::to_string(shape[i]);
     }
-    return text + "]";
+    return text += "]";
 }
 
 /// Number of elements of a shape, 1 for []. Throws Error, which starts with `where`, when an extent is negative or the

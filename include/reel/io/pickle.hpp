@@ -237,9 +237,9 @@ private:
     bool run_object(unsigned char opcode, const PickleHooks& hooks) {
         switch (opcode) {
         case 'c': { // GLOBAL
-            std::string module = take_line();
-            std::string name = take_line();
-            return push_global(std::move(module), std::move(name), hooks), true;
+            const std::string module = take_line();
+            const std::string name = take_line();
+            return push_global(module, name, hooks), true;
         }
         case 0x93: { // STACK_GLOBAL
             const PickleValue& name = values_[pop()];
@@ -268,8 +268,8 @@ private:
         }
     }
 
-    void push_global(std::string module, std::string name, const PickleHooks& hooks) {
-        const std::string global = std::move(module) + "." + std::move(name);
+    void push_global(const std::string& module, const std::string& name, const PickleHooks& hooks) {
+        const std::string global = module + "." + name;
         require(hooks.knows_global(global), where_, ": refused: it refers to the Python global \"", printable(global),
                 "\", which is not on the list of those that plain tensors need; nothing was executed");
         push({.kind = Kind::global, .text = global});

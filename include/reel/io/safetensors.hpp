@@ -185,8 +185,8 @@ inline void write_safetensors(const std::filesystem::path& path, std::vector<Ten
     std::set<std::string_view> names;
     std::string text = "{";
     const auto add = [&](const std::string& key, const nlohmann::ordered_json& value) {
-        text += (text.size() == 1 ? "" : ",") + json_text(nlohmann::json(key), path.string()) + ":" +
-                json_text(value, path.string());
+        text += concat_text(text.size() == 1 ? "" : ",", json_text(nlohmann::json(key), path.string()), ":",
+                            json_text(value, path.string()));
     };
     if (!metadata.empty()) {
         add("__metadata__", metadata);
@@ -210,7 +210,9 @@ inline void write_safetensors(const std::filesystem::path& path, std::vector<Ten
     file.write(std::as_bytes(std::span(&header_size, 1)));
     file.write(text);
     for (const TensorSource& source : sources) {
-        file.write(load_announced(source, path.string()).bytes());
+        const HostTensor tensor = load_announced(source, path.string());
+        file.write(tensor.bytes());
+        tensor.drop_pages();
     }
     file.commit();
 }

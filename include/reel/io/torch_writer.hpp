@@ -99,7 +99,9 @@ inline void write_torch_archive(const std::filesystem::path& path, const TorchPi
     archive.add("archive/data.pkl", pickle.bytes());
     archive.add("archive/byteorder", "little");
     for (std::size_t i = 0; i < sources.size(); ++i) {
-        archive.add("archive/data/" + std::to_string(i), load_announced(sources[i], path.string()).bytes());
+        const HostTensor tensor = load_announced(sources[i], path.string());
+        archive.add(concat_text("archive/data/", i), tensor.bytes());
+        tensor.drop_pages();
     }
     archive.add("archive/version", "3\n");
     archive.finish();

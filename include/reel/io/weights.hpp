@@ -112,7 +112,7 @@ weight_candidates(const std::filesystem::path& folder, const WeightNames& names,
         if (std::filesystem::exists(path, ignored)) {
             return path;
         }
-        looked_for += (looked_for.empty() ? "" : ", ") + path.filename().string();
+        looked_for += concat_text(looked_for.empty() ? "" : ", ", path.filename().string());
     }
     fail(folder.string(), ": no weights found; looked for ", looked_for);
 }
