@@ -99,8 +99,8 @@ std::vector<std::string> load_parameters(M& module, B& backend, const StateDict&
             " is not part of the model that config.json describes");
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
         if (const auto found = by_name.find(name); found != by_name.end()) {
-            using T = typename std::remove_reference_t<decltype(parameter)>::value_type;
-            parameter.set(tensor_from_file<T>(*found->second, parameter.spec(), backend, name, where));
+            using Scalar = typename std::remove_reference_t<decltype(parameter)>::value_type;
+            parameter.set(tensor_from_file<Scalar>(*found->second, parameter.spec(), backend, name, where));
         }
     });
     return forgiven;

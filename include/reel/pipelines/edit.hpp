@@ -1,0 +1,69 @@
+#pragma once
+
+#include <reel/models/unet.hpp>
+#include <reel/ops/rearrange.hpp>
+#include <reel/schedulers/scheduler.hpp>
+
+namespace reel {
+
+/// Text guidance of sampling.
+template <class T, Backend B>
+struct Guidance {
+    Tensor<T, B> text;     ///< [1, tokens, channels]
+    Tensor<T, B> negative; ///< the same shape: the negative prompt's, or the empty one's
+    double scale = 7.5;    ///< 1 or less: no guidance, and `negative` is not used
+};
+
+/// The UNet's prediction under classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598):
+/// negative + scale * (text - negative), both halves in one call. sample [frames, h, w, channels].
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> guided_prediction(const UNet3DConditionModel<T, B>& unet, const Tensor<T, B>& sample,
+                                             double timestep, const Guidance<T, B>& guidance) {
+    const index_t frames = sample.shape(0);
+    const std::span<const double> at(&timestep, 1);
+    if (guidance.scale <= 1) {
+        return unet(sample, at, guidance.text, frames);
+    }
+    const Tensor<T, B> both =
+        unet(concat_rows({sample, sample}), at, concat_rows({guidance.negative, guidance.text}), frames);
+    const auto factor = static_cast<T>(guidance.scale);
+    return axpby(T(1) - factor, both.slice(0, frames), factor, both.slice(frames, 2 * frames));
+}
+
+/// The noise that an inverse scheduler's run leads to from clean (scaled) latents [frames, h, w, channels], without
+/// guidance. `after_step(k, latents)` is called with k = 0 and the start, then after every step.
+template <Real T, Backend B, class Inverse, class AfterStep>
+[[nodiscard]] Tensor<T, B> invert(const UNet3DConditionModel<T, B>& unet, Inverse& scheduler, Tensor<T, B> latents,
+                                  const Tensor<T, B>& text, index_t steps, const AfterStep& after_step) {
+    static_assert(InverseScheduler<Inverse, T, B>, "reel: inversion needs set_timesteps, timesteps and invert_step");
+    scheduler.set_timesteps(steps);
+    after_step(index_t{0}, latents);
+    index_t done = 0;
+    for (const auto timestep : scheduler.timesteps()) {
+        const double at = static_cast<double>(timestep);
+        const Tensor<T, B> output = unet(latents, std::span<const double>(&at, 1), text, latents.shape(0));
+        latents = scheduler.invert_step(output, timestep, latents);
+        after_step(++done, latents);
+    }
+    return latents;
+}
+
+/// Samples from `latents` [frames, h, w, channels] with any Scheduler; `noise` is a tensor or a source, used by
+/// schedulers that draw. `after_step(k, latents)` is called after every step, k from 1.
+template <Real T, Backend B, class S, class Noise, class AfterStep>
+[[nodiscard]] Tensor<T, B> sample_clip(const UNet3DConditionModel<T, B>& unet, S& scheduler, Tensor<T, B> latents,
+                                       const Guidance<T, B>& guidance, index_t steps, Noise&& noise,
+                                       const AfterStep& after_step) {
+    static_assert(check_scheduler<S, T, B>());
+    scheduler.set_timesteps(steps);
+    index_t done = 0;
+    for (const auto timestep : scheduler.timesteps()) {
+        const Tensor<T, B> input = scheduler.scale_model_input(latents, timestep);
+        const Tensor<T, B> output = guided_prediction(unet, input, static_cast<double>(timestep), guidance);
+        latents = scheduler.step(output, timestep, latents, noise);
+        after_step(++done, latents);
+    }
+    return latents;
+}
+
+} // namespace reel

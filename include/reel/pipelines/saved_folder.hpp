@@ -1,0 +1,159 @@
+#pragma once
+// Folders that hold a tuned model or the state of a training run. Needs reel::io.
+
+#include <filesystem>
+#include <system_error>
+
+#include <unistd.h>
+
+#include <reel/io/atomic_file.hpp>
+#include <reel/io/json.hpp>
+#include <reel/io/safetensors.hpp>
+#include <reel/models/from_pretrained.hpp>
+#include <reel/optim/adamw_state.hpp>
+#include <reel/pipelines/tune.hpp>
+
+namespace reel {
+
+/// Makes a folder under a temporary name beside its final one and renames it when complete: a folder of that name is
+/// either the old one or whole. The destructor removes what was not committed.
+class AtomicFolder {
+public:
+    explicit AtomicFolder(std::filesystem::path path)
+        : path_(std::move(path)), temporary_(path_.parent_path() / ("." + path_.filename().string() + "." +
+                                                                    std::to_string(::getpid()) + ".tmp")) {
+        std::error_code ignored;
+        std::filesystem::remove_all(temporary_, ignored);
+        make_output_folder(temporary_);
+    }
+    AtomicFolder(const AtomicFolder&) = delete;
+    AtomicFolder& operator=(const AtomicFolder&) = delete;
+    ~AtomicFolder() {
+        std::error_code ignored;
+        std::filesystem::remove_all(temporary_, ignored);
+    }
+
+    [[nodiscard]] const std::filesystem::path& path() const { return temporary_; }
+
+    void commit() {
+        std::error_code error;
+        std::filesystem::remove_all(path_, error);
+        std::filesystem::rename(temporary_, path_, error);
+        require(!error, "cannot rename ", temporary_.string(), " to ", path_.string(), ": ", error.message());
+    }
+
+private:
+    std::filesystem::path path_;
+    std::filesystem::path temporary_;
+};
+
+/// Copies a file byte by byte through AtomicFile's checks.
+inline void copy_file_atomically(const std::filesystem::path& from, const std::filesystem::path& to) {
+    const MappedFile source(from);
+    AtomicFile target(to);
+    target.write(source.bytes());
+    target.commit();
+}
+
+/// Saves a tuned model as Tune-A-Video does: a whole diffusers folder, with the UNet inflated
+/// (unet/diffusion_pytorch_model.bin) and the other parts copied from the folder it came from.
+template <Real T, Backend B>
+void save_tuned_pipeline(const UNet3DConditionModel<T, B>& unet, const std::filesystem::path& source,
+                         const std::filesystem::path& output) {
+    make_output_folder(output);
+    for (const char* part : {"tokenizer", "text_encoder", "vae", "scheduler"}) {
+        AtomicFolder folder(output / part);
+        for (const auto& entry : std::filesystem::directory_iterator(source / part)) {
+            if (entry.is_regular_file()) {
+                copy_file_atomically(entry.path(), folder.path() / entry.path().filename());
+            }
+        }
+        folder.commit();
+    }
+    AtomicFolder folder(output / "unet");
+    save_unet(unet, folder.path());
+    folder.commit();
+    nlohmann::json index = read_json(source / "model_index.json");
+    index["_class_name"] = "TuneAVideoPipeline";
+    index["unet"] = {"models", "UNet3DConditionModel"};
+    for (const char* absent : {"safety_checker", "feature_extractor", "requires_safety_checker", "image_encoder"}) {
+        index.erase(absent);
+    }
+    write_json(output / "model_index.json", index);
+}
+
+/// What a checkpoint must agree with to be continued: a run's name for itself.
+struct CheckpointIdentity {
+    nlohmann::json options; ///< everything that changes the numbers of a run
+};
+
+/// Writes output/checkpoint-N: the trained parameters, the optimizer's state and the step.
+template <Real T, Backend B>
+void save_checkpoint(Tuner<T, B>& tuner, const UNet3DConditionModel<T, B>& unet, const std::filesystem::path& output,
+                     const CheckpointIdentity& identity) {
+    AtomicFolder folder(output / ("checkpoint-" + std::to_string(tuner.step_count())));
+    StateDict trained;
+    for_each_parameter(unet, [&](const std::string& name, const auto& parameter) {
+        if (parameter.requires_grad()) {
+            trained.emplace(name, to_file_tensor(parameter.value(), parameter.spec(), dtype_of<T>()));
+        }
+    });
+    write_safetensors(folder.path() / "trained.safetensors", trained, {{"format", "pt"}});
+    write_safetensors(folder.path() / "optimizer.safetensors", adamw_state_dict(tuner.optimizer()), {{"format", "pt"}});
+    write_json(folder.path() / "state.json", {{"step", tuner.step_count()}, {"options", identity.options}});
+    folder.commit();
+}
+
+/// The checkpoint-N with the largest N in a folder, or nothing.
+[[nodiscard]] inline std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& output) {
+    std::optional<std::filesystem::path> latest;
+    long long largest = -1;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(output, error)) {
+        const std::string name = entry.path().filename().string();
+        constexpr std::string_view prefix = "checkpoint-";
+        const std::string digits = name.starts_with(prefix) ? name.substr(prefix.size()) : "";
+        if (digits.empty() || digits.size() > 12 || digits.find_first_not_of("0123456789") != std::string::npos) {
+            continue;
+        }
+        if (const long long number = std::stoll(digits); number > largest) {
+            largest = number;
+            latest = entry.path();
+        }
+    }
+    return latest;
+}
+
+/// Continues from a checkpoint. Throws Error when it does not fit the model or was made with other options, naming
+/// the first that differs.
+template <Real T, Backend B>
+void load_checkpoint(Tuner<T, B>& tuner, UNet3DConditionModel<T, B>& unet, B& backend,
+                     const std::filesystem::path& folder, const CheckpointIdentity& identity) {
+    const std::string where = (folder / "state.json").string();
+    const nlohmann::json state = read_json(folder / "state.json");
+    require(state.is_object() && state.contains("step") && state["step"].is_number_integer() &&
+                state["step"].template get<std::int64_t>() >= 0 && state.contains("options"),
+            where, ": expected an object with \"step\" and \"options\"");
+    for (const auto& [key, value] : identity.options.items()) {
+        const nlohmann::json saved = state["options"].contains(key) ? state["options"][key] : nlohmann::json();
+        require(saved == value, where, ": the checkpoint was made with ", key, " ", saved.dump(), ", this run has ",
+                value.dump(), "; use the same options, or start afresh in another output folder");
+    }
+    const StateDict trained = read_safetensors(folder / "trained.safetensors");
+    const std::string file = (folder / "trained.safetensors").string();
+    std::size_t used = 0;
+    for_each_parameter(unet, [&](const std::string& name, auto& parameter) {
+        if (parameter.requires_grad()) {
+            const auto found = trained.find(name);
+            require(found != trained.end(), file, ": tensor \"", name, "\" is missing");
+            parameter.set(tensor_from_file<T>(found->second, parameter.spec(), backend, name, file));
+            ++used;
+        }
+    });
+    require(used == trained.size(), file, ": holds ", trained.size(), " tensors, ", used, " are being trained");
+    load_adamw_state_dict(tuner.optimizer(), backend, read_safetensors(folder / "optimizer.safetensors"),
+                          (folder / "optimizer.safetensors").string());
+    tuner.resume_at(static_cast<index_t>(state["step"].template get<std::int64_t>()));
+}
+
+} // namespace reel

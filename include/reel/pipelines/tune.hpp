@@ -1,0 +1,153 @@
+#pragma once
+
+#include <functional>
+
+#include <reel/core/random.hpp>
+#include <reel/models/autoencoder_kl.hpp>
+#include <reel/models/unet.hpp>
+#include <reel/optim/adamw.hpp>
+#include <reel/optim/grad_clip.hpp>
+#include <reel/optim/lr_scheduler.hpp>
+#include <reel/schedulers/ddpm.hpp>
+
+namespace reel {
+
+/// How a UNet is tuned on one clip. Names and defaults are Tune-A-Video's.
+struct TuneOptions {
+    index_t max_train_steps = 500;
+    double learning_rate = 3e-5;
+    LrScheduleKind lr_scheduler = LrScheduleKind::constant;
+    index_t lr_warmup_steps = 0;
+    double adam_beta1 = 0.9;
+    double adam_beta2 = 0.999;
+    double adam_weight_decay = 1e-2;
+    double adam_epsilon = 1e-8;
+    double max_grad_norm = 1.0;
+    index_t gradient_accumulation_steps = 1; ///< noise draws per update, whose gradients are averaged
+};
+
+/// All that is random in one noise draw.
+template <class T, Backend B>
+struct TrainingNoise {
+    Tensor<T, B> posterior; ///< [frames, h, w, latent channels]
+    Tensor<T, B> noise;     ///< the same shape
+    index_t timestep = 0;
+};
+
+/// Noise of draw number `draw`, a pure function of the seed: a run that is continued sees what an uninterrupted one
+/// does, on every backend.
+template <Real T, Backend B>
+[[nodiscard]] TrainingNoise<T, B> training_noise(B& backend, const Shape& latents, std::uint64_t seed, index_t draw,
+                                                 index_t num_train_timesteps) {
+    const auto stream = 3 * static_cast<std::uint64_t>(draw);
+    TrainingNoise<T, B> result{Tensor<T, B>(backend, latents), Tensor<T, B>(backend, latents), 0};
+    fill_normal(backend, result.posterior, seed, stream);
+    fill_normal(backend, result.noise, seed, stream + 1);
+    result.timestep = Philox(seed, stream + 2).below(0, static_cast<std::uint32_t>(num_train_timesteps));
+    return result;
+}
+
+/// What one update did.
+struct TuneReport {
+    index_t step = 0; ///< updates so far
+    double loss = 0;
+    double grad_norm = 0; ///< before clipping
+    double learning_rate = 0;
+};
+
+/// Tunes the parameters that are set to train, one update per call: a sample of the clip's latent distribution, noise
+/// at a random timestep, the squared error of the UNet's prediction, AdamW. The distribution is computed once, by the
+/// caller. Wu et al. 2022 (Tune-A-Video), arXiv:2212.11565.
+template <Real T, Backend B = Cpu>
+class Tuner {
+public:
+    /// moments [frames, h, w, 2 * latent channels] of the clip; text [1, tokens, channels] of its prompt. The UNet and
+    /// the scheduler must outlive the tuner.
+    Tuner(UNet3DConditionModel<T, B>& unet, const DDPMScheduler& scheduler, Tensor<T, B> moments, Tensor<T, B> text,
+          double scaling_factor, const TuneOptions& options)
+        : unet_(unet), scheduler_(scheduler), moments_(std::move(moments)), text_(std::move(text)),
+          scaling_factor_(scaling_factor), options_(options), optimizer_({.learning_rate = options.learning_rate,
+                                                                          .beta1 = options.adam_beta1,
+                                                                          .beta2 = options.adam_beta2,
+                                                                          .epsilon = options.adam_epsilon,
+                                                                          .weight_decay = options.adam_weight_decay}),
+          learning_rates_{.kind = options.lr_scheduler,
+                          .learning_rate = options.learning_rate,
+                          .warmup_steps = options.lr_warmup_steps,
+                          .training_steps = options.max_train_steps} {
+        require(trains(unet), "Tuner: no parameter is set to train; call set_trainable_modules() first");
+        require(options.gradient_accumulation_steps > 0, "Tuner: gradient_accumulation_steps is ",
+                options.gradient_accumulation_steps, "; expected 1 or more");
+    }
+
+    [[nodiscard]] index_t step_count() const { return step_; }
+    [[nodiscard]] AdamW<T, B>& optimizer() { return optimizer_; }
+
+    /// Shape of the clip's latents.
+    [[nodiscard]] Shape latent_shape() const { return moments_.shape().with(3, moments_.shape(3) / 2); }
+
+    /// The clip's latents that the last update looked at (scaled); undefined before the first.
+    [[nodiscard]] const Tensor<T, B>& latents() const { return latents_; }
+
+    /// After the optimizer was restored: how many updates it has seen.
+    void resume_at(index_t step) { step_ = step; }
+
+    /// One update. `draw(i)` gives the noise of draw i, counted from 0 over all updates.
+    template <class Draw>
+    TuneReport update(const Draw& draw) {
+        const index_t draws = options_.gradient_accumulation_steps;
+        TuneReport report{.step = step_ + 1, .loss = 0, .grad_norm = 0, .learning_rate = learning_rates_.at(step_)};
+        for (index_t i = 0; i < draws; ++i) {
+            report.loss += accumulate(draw(step_ * draws + i)) / static_cast<double>(draws);
+        }
+        std::vector<NamedParameter<T, B>> parameters;
+        for_each_parameter(unet_, [&](const std::string& name, auto& parameter) {
+            if (parameter.requires_grad()) {
+                parameters.push_back({name, parameter.value(), parameter.grad()});
+            }
+        });
+        report.grad_norm = clip_grad_norm_(parameters, options_.max_grad_norm);
+        optimizer_.step(parameters, report.learning_rate);
+        zero_grad(unet_);
+        ++step_;
+        return report;
+    }
+
+private:
+    /// Adds one draw's share to the gradients; returns its loss.
+    double accumulate(const TrainingNoise<T, B>& random) {
+        latents_ = sample_latents(moments_, random.posterior, scaling_factor_);
+        const Tensor<T, B> noisy = scheduler_.add_noise(latents_, random.noise, random.timestep);
+        const double timestep = static_cast<double>(random.timestep);
+        const Variable<T, B> prediction = unet_(Variable<T, B>(noisy), std::span<const double>(&timestep, 1),
+                                                Variable<T, B>(text_), moments_.shape(0));
+        const Variable<T, B> loss = mse_loss(prediction, target(random));
+        backward(loss, 1.0 / static_cast<double>(options_.gradient_accumulation_steps));
+        return static_cast<double>(loss.value().to_host()[0]);
+    }
+
+    [[nodiscard]] Tensor<T, B> target(const TrainingNoise<T, B>& random) const {
+        switch (scheduler_.config().prediction_type) {
+        case PredictionType::epsilon:
+            return random.noise;
+        case PredictionType::v_prediction:
+            return scheduler_.get_velocity(latents_, random.noise, random.timestep);
+        case PredictionType::sample:
+            break;
+        }
+        return latents_;
+    }
+
+    UNet3DConditionModel<T, B>& unet_;
+    const DDPMScheduler& scheduler_;
+    Tensor<T, B> moments_;
+    Tensor<T, B> text_;
+    double scaling_factor_;
+    TuneOptions options_;
+    AdamW<T, B> optimizer_;
+    LrSchedule learning_rates_;
+    index_t step_ = 0;
+    Tensor<T, B> latents_;
+};
+
+} // namespace reel
