@@ -1,0 +1,116 @@
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include <io/temporary_folder.hpp>
+
+#include "support.hpp"
+
+using namespace reel;
+
+namespace {
+
+template <class S = DDIMScheduler>
+S read(const std::string& text) {
+    return scheduler_from_config<S>(parse_json(text, "a.json"), "a.json");
+}
+
+} // namespace
+
+TEST_CASE("One file makes DDPM and DDIM, whichever sampler it was written for") {
+    for (const char* model : {"golden/sd1_tiny/scheduler", "golden/sd2_tiny/scheduler"}) {
+        const auto ddim = scheduler_from_pretrained<DDIMScheduler>(model);
+        const auto ddpm = scheduler_from_pretrained<DDPMScheduler>(model);
+        CHECK(ddim.config().schedule.beta_schedule == BetaSchedule::scaled_linear);
+        CHECK(ddim.config().schedule == ddpm.config().schedule);
+        CHECK(ddim.config().schedule.beta_end == 0.012);
+        CHECK_FALSE(ddim.config().clip_sample);
+        CHECK_FALSE(ddim.config().set_alpha_to_one);
+        CHECK(ddim.config().steps_offset == 1);
+        const bool second = std::string(model).find("sd2") != std::string::npos;
+        CHECK(ddpm.config().prediction_type == (second ? PredictionType::v_prediction : PredictionType::epsilon));
+    }
+}
+
+TEST_CASE("Absent keys take diffusers' defaults; the pipeline's fixes are a function") {
+    const auto config = read("{}").config();
+    CHECK(config == DDIMConfig{});
+    CHECK(config.clip_sample);
+    CHECK(config.set_alpha_to_one);
+    const DDIMConfig fixed = stable_diffusion_fixes(config);
+    CHECK_FALSE(fixed.clip_sample);
+    CHECK(fixed.steps_offset == 1);
+    CHECK(fixed.set_alpha_to_one);
+}
+
+TEST_CASE("A configuration that is written is read back") {
+    const reel_test::TemporaryFolder folder;
+    const DDIMConfig config{.schedule = {.num_train_timesteps = 3,
+                                         .beta_schedule = BetaSchedule::squaredcos_cap_v2,
+                                         .trained_betas = {0.1, 0.2, 0.3},
+                                         .rescale_betas_zero_snr = true},
+                            .prediction_type = PredictionType::sample,
+                            .clip_sample = true,
+                            .clip_sample_range = 2.5,
+                            .set_alpha_to_one = false,
+                            .steps_offset = 1,
+                            .timestep_spacing = TimestepSpacing::linspace};
+    save_scheduler(DDIMScheduler(config), folder.path() / "scheduler");
+    CHECK(scheduler_from_pretrained<DDIMScheduler>(folder.path() / "scheduler").config() == config);
+    const DDPMConfig other{.schedule = config.schedule, .variance_type = VarianceType::fixed_large_log};
+    CHECK(scheduler_from_config<DDPMScheduler>(scheduler_to_config(DDPMScheduler(other)), "x").config() == other);
+    CHECK(scheduler_to_config(DDPMScheduler(other))["_class_name"] == "DDPMScheduler");
+    CHECK(scheduler_to_config(DDPMScheduler())["trained_betas"].is_null());
+}
+
+TEST_CASE("Keys of sibling classes are passed over, others are errors with the nearest name") {
+    CHECK(read(R"({"_class_name": "PNDMScheduler", "skip_prk_steps": true, "use_karras_sigmas": true,
+                   "solver_order": 2, "variance_type": "learned_range"})")
+              .config() == DDIMConfig{});
+    CHECK_THROWS_WITH_AS(static_cast<void>(read(R"({"beta_strat": 0.1})")),
+                         "a.json: unknown key \"beta_strat\" (did you mean \"beta_start\"?)", Error);
+    CHECK_THROWS_WITH_AS(static_cast<void>(read(R"({"skip_prk_step": true})")), doctest::Contains("skip_prk_steps"),
+                         Error);
+}
+
+TEST_CASE("Values that are not supported are named") {
+    const auto refuses = [](const std::string& text, const std::string& part) {
+        CAPTURE(text);
+        CHECK_THROWS_WITH_AS(static_cast<void>(read(text)), doctest::Contains(part.c_str()), Error);
+        CHECK_THROWS_WITH_AS(static_cast<void>(read<DDPMScheduler>(text)), doctest::Contains("a.json: "), Error);
+    };
+    refuses(R"({"thresholding": true})", "\"thresholding\" is true, but only false is supported");
+    refuses(R"({"use_flow_sigmas": true})", "\"use_flow_sigmas\" is true");
+    refuses(R"({"prediction_type": "v_predictoin"})", "(did you mean \"v_prediction\"?)");
+    refuses(R"({"beta_schedule": "laplace"})", "\"laplace\" is not supported");
+    refuses(R"({"timestep_spacing": "leding"})", "did you mean \"leading\"");
+    refuses(R"({"_class_name": "FlowMatchEulerDiscreteScheduler"})", "FlowMatchEulerDiscreteScheduler");
+    refuses(R"({"num_train_timesteps": "1000"})", "expected an integer");
+    refuses(R"({"num_train_timesteps": 0})", "a.json: noise schedule: num_train_timesteps is 0");
+    refuses(R"({"trained_betas": [0.1, 0.2]})", "trained_betas has 2 values");
+    refuses(R"({"beta_end": 3})", "beta ");
+    refuses(R"({"clip_sample_range": -1})", "clip_sample_range is -1");
+    refuses("[]", "expected a JSON object");
+    CHECK_THROWS_WITH_AS(static_cast<void>(read<DDPMScheduler>(R"({"variance_type": "learned_range"})")),
+                         doctest::Contains("\"variance_type\": \"learned_range\" is not supported"), Error);
+}
+
+TEST_CASE("predict_epsilon of diffusers before 0.12 is understood") {
+    CHECK(read(R"({"predict_epsilon": true})").config().prediction_type == PredictionType::epsilon);
+    CHECK(read(R"({"predict_epsilon": false})").config().prediction_type == PredictionType::sample);
+    CHECK_THROWS_WITH_AS(static_cast<void>(read(R"({"predict_epsilon": false, "prediction_type": "epsilon"})")),
+                         doctest::Contains("remove one of them"), Error);
+}
+
+TEST_CASE("A missing or broken file is named") {
+    const reel_test::TemporaryFolder folder;
+    CHECK_THROWS_WITH_AS(static_cast<void>(scheduler_from_pretrained<DDIMScheduler>(folder.path())),
+                         doctest::Contains("scheduler_config.json"), Error);
+    std::ofstream(folder.path() / "scheduler_config.json") << "{\"beta_start\": ";
+    CHECK_THROWS_WITH_AS(static_cast<void>(scheduler_from_pretrained<DDIMScheduler>(folder.path())),
+                         doctest::Contains("scheduler_config.json: not valid JSON"), Error);
+    std::ofstream(folder.path() / "file") << "x";
+    CHECK_THROWS_WITH_AS(save_scheduler(DDIMScheduler(), folder.path() / "file" / "scheduler"),
+                         doctest::Contains("cannot make the folder"), Error);
+}
