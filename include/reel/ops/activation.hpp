@@ -2,7 +2,7 @@
 
 #include <reel/backend/cpu/elementwise.hpp>
 #include <reel/backend/generic/elementwise.hpp>
-#include <reel/tensor.hpp>
+#include <reel/ops/elementwise.hpp>
 
 namespace reel {
 
@@ -33,6 +33,7 @@ template <Activation F, Real T, Backend B>
 /// Gradient of activate's input.
 template <Activation F, Real T, Backend B>
 [[nodiscard]] Tensor<T, B> activate_gradient(F f, const Tensor<T, B>& x, const Tensor<T, B>& y_gradient) {
+    detail::require_same_shape("activate_gradient", x, y_gradient);
     Tensor<T, B> result(x.backend(), x.shape());
     if constexpr (requires { map_unary_backward(x.backend(), f, x.data(), x.data(), result.data(), x.size()); }) {
         map_unary_backward(x.backend(), f, x.data(), y_gradient.data(), result.data(), x.size());
@@ -61,6 +62,8 @@ template <Real T, Backend B>
 template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> geglu_gradient(const Tensor<T, B>& x, const Tensor<T, B>& y_gradient) {
     const index_t width = x.shape(-1) / 2;
+    require(y_gradient.shape() == x.shape().with(-1, width), "geglu_gradient: gradient ", y_gradient.shape(),
+            " for input ", x.shape());
     const index_t rows = width == 0 ? 0 : x.size() / (2 * width);
     Tensor<T, B> result(x.backend(), x.shape());
     if constexpr (requires { geglu_backward(x.backend(), x.data(), x.data(), result.data(), rows, width); }) {

@@ -66,6 +66,7 @@ struct AttentionCall {
                 q.shape(), ", k ", k.shape(), ", v ", v.shape(),
                 "; expected [batches, queries, channels] and twice [key batches, keys, channels]");
         const index_t channels = q.shape(2);
+        require(k.shape(1) > 0, "attention: no keys in k ", k.shape());
         require(options.heads > 0 && channels % options.heads == 0, "attention: ", channels, " channels in ",
                 options.heads, " heads; expected a multiple");
         problem.heads = options.heads;
@@ -164,6 +165,8 @@ attention_gradients(const Tensor<T, B>& q, const Tensor<T, B>& k, const Tensor<T
                     const Tensor<T, B>& out_gradient, bool want_q, bool want_k, bool want_v) {
     detail::AttentionCall<T, B> call(q, k, v, options);
     AttentionProblem<T>& problem = call.problem;
+    require(out_gradient.shape() == q.shape(), "attention_gradients: gradient ", out_gradient.shape(), " for q ",
+            q.shape());
     problem.out = forward.out.data();
     problem.log_sum_exp = forward.log_sum_exp.data();
     problem.out_gradient = out_gradient.data();

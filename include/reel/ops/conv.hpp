@@ -24,6 +24,7 @@ template <class T, Backend B>
 [[nodiscard]] ConvGeometry conv_geometry(const Shape& x, const Tensor<T, B>& kernel, const ConvOptions& options) {
     require(x.rank() == 4 && kernel.rank() == 4 && x[3] == kernel.shape(3), "conv2d: input ", x, " with kernel ",
             kernel.shape(), "; expected [images, height, width, in] and [out, kernel_h, kernel_w, in]");
+    require(kernel.size() > 0, "conv2d: the kernel ", kernel.shape(), " is empty");
     ConvGeometry g{.images = x[0],
                    .height = x[1],
                    .width = x[2],
@@ -41,6 +42,11 @@ template <class T, Backend B>
     g.out_height = room_h / options.stride + 1;
     g.out_width = room_w / options.stride + 1;
     return g;
+}
+
+inline void require_conv_output(std::string_view operation, const Shape& y, const ConvGeometry& g) {
+    const Shape expected{g.images, g.out_height, g.out_width, g.out_channels};
+    require(y == expected, operation, ": the output's gradient has shape ", y, "; expected ", expected);
 }
 
 template <class T, Backend B>
@@ -73,6 +79,7 @@ template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> conv2d_input_gradient(const Tensor<T, B>& y_gradient, const Tensor<T, B>& kernel,
                                                  const Shape& x_shape, const ConvOptions& options) {
     const ConvGeometry g = detail::conv_geometry(x_shape, kernel, options);
+    detail::require_conv_output("conv2d_input_gradient", y_gradient.shape(), g);
     const Tensor<T, B> turned = turn_kernel(kernel);
     const ConvGeometry back{.images = g.images,
                             .height = g.out_height,
@@ -98,6 +105,7 @@ template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> conv2d_kernel_gradient(const Tensor<T, B>& x, const Tensor<T, B>& y_gradient,
                                                   const Tensor<T, B>& kernel, const ConvOptions& options) {
     const ConvGeometry g = detail::conv_geometry(x.shape(), kernel, options);
+    detail::require_conv_output("conv2d_kernel_gradient", y_gradient.shape(), g);
     Tensor<T, B> result(x.backend(), kernel.shape());
     B& backend = x.backend();
     if constexpr (requires { convolution_kernel_gradient(backend, g, x.data(), y_gradient.data(), result.data()); }) {

@@ -93,6 +93,7 @@ norm_gradients(const Tensor<T, B>& x, const Tensor<T, B>& gamma, const Tensor<T,
                const Tensor<T, B>& mean, const Tensor<T, B>& inverse_std, const Tensor<T, B>& y_gradient, bool want_x,
                bool want_gamma, bool want_beta) {
     NormProblem<T> problem = detail::norm_problem(x, gamma, beta, options);
+    require(y_gradient.shape() == x.shape(), "norm_gradients: gradient ", y_gradient.shape(), " for input ", x.shape());
     problem.mean = mean.data();
     problem.inverse_std = inverse_std.data();
     problem.y_gradient = y_gradient.data();

@@ -195,13 +195,21 @@ template <class T, Backend B>
     return concat_rows(std::span<const Tensor<T, B>>(parts.begin(), parts.size()));
 }
 
+namespace detail {
+
+inline void require_rows(const Shape& table, std::span<const std::int32_t> rows) {
+    for (const std::int32_t row : rows) {
+        require(row >= 0 && row < table[0], "embedding: index ", row, " in a table of ", table[0], " rows");
+    }
+}
+
+} // namespace detail
+
 /// Rows of table [count, width] by index: [rows.size(), width]. Throws Error for an index out of range.
 template <class T, Backend B>
 [[nodiscard]] Tensor<T, B> embedding(const Tensor<T, B>& table, std::span<const std::int32_t> rows) {
     require(table.rank() == 2, "embedding: expected a table [count, width], got ", table.shape());
-    for (const std::int32_t row : rows) {
-        require(row >= 0 && row < table.shape(0), "embedding: index ", row, " in a table of ", table.shape(0), " rows");
-    }
+    detail::require_rows(table.shape(), rows);
     const auto count = static_cast<index_t>(rows.size());
     const auto indices = Tensor<std::int32_t, B>::from_host(table.backend(), {count}, rows);
     Tensor<T, B> y(table.backend(), {count, table.shape(1)});
@@ -215,6 +223,9 @@ template <class T, Backend B>
 [[nodiscard]] Tensor<T, B> embedding_gradient(const Shape& table, std::span<const std::int32_t> rows,
                                               const Tensor<T, B>& y_gradient) {
     const auto count = static_cast<index_t>(rows.size());
+    require(table.rank() == 2 && y_gradient.shape() == Shape{count, table[1]}, "embedding_gradient: gradient ",
+            y_gradient.shape(), " of ", count, " rows of a table ", table);
+    detail::require_rows(table, rows);
     const auto indices = Tensor<std::int32_t, B>::from_host(y_gradient.backend(), {count}, rows);
     const auto result = Tensor<T, B>::zeros(y_gradient.backend(), table);
     y_gradient.backend().for_each_index(

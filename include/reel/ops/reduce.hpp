@@ -127,6 +127,8 @@ template <Real T, Backend B>
 /// Sums the middle axis of x seen as [rows, middle, inner]: the gradient of a broadcast along it. Result [rows, inner].
 template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> sum_middle(const Tensor<T, B>& x, index_t rows, index_t inner) {
+    require(x.size() % std::max<index_t>(rows * inner, 1) == 0, "sum_middle: ", x.shape(), " is not ", rows,
+            " rows of vectors of ", inner);
     Tensor<T, B> y(x.backend(), {rows, inner});
     x.backend().for_each_index(
         rows * inner, functors::MiddleSum<T>{x.data(), y.data(), x.size() / std::max<index_t>(rows * inner, 1), inner},

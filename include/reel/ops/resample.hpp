@@ -70,8 +70,9 @@ struct UpsampleNearestBackward {
 /// Nearest-neighbour resize of [images, height, width, channels] to out_height x out_width, at least as large.
 template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> upsample_nearest(const Tensor<T, B>& x, index_t out_height, index_t out_width) {
-    require(x.rank() == 4 && out_height >= x.shape(1) && out_width >= x.shape(2), "upsample_nearest: ", x.shape(),
-            " to ", out_height, " x ", out_width, "; expected [images, height, width, channels] and a larger size");
+    require(x.rank() == 4 && x.shape(1) > 0 && x.shape(2) > 0 && out_height >= x.shape(1) && out_width >= x.shape(2),
+            "upsample_nearest: ", x.shape(), " to ", out_height, " x ", out_width,
+            "; expected [images, height, width, channels] and a larger size");
     Tensor<T, B> y(x.backend(), {x.shape(0), out_height, out_width, x.shape(3)});
     x.backend().for_each_index(
         x.shape(0) * out_height * out_width,
@@ -83,6 +84,9 @@ template <Real T, Backend B>
 /// Gradient of upsample_nearest's input.
 template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> upsample_nearest_gradient(const Tensor<T, B>& y_gradient, const Shape& x_shape) {
+    require(x_shape.rank() == 4 && y_gradient.rank() == 4 && y_gradient.shape(0) == x_shape[0] &&
+                y_gradient.shape(3) == x_shape[3],
+            "upsample_nearest_gradient: gradient ", y_gradient.shape(), " for input ", x_shape);
     Tensor<T, B> result(y_gradient.backend(), x_shape);
     y_gradient.backend().for_each_index(
         x_shape[0] * x_shape[1] * x_shape[2],

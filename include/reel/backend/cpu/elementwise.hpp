@@ -73,9 +73,17 @@ void for_each_strip(Cpu& backend, index_t count, const Body& body) {
         8 * strip);
 }
 
+/// Functions with a version for whole strips; others run through generic/.
+template <class F, class T>
+concept StripFunction = requires(F f, const Strip<T>& x) {
+    cpu::value(f, x);
+    cpu::slope(f, x);
+};
+
 } // namespace cpu
 
 template <class F, class T>
+requires cpu::StripFunction<F, T>
 void map_unary(Cpu& backend, F f, const T* x, T* y, index_t count) {
     cpu::for_each_strip(backend, count, [&](index_t i, index_t n) {
         cpu::ArrayMap<T>(y + i, n) = cpu::value(f, cpu::Strip<T>(cpu::ConstArrayMap<T>(x + i, n)));
@@ -83,6 +91,7 @@ void map_unary(Cpu& backend, F f, const T* x, T* y, index_t count) {
 }
 
 template <class F, class T>
+requires cpu::StripFunction<F, T>
 void map_unary_backward(Cpu& backend, F f, const T* x, const T* y_gradient, T* x_gradient, index_t count) {
     cpu::for_each_strip(backend, count, [&](index_t i, index_t n) {
         cpu::ArrayMap<T>(x_gradient + i, n) =
