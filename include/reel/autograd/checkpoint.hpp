@@ -9,7 +9,8 @@ namespace reel {
 
 /// Who decides whether a checkpointed block is recorded at all.
 enum class CheckpointMode {
-    /// Gradients of inputs and of everything trained inside the block: the same numbers as without checkpointing.
+    /// Gradients of inputs and of everything trained inside the block: the same numbers as without checkpointing, bit
+    /// for bit but for an input that is used outside too, whose parts are added in another order.
     exact,
     /// Only when an input wants a gradient, so that parameters before the first such input get none. This is what
     /// torch.utils.checkpoint with use_reentrant=True does, and with it the reference's training.
@@ -17,7 +18,9 @@ enum class CheckpointMode {
 };
 
 /// Runs a block without recording, and runs it again, recorded, when its gradient is asked for: memory for one block
-/// instead of all, for one more forward pass. `block` takes and returns variables and must compute the same again.
+/// instead of all, for one more forward pass. `block` takes and returns variables and must compute the same again. What
+/// it captures must be constants and parameters (leaves): a recorded value must come in as an argument, or backward
+/// throws.
 /// `trains` says whether the block holds a parameter that is being trained. Chen et al. 2016, arXiv:1604.06174.
 template <class Block, Real T, Backend B, class... More>
 [[nodiscard]] Variable<T, B> checkpoint(CheckpointMode mode, bool trains, Block block, const Variable<T, B>& first,

@@ -18,6 +18,26 @@ struct Node {
     /// Sends this node's gradient to its inputs; empty for a leaf. Takes the node itself.
     std::function<void(Node&)> backward;
     std::size_t depth = 0; ///< longest way to a leaf: inputs have smaller depths
+    bool spent = false;    ///< has been run back, and its saved tensors released
+
+    Node() = default;
+    Node(const Node&) = delete;
+    Node& operator=(const Node&) = delete;
+
+    /// Drops a long recording without one nested call per step, which would use up the stack.
+    ~Node() {
+        std::vector<std::shared_ptr<Node>> pending = std::move(inputs);
+        while (!pending.empty()) {
+            const std::shared_ptr<Node> node = std::move(pending.back());
+            pending.pop_back();
+            if (node && node.use_count() == 1) {
+                pending.insert(pending.end(), node->inputs.begin(), node->inputs.end());
+                node->inputs.clear();
+            }
+        }
+    }
+
+    [[nodiscard]] bool is_leaf() const { return !backward && !spent; }
 
     /// True when input i wants a gradient.
     [[nodiscard]] bool needs(std::size_t i) const { return inputs[i] != nullptr; }
@@ -120,15 +140,19 @@ void backward(const Variable<T, B>& output, const Tensor<T, B>& gradient) {
     while (!waiting.empty()) {
         const Pointer node = waiting.top();
         waiting.pop();
-        if (!node->backward || !node->gradient.defined()) {
-            continue; // a leaf, or already done
+        if (node->is_leaf() || !node->gradient.defined()) {
+            continue; // a leaf, or done: it waited more than once
         }
+        require(!node->spent,
+                "backward: a part of this recording has been run back already. Record it again; a value that "
+                "checkpointed blocks share must be an input of theirs");
         const auto step = std::move(node->backward);
         node->backward = nullptr;
+        node->spent = true;
         step(*node);
         node->gradient = {};
         for (const auto& input : node->inputs) {
-            if (input && input->backward && input->gradient.defined()) {
+            if (input && !input->is_leaf() && input->gradient.defined()) {
                 waiting.push(input);
             }
         }
