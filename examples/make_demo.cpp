@@ -1,0 +1,133 @@
+// make_demo DIR: a Stable Diffusion folder with random weights and a drawn clip, to try reel's programs with.
+// Random weights have learned nothing: whatever is made with them is noise.
+
+#include <cstdint>
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include <reel/io/video_writer.hpp>
+#include <reel/models/config_writers.hpp>
+#include <reel/models/from_pretrained.hpp>
+#include <reel/schedulers/scheduler_config.hpp>
+
+#include "support/small_tokenizer.hpp"
+#include "support/stick_figure.hpp"
+
+namespace {
+
+struct Sizes {
+    reel::UNetConfig unet;
+    reel::AutoencoderKLConfig vae;
+    reel::CLIPTextConfig text;
+};
+
+/// Stable Diffusion 1.4: 859,520,964 parameters in the UNet, 83,653,863 in the VAE, 123,060,480 in the text encoder.
+Sizes full_sizes() {
+    Sizes sizes;
+    sizes.unet.temporal = false;
+    sizes.unet.cross_attention_dim = 768;
+    return sizes;
+}
+
+/// The same layout with a fraction of the channels.
+Sizes small_sizes(std::int64_t vocabulary) {
+    Sizes sizes = full_sizes();
+    sizes.unet.sample_size = 8;
+    sizes.unet.block_out_channels = {32, 64, 64, 64};
+    sizes.unet.norm_num_groups = 8;
+    sizes.unet.heads = {4, 4, 4, 4};
+    sizes.unet.cross_attention_dim = 64;
+    sizes.vae.block_out_channels = {32, 32, 64, 64};
+    sizes.vae.norm_num_groups = 8;
+    sizes.vae.sample_size = 64;
+    sizes.text.vocab_size = vocabulary;
+    sizes.text.hidden_size = 64;
+    sizes.text.intermediate_size = 256;
+    sizes.text.num_hidden_layers = 2;
+    sizes.text.num_attention_heads = 4;
+    return sizes;
+}
+
+/// Every parameter of a model with random values, each made when the writer asks for it, so that a large model is never
+/// in memory.
+template <reel::Module M>
+std::vector<reel::TensorSource> random_weights(const M& model, reel::Cpu& cpu, std::uint64_t seed, reel::DType dtype) {
+    std::vector<reel::TensorSource> sources;
+    reel::for_each_parameter(model, [&](const std::string& name, const auto& parameter) {
+        const reel::Shape shape = parameter.spec().file_shape();
+        sources.push_back({name, dtype, std::vector<std::int64_t>(shape.begin(), shape.end()), [=, &cpu, &parameter] {
+                               reel::Parameter<float> fresh(parameter.spec());
+                               reel::initialize(fresh, cpu, name, seed);
+                               return reel::to_file_tensor(fresh.value(), fresh.spec(), dtype);
+                           }});
+    });
+    return sources;
+}
+
+template <reel::Module M>
+void write_model(const std::filesystem::path& folder, const std::string& file, const nlohmann::json& config,
+                 const M& model, reel::Cpu& cpu, std::uint64_t seed, reel::DType dtype) {
+    std::cout << folder.string() << ": " << reel::parameter_count(model) << " random parameters\n" << std::flush;
+    reel::make_output_folder(folder);
+    reel::write_json(folder / "config.json", config);
+    reel::write_safetensors(folder / file, random_weights(model, cpu, seed, dtype));
+}
+
+void write_folder(const std::filesystem::path& folder, bool full_size, std::uint64_t seed, reel::DType dtype) {
+    reel::Cpu cpu;
+    const demo::SmallVocabulary vocabulary =
+        demo::small_vocabulary({"swinging", "tennis", "racket", "woman", "with", "man", "the", "red", "is", "of"});
+    const Sizes sizes = full_size ? full_sizes() : small_sizes(demo::vocabulary_size(vocabulary));
+    reel::make_output_folder(folder);
+    write_model(folder / "unet", "diffusion_pytorch_model.safetensors", reel::write_unet_config(sizes.unet),
+                reel::UNet3DConditionModel<float>(sizes.unet), cpu, seed, dtype);
+    write_model(folder / "vae", "diffusion_pytorch_model.safetensors", reel::write_autoencoder_kl_config(sizes.vae),
+                reel::AutoencoderKL<float>(sizes.vae), cpu, seed, dtype);
+    write_model(folder / "text_encoder", "model.safetensors", reel::write_clip_text_config(sizes.text),
+                reel::CLIPTextModel<float>(sizes.text), cpu, seed, dtype);
+    demo::write_tokenizer(folder / "tokenizer", vocabulary, sizes.text.vocab_size);
+    reel::DDIMConfig ddim; // as Stable Diffusion 1.4 and Tune-A-Video set it
+    ddim.schedule.beta_start = 0.00085;
+    ddim.schedule.beta_end = 0.012;
+    ddim.schedule.beta_schedule = reel::BetaSchedule::scaled_linear;
+    ddim.clip_sample = false;
+    ddim.set_alpha_to_one = false;
+    ddim.steps_offset = 1;
+    reel::save_scheduler(reel::DDIMScheduler(ddim), folder / "scheduler");
+    reel::write_json(folder / "model_index.json", reel::write_model_index());
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app{
+        "Writes DIR/model, a Stable Diffusion folder with random weights (it makes noise), and DIR/clip.mp4, a "
+        "drawn clip."};
+    std::string output;
+    std::uint64_t seed = 0;
+    bool full_size = false;
+    std::string type = "fp32";
+    app.add_option("DIR", output, "where to write; made if it is not there")->required();
+    app.add_option("--seed", seed, "equal seeds make equal weights")->capture_default_str();
+    app.add_flag("--full_size", full_size, "as large as Stable Diffusion 1.4: 4.3 GB (fp32), for measurements");
+    app.add_option("--dtype", type, "type of the weights")
+        ->check(CLI::IsMember({"fp32", "fp16"}))
+        ->capture_default_str();
+    CLI11_PARSE(app, argc, argv);
+    try {
+        const std::filesystem::path folder = output;
+        reel::make_output_folder(folder);
+        reel::write_mp4(folder / "clip.mp4", demo::stick_figure_clip(24, 128, 12), 12);
+        write_folder(folder / "model", full_size, seed, type == "fp16" ? reel::DType::f16 : reel::DType::f32);
+        std::cout << "wrote " << (folder / "model").string() << " and " << (folder / "clip.mp4").string() << "\n";
+    } catch (const std::exception& error) {
+        std::cerr << "make_demo: " << error.what() << "\n";
+        return 1;
+    }
+    return 0;
+}
