@@ -26,10 +26,10 @@ struct RestartSampler : VariancePreserving {
 
     void set_timesteps(index_t n) { steps = spaced_timesteps(TimestepSpacing::trailing, schedule().size(), n, 0); }
     const std::vector<index_t>& timesteps() const { return steps; }
-    template <Real T, Backend B, class Noise = NoNoise>
-    Tensor<T, B> step(const Tensor<T, B>& output, index_t t, const Tensor<T, B>& x, Noise&& noise = {}) const {
+    template <class X, class Noise>
+    X step(const X& output, index_t t, const X& x, Noise&& noise) const {
         const auto clean = mix(clean_mixture(PredictionType::epsilon, schedule().level(t)), x, output);
-        return t == steps.back() ? clean : add_noise(clean, detail::take_noise("RestartSampler", noise, x, t), t - 1);
+        return t == steps.back() ? clean : add_noise(clean, take_noise("RestartSampler", noise, x, t), t - 1);
     }
 };
 static_assert(check_scheduler<RestartSampler>());

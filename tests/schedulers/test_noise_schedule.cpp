@@ -100,7 +100,9 @@ TEST_CASE("A schedule that is none names the value") {
 TEST_CASE("Timesteps equal diffusers', for every count and spacing") {
     const StateDict golden = read_safetensors("schedulers/golden/timesteps.safetensors");
     std::size_t checked = 0;
-    for (const auto& [name, tensor] : golden) {
+    for (const auto& entry : golden) {
+        const std::string& name = entry.first;
+        const HostTensor& tensor = entry.second;
         const auto sums = tensor.to_vector<std::int64_t>();
         const auto spacing = value_in(timestep_spacing_names, name.substr(0, name.find('.')), "test");
         const index_t offset = name.back() == '1' ? 1 : 0;
@@ -117,7 +119,9 @@ TEST_CASE("Timesteps equal diffusers', for every count and spacing") {
 TEST_CASE("Timesteps equal diffusers', listed") {
     std::size_t checked = 0;
     for (const char* file : {"golden/schedulers.safetensors", "golden/schedulers_recent.safetensors"}) {
-        for (const auto& [name, tensor] : read_safetensors(file)) {
+        for (const auto& entry : read_safetensors(file)) {
+            const std::string& name = entry.first;
+            const HostTensor& tensor = entry.second;
             if (!name.starts_with("timesteps.")) {
                 continue;
             }

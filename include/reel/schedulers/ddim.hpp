@@ -107,8 +107,7 @@ public:
             weights.sample = direction * predicted_noise.sample;
             weights.output = direction * predicted_noise.output;
         }
-        const auto drawn =
-            options.eta > 0 ? detail::take_noise("DDIMScheduler", noise, sample, timestep) : Tensor<T, B>{};
+        const auto drawn = options.eta > 0 ? take_noise("DDIMScheduler", noise, sample, timestep) : Tensor<T, B>{};
         return blend_step(sample, model_output, clean_mixture(config_.prediction_type, level), clip(), weights, drawn);
     }
 

@@ -94,7 +94,7 @@ public:
         Tensor<T, B> drawn;
         if (timestep > 0) {
             weights.noise = deviation(now, next, beta);
-            drawn = detail::take_noise("DDPMScheduler", noise, sample, timestep);
+            drawn = take_noise("DDPMScheduler", noise, sample, timestep);
         }
         return blend_step(sample, model_output, clean_mixture(config_.prediction_type, NoiseLevel::from_alpha_bar(now)),
                           clip(), weights, drawn);

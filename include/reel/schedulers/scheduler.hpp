@@ -152,9 +152,8 @@ template <class I, class S>
     return inverts<I, S>;
 }
 
-namespace detail {
-
-/// The noise of a step, from a tensor or a source, checked against the sample's shape.
+/// The noise of a step, from a tensor or a source, for the step of a scheduler to call when it draws. Throws Error that
+/// starts with the scheduler's name when the caller gave NoNoise, or noise that has not the sample's shape.
 template <class T, class B, class Noise>
 [[nodiscard]] Tensor<T, B> take_noise(std::string_view scheduler, Noise& noise, const Tensor<T, B>& sample,
                                       index_t timestep) {
@@ -176,6 +175,8 @@ template <class T, class B, class Noise>
         return given;
     }
 }
+
+namespace detail {
 
 /// A step's tensors must have one shape.
 template <class T, class B>
