@@ -48,6 +48,9 @@ struct Problem {
         b = near::as<T>(near::randoms(s.batch * b_rows * problem.ldb, 2));
         c = near::as<T>(near::randoms(s.batch * problem.stride_c, 3));
         bias = near::as<T>(near::randoms(s.n, 4));
+        for (auto* values : {&a, &b, &c, &bias}) {
+            values->reserve(1); // an empty tensor, too, has an address
+        }
         if (s.beta == 0) { // the old content must not be read
             for (index_t batch = 0; batch < s.batch; ++batch) {
                 for (index_t i = 0; i < s.m; ++i) {
