@@ -88,6 +88,10 @@ inline void TuneAVideoConfig::validate(const KeyLocator& locate) const {
     check.not_empty("pretrained_model_path", pretrained_model_path);
     check.not_empty("output_dir", output_dir);
     check.not_empty("train_data.video_path", train_data.video_path);
+    check.literal("pretrained_model_path", pretrained_model_path);
+    check.literal("output_dir", output_dir);
+    check.literal("train_data.video_path", train_data.video_path);
+    check.literal("train_data.prompt", train_data.prompt);
     check.at_least("train_data.n_sample_frames", train_data.n_sample_frames, 1);
     check.picture_side("train_data.width", train_data.width);
     check.picture_side("train_data.height", train_data.height);
@@ -95,6 +99,10 @@ inline void TuneAVideoConfig::validate(const KeyLocator& locate) const {
     check.at_least("train_data.sample_frame_rate", train_data.sample_frame_rate, 1);
 
     const TuneValidationData& v = validation_data;
+    for (const std::string& prompt : v.prompts) {
+        check.literal("validation_data.prompts", prompt);
+    }
+    check.literal("validation_data.negative_prompt", v.negative_prompt.value_or(""));
     check.at_least("validation_data.video_length", v.video_length, 1);
     check.picture_side("validation_data.width", v.width);
     check.picture_side("validation_data.height", v.height);
@@ -115,9 +123,11 @@ inline void TuneAVideoConfig::validate(const KeyLocator& locate) const {
     check.that(!trainable_modules.empty(), "trainable_modules", "expected at least one module name, found none");
     for (const std::string& name : trainable_modules) {
         check.that(!name.empty(), "trainable_modules", "expected module names, found an empty one");
+        check.literal("trainable_modules", name);
     }
     check.that(train_batch_size == 1, "train_batch_size", "expected 1, found ", train_batch_size,
                "; one clip is one item, use gradient_accumulation_steps for larger batches");
+    check.literal("resume_from_checkpoint", resume_from_checkpoint.value_or("latest"));
     check.at_least("max_train_steps", max_train_steps, 0);
     check.at_least("gradient_accumulation_steps", gradient_accumulation_steps, 1);
     check.within("learning_rate", learning_rate, 0, 1);
@@ -194,7 +204,6 @@ namespace detail {
 /// suggests the nearest. Throws Error that starts with "file:line: key path".
 [[nodiscard]] inline TuneAVideoConfig parse_tune_config(YamlNode root, const std::string& where) {
     detail::check_known_tune_keys(root, where);
-    detail::refuse_interpolation(root, where);
     const std::map<std::string, int, std::less<>> lines = detail::key_lines(root);
     YamlReader file(std::move(root), where);
     TuneAVideoConfig c;

@@ -5,6 +5,7 @@
 #include <reel/core/nearest_name.hpp>
 #include <reel/io/yaml.hpp>
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <map>
@@ -36,6 +37,14 @@ struct TuneConfigChecks {
 
     void not_empty(std::string_view key, const std::string& value) const {
         that(!value.empty(), key, "expected a path, found nothing");
+    }
+
+    /// OmegaConf, which reads these files in the reference, gives `${...}` and `???` a meaning: not here, so not
+    /// silently.
+    void literal(std::string_view key, std::string_view value) const {
+        that(value.find("${") == std::string_view::npos, key, "holds an interpolation ${...}, which is not supported; ",
+             "write the value itself");
+        that(value != "???", key, "is ???, which stands for a missing value");
     }
 
     void at_least(std::string_view key, int value, int least) const {
@@ -135,16 +144,6 @@ inline void check_known_tune_keys(const YamlNode& root, const std::string& where
     }
     if (const YamlNode* data = root.find("validation_data")) {
         check(*data, "validation_data.", validation_data_keys);
-    }
-}
-
-/// OmegaConf, which reads these files in the reference, gives `${...}` and `???` a meaning: not here, so not silently.
-inline void refuse_interpolation(const YamlNode& node, const std::string& where) {
-    require(node.text.find("${") == std::string::npos, where, ":", node.line, ": ", describe(node),
-            " holds an interpolation ${...}, which is not supported; write the value itself");
-    require(node.text != "???", where, ":", node.line, ": the value is ???, which stands for a missing one");
-    for (const YamlNode& item : node.items) {
-        refuse_interpolation(item, where);
     }
 }
 
