@@ -46,11 +46,10 @@ inline constexpr std::array timestep_spacing_names{
                            ? training_steps - 1
                            : static_cast<index_t>(std::nearbyint(static_cast<double>(count - 1 - i) * step));
         } else {
-            // NumPy derives the increment from the first two elements, and rounds the product before the sum: a fused
-            // multiply-add would decide some ties the other way.
+            // NumPy takes the increment from its first two elements: their rounding decides the ties.
             const auto start = static_cast<double>(training_steps);
-            const volatile double second = start - start / static_cast<double>(count);
-            const volatile double descent = static_cast<double>(i) * (second - start);
+            const double second = start - start / static_cast<double>(count);
+            const double descent = static_cast<double>(i) * (second - start);
             timestep = static_cast<index_t>(std::nearbyint(start + descent)) - 1;
         }
         timesteps[static_cast<std::size_t>(i)] = timestep;
