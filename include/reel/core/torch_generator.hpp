@@ -10,8 +10,8 @@
 
 namespace reel {
 
-/// PyTorch's CPU random numbers (checked against torch 2.15): after torch.manual_seed(seed), or with a torch.Generator of that
-/// seed, the same calls in the same order give the same numbers.
+/// PyTorch's CPU random numbers (checked against torch 2.15): after torch.manual_seed(seed), or with a torch.Generator
+/// of that seed, the same calls in the same order give the same numbers.
 ///
 /// Exact, bit for bit: random, random64, rand, randint. randn to rounding: PyTorch computes 16 or more float normals
 /// with vector approximations of log, sin and cos, whose last bits depend on the processor's instruction set; ours are

@@ -6,7 +6,9 @@ namespace reel {
 
 namespace functors {
 
-/// Source position of nearest-neighbour enlargement: floor(i * in / out), torch's "nearest".
+/// Source position of nearest-neighbour enlargement: floor(i * in / out), exactly. torch's "nearest" takes the factor
+/// in float and agrees for out = 2 in and 2 in - 1, all that a UNet or VAE asks for; elsewhere it may show the pixel
+/// before.
 [[nodiscard]] constexpr index_t nearest(index_t i, index_t in, index_t out) {
     return i * in / out;
 }
