@@ -188,7 +188,7 @@ private:
     }
 
     const std::string& where_;
-    YamlNode root_;
+    YamlNode root_{YamlNode::Kind::null, 1, false, {}, {}, {}}; // of an empty file
     std::vector<Open> open_;
     std::map<YAML::anchor_t, std::pair<YamlNode, std::size_t>> anchors_;
     std::size_t spent_ = 0;
