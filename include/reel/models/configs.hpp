@@ -1,6 +1,8 @@
 #pragma once
 // Model configurations from and to the JSON of diffusers and transformers. Needs nlohmann-json (target reel::io).
 
+#include <tuple>
+
 #include <reel/io/config_reader.hpp>
 #include <reel/models/autoencoder_kl.hpp>
 #include <reel/models/clip_text.hpp>
@@ -48,7 +50,10 @@ inline void expect_null_or(ConfigReader& reader, const std::string& key, const n
             kind, "\", expected UNet2DConditionModel or UNet3DConditionModel");
     c.temporal = kind == "UNet3DConditionModel";
     if (const nlohmann::json* size = reader.raw("sample_size"); size != nullptr && size->is_array()) {
-        c.sample_size = reader.require<std::vector<index_t>>("sample_size").at(0);
+        const auto sides = reader.require<std::vector<index_t>>("sample_size");
+        require(sides.size() == 2, reader.where(), ": \"sample_size\" has ", sides.size(),
+                " entries, expected one number, or height and width");
+        c.sample_size = sides.front();
     } else {
         c.sample_size = reader.get_optional<index_t>("sample_size").value_or(0);
     }
@@ -65,14 +70,14 @@ inline void expect_null_or(ConfigReader& reader, const std::string& key, const n
         detail::block_attention(reader, "up_block_types",
                                 {"UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"}, "Up");
     const std::size_t levels = c.block_out_channels.size();
+    require(levels > 0 && levels <= 16, reader.where(), ": \"block_out_channels\" has ", levels,
+            " entries, expected 1 to 16");
     const auto per_level = [&](const std::string& key, std::vector<index_t> otherwise) {
         auto values = reader.get_one_or_list<index_t>(key, std::move(otherwise));
         return values.size() == 1 ? std::vector<index_t>(levels, values.front()) : values;
     };
     c.heads = per_level("attention_head_dim", {8});
-    if (reader.has("num_attention_heads")) {
-        c.heads = per_level("num_attention_heads", {8});
-    }
+    detail::expect_null_or(reader, "num_attention_heads", nullptr); // diffusers, too, wants them under the other name
     const std::vector<index_t> layers = per_level("layers_per_block", {2});
     const std::vector<index_t> text = per_level("cross_attention_dim", {1280});
     require(!layers.empty() && std::equal(layers.begin() + 1, layers.end(), layers.begin()), reader.where(),
@@ -95,7 +100,8 @@ inline void expect_null_or(ConfigReader& reader, const std::string& key, const n
         require(!embedding, reader.where(), ": \"class_embed_type\" is \"", embedding.value_or(""),
                 "\", but only null, timestep and identity are supported");
         if (classes) {
-            require(*classes > 0, reader.where(), ": \"num_class_embeds\" is ", *classes, ", expected 1 or more");
+            require(*classes > 0 && *classes <= UNetConfig::limit, reader.where(), ": \"num_class_embeds\" is ",
+                    *classes, ", expected 1 to ", UNetConfig::limit);
             c.class_embedding = ClassEmbedding::table;
             c.num_class_embeds = *classes;
         }
@@ -207,12 +213,19 @@ inline void expect_null_or(ConfigReader& reader, const std::string& key, const n
          {std::pair{"down_block_types", "DownEncoderBlock2D"}, std::pair{"up_block_types", "UpDecoderBlock2D"}}) {
         reader.expect(key, nlohmann::json(std::vector<std::string>(levels, type)));
     }
+    const auto bounded = [&](const char* key, index_t value, index_t limit) {
+        require(value > 0 && value <= limit, reader.where(), ": \"", key, "\" is ", value, ", expected 1 to ", limit);
+    };
+    bounded("norm_num_groups", c.norm_num_groups, UNetConfig::limit);
     for (const index_t channels : c.block_out_channels) {
-        require(c.norm_num_groups > 0 && channels > 0 && channels % c.norm_num_groups == 0, reader.where(),
-                ": block_out_channels ", channels, " is not a multiple of norm_num_groups ", c.norm_num_groups);
+        bounded("block_out_channels", channels, UNetConfig::limit);
+        require(channels % c.norm_num_groups == 0, reader.where(), ": block_out_channels ", channels,
+                " is not a multiple of norm_num_groups ", c.norm_num_groups);
     }
-    require(c.in_channels > 0 && c.out_channels > 0 && c.latent_channels > 0 && c.layers_per_block > 0, reader.where(),
-            ": in_channels, out_channels, latent_channels and layers_per_block must be positive");
+    bounded("in_channels", c.in_channels, UNetConfig::limit);
+    bounded("out_channels", c.out_channels, UNetConfig::limit);
+    bounded("latent_channels", c.latent_channels, UNetConfig::limit);
+    bounded("layers_per_block", c.layers_per_block, 64);
     reader.expect("act_fn", "silu");
     for (const char* key : {"mid_block_add_attention", "use_quant_conv", "use_post_quant_conv"}) {
         detail::expect_null_or(reader, key, true);
@@ -240,10 +253,17 @@ inline void expect_null_or(ConfigReader& reader, const std::string& key, const n
     require(activation == "quick_gelu" || activation == "gelu", reader.where(), ": \"hidden_act\" is \"", activation,
             "\", but only quick_gelu and gelu are supported");
     c.quick_gelu = activation == "quick_gelu";
-    require(c.vocab_size > 0 && c.hidden_size > 0 && c.intermediate_size > 0 && c.num_hidden_layers > 0 &&
-                c.num_attention_heads > 0 && c.hidden_size % c.num_attention_heads == 0 &&
-                c.max_position_embeddings > 0,
-            reader.where(), ": sizes must be positive and hidden_size a multiple of num_attention_heads");
+    for (const auto& [key, value, limit] :
+         {std::tuple{"vocab_size", c.vocab_size, index_t{1} << 30},
+          std::tuple{"hidden_size", c.hidden_size, UNetConfig::limit},
+          std::tuple{"intermediate_size", c.intermediate_size, UNetConfig::limit},
+          std::tuple{"num_hidden_layers", c.num_hidden_layers, index_t{1024}},
+          std::tuple{"num_attention_heads", c.num_attention_heads, UNetConfig::limit},
+          std::tuple{"max_position_embeddings", c.max_position_embeddings, UNetConfig::limit}}) {
+        require(value > 0 && value <= limit, reader.where(), ": \"", key, "\" is ", value, ", expected 1 to ", limit);
+    }
+    require(c.hidden_size % c.num_attention_heads == 0, reader.where(), ": hidden_size ", c.hidden_size,
+            " is not a multiple of num_attention_heads ", c.num_attention_heads);
     detail::expect_null_or(reader, "model_type", "clip_text_model");
     // Dropout is for training CLIP itself; the rest is how transformers describes a model, not what it computes.
     reader.ignore({"architectures", "attention_dropout", "dropout", "bos_token_id", "eos_token_id", "pad_token_id",

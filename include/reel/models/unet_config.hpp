@@ -19,6 +19,8 @@ enum class ClassEmbedding {
 
 /// What config.json of a Stable Diffusion 1.x or 2.x unet/ says, under its names. Defaults are diffusers'.
 struct UNetConfig {
+    static constexpr index_t limit = 1 << 20; ///< of any width: a file's numbers must not overflow, nor fill the memory
+
     index_t sample_size = 64;
     index_t in_channels = 4;
     index_t out_channels = 4;
@@ -42,22 +44,25 @@ struct UNetConfig {
     [[nodiscard]] index_t levels() const { return static_cast<index_t>(block_out_channels.size()); }
     [[nodiscard]] index_t time_channels() const { return 4 * block_out_channels.front(); }
 
-    /// Throws Error, naming `where`, unless the lists fit each other and every count is positive.
+    /// Throws Error, naming `where`, unless the lists fit each other and every count is in a sensible range.
     void validate(const std::string& where) const {
         const std::size_t n = block_out_channels.size();
         require(n > 0, where, ": block_out_channels is empty");
         require(down_block_attention.size() == n && up_block_attention.size() == n && heads.size() == n, where, ": ", n,
                 " block_out_channels, ", down_block_attention.size(), " down_block_types, ", up_block_attention.size(),
                 " up_block_types and ", heads.size(), " attention_head_dim; expected equal numbers");
-        require(in_channels > 0 && out_channels > 0 && layers_per_block > 0 && norm_num_groups > 0 &&
-                    cross_attention_dim > 0,
-                where,
-                ": in_channels, out_channels, layers_per_block, norm_num_groups and cross_attention_dim must be "
-                "positive");
+        const auto bounded = [&](const char* key, index_t value, index_t most) {
+            require(value > 0 && value <= most, where, ": \"", key, "\" is ", value, ", expected 1 to ", most);
+        };
+        bounded("in_channels", in_channels, limit);
+        bounded("out_channels", out_channels, limit);
+        bounded("layers_per_block", layers_per_block, 64);
+        bounded("norm_num_groups", norm_num_groups, limit);
+        bounded("cross_attention_dim", cross_attention_dim, limit);
         for (std::size_t i = 0; i < n; ++i) {
-            require(block_out_channels[i] > 0 && block_out_channels[i] % norm_num_groups == 0, where,
-                    ": block_out_channels ", block_out_channels[i], " is not a multiple of norm_num_groups ",
-                    norm_num_groups);
+            bounded("block_out_channels", block_out_channels[i], limit);
+            require(block_out_channels[i] % norm_num_groups == 0, where, ": block_out_channels ", block_out_channels[i],
+                    " is not a multiple of norm_num_groups ", norm_num_groups);
             require(heads[i] > 0 && block_out_channels[i] % heads[i] == 0, where, ": block_out_channels ",
                     block_out_channels[i], " is not a multiple of attention_head_dim (number of heads) ", heads[i]);
         }
