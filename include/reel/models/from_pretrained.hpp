@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include <reel/io/torch_writer.hpp>
 #include <reel/io/weights.hpp>
 #include <reel/models/autoencoder_kl.hpp>
 #include <reel/models/clip_text.hpp>

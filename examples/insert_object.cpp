@@ -1,0 +1,392 @@
+// The whole job in one command: a clip, its prompt and an edited prompt in, an edited clip out.
+
+#include <chrono>
+
+#include <reel/core/stage_timer.hpp>
+#include <reel/io/manifest.hpp>
+
+#include "support/editing.hpp"
+#include "support/program.hpp"
+
+namespace {
+
+using editing::Cpu;
+using editing::index_t;
+using editing::Tensor;
+
+struct Options {
+    reel::TuneAVideoConfig config;
+    std::string config_file;
+    std::string tuned;
+    std::string save_tuned;
+    std::string replay;
+    std::string save_tensors;
+    int threads = 0;
+    bool reference_checkpointing = false;
+    bool reference_inversion = false;
+};
+
+/// The parts of a configuration that one clip and one size decide together.
+void align_validation(reel::TuneAVideoConfig& config) {
+    reel::TuneValidationData& v = config.validation_data;
+    v.video_length = config.train_data.n_sample_frames;
+    v.width = config.train_data.width;
+    v.height = config.train_data.height;
+    v.use_inv_latent = true;
+}
+
+/// One run, stage by stage. Members are what later stages and the manifest need.
+class Job {
+public:
+    explicit Job(Options options)
+        : options_(std::move(options)), config_(options_.config), output_(config_.output_dir), cpu_(options_.threads),
+          stages_(reel::probe_of(cpu_.memory())), recorder_(options_.save_tensors) {}
+
+    void run() {
+        reel::make_output_folder(output_);
+        read();
+        load();
+        tune();
+        const Tensor noise = invert();
+        for (const std::string& prompt : config_.validation_data.prompts) {
+            edit(noise, prompt);
+        }
+        write();
+    }
+
+private:
+    void read() {
+        const auto stage = stages_.start("read clip");
+        if (!options_.replay.empty()) {
+            replay_.emplace(options_.replay);
+            if (const reel::HostTensor* video = replay_->video()) {
+                clip_ = editing::frames_of(*video, 8);
+            }
+        }
+        if (clip_.count == 0) {
+            clip_ = editing::read_clip(config_.train_data);
+        }
+        fps_ = clip_.fps > 0 ? clip_.fps : 8;
+    }
+
+    void load() {
+        const auto stage = stages_.start("load model");
+        const std::filesystem::path tuned = options_.tuned;
+        model_.emplace(reel::load_stable_diffusion<float>(cpu_, config_.pretrained_model_path, *config_.seed,
+                                                          tuned.empty() ? tuned : tuned / "unet"));
+        if (replay_ && tuned.empty()) {
+            replay_->initialize(model_->unet, cpu_);
+        }
+        editing::warn_if_truncated(*model_, config_.train_data.prompt);
+        for (const std::string& prompt : config_.validation_data.prompts) {
+            editing::warn_if_truncated(*model_, prompt);
+        }
+    }
+
+    [[nodiscard]] reel::TrainingNoise<float, Cpu> noise_of(const reel::Shape& latents, index_t draw) {
+        return replay_ ? replay_->training_noise<float>(cpu_, latents, draw)
+                       : reel::training_noise<float>(cpu_, latents, *config_.seed, draw,
+                                                     model_->training_scheduler.schedule().size());
+    }
+
+    /// Tunes, or with --tuned only draws the latents that the last step of tuning would have looked at.
+    void tune() {
+        Tensor moments;
+        {
+            const auto stage = stages_.start("encode clip");
+            moments = editing::encode(cpu_, *model_, clip_);
+            recorder_.record("vae.moments", reel::to_file(reel::permute(moments, {0, 3, 1, 2})));
+        }
+        const Tensor text = reel::encode_prompt(*model_, config_.train_data.prompt);
+        recorder_.record("text.train", reel::to_file(text));
+        const double factor = model_->vae.config.scaling_factor;
+        const index_t draws = index_t{config_.max_train_steps} * config_.gradient_accumulation_steps;
+        if (!options_.tuned.empty() || draws == 0) {
+            const reel::Shape shape = moments.shape().with(3, moments.shape(3) / 2);
+            const auto random = noise_of(shape, std::max<index_t>(draws - 1, 0));
+            latents_ = reel::sample_latents(moments, random.posterior, factor);
+            return;
+        }
+        const auto stage = stages_.start("tune");
+        editing::prepare_training(*model_, config_, options_.reference_checkpointing);
+        reel::Tuner<float, Cpu> tuner(model_->unet, model_->training_scheduler, moments, text, factor,
+                                      editing::tune_options(config_));
+        std::vector<float> losses;
+        std::vector<float> norms;
+        reel::Progress bar("tune", static_cast<std::size_t>(config_.max_train_steps));
+        while (tuner.step_count() < config_.max_train_steps) {
+            const auto start = std::chrono::steady_clock::now();
+            const reel::TuneReport report =
+                tuner.update([&](index_t draw) { return noise_of(tuner.latent_shape(), draw); });
+            log_.add(report, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+            losses.push_back(static_cast<float>(report.loss));
+            norms.push_back(static_cast<float>(report.grad_norm));
+            if (report.step == 1) {
+                recorder_.record("train.latents0",
+                                 reel::to_file(reel::to_reference_order(tuner.latents(), clip_.count)));
+            }
+            bar.note(reel::concat_text("loss ", report.loss));
+            bar.step();
+        }
+        recorder_.record("train.loss", losses);
+        recorder_.record("train.grad_norm", norms);
+        reel::for_each_parameter(model_->unet, [&](const std::string& name, auto& parameter) {
+            if (parameter.requires_grad()) {
+                if (recorder_.on()) {
+                    recorder_.record("trained." + name,
+                                     reel::to_file_tensor(parameter.value(), parameter.spec(), reel::DType::f32));
+                }
+                parameter.train(false);
+            }
+        });
+        latents_ = tuner.latents();
+    }
+
+    [[nodiscard]] Tensor invert() {
+        const auto stage = stages_.start("invert");
+        recorder_.record("text.uncond", reel::to_file(reel::encode_prompt(
+                                            *model_, config_.validation_data.negative_prompt.value_or(""))));
+        const auto formula =
+            options_.reference_inversion ? reel::InversionFormula::reference : reel::InversionFormula::exact;
+        const int steps = config_.validation_data.num_inv_steps;
+        const Tensor noise = editing::invert(*model_, latents_, steps, formula,
+                                             [&](index_t, const Tensor& x) { recorder_.append("inv.latents", x); });
+        reel::make_output_folder(output_ / "inv_latents");
+        outputs_.push_back(output_ / "inv_latents" / ("ddim_latent-" + std::to_string(steps) + ".pt"));
+        reel::write_torch_tensor(outputs_.back(), reel::to_file(reel::to_reference_order(noise, clip_.count)));
+        return noise;
+    }
+
+    /// Samples one edit; --save_tensors records the first.
+    void edit(const Tensor& noise, const std::string& prompt) {
+        const bool first = edits_.empty();
+        const std::string number = std::to_string(edits_.size() + 1);
+        Tensor sampled;
+        {
+            const auto stage = stages_.start("sample " + number);
+            sampled = editing::sample(cpu_, *model_, noise, prompt, config_.validation_data, *config_.seed,
+                                      [&](index_t, const Tensor& x) {
+                                          if (first) {
+                                              recorder_.append("sample.latents", x);
+                                          }
+                                      });
+        }
+        const auto stage = stages_.start("decode " + number);
+        Tensor pixels;
+        edits_.push_back(editing::decode(*model_, sampled, fps_, &pixels));
+        if (first && recorder_.on()) {
+            recorder_.record("text.edit", reel::to_file(reel::encode_prompt(*model_, prompt)));
+            recorder_.record("sample.frames", reel::to_file(reel::to_reference_order(pixels, clip_.count)));
+        }
+        write_clip("edit-" + number + "-" + editing::file_name_of(prompt), edits_.back());
+    }
+
+    void write_clip(const std::string& name, const reel::Frames& frames) {
+        outputs_.push_back(output_ / (name + ".gif"));
+        reel::write_gif(outputs_.back(), frames, fps_);
+        outputs_.push_back(output_ / (name + ".mp4"));
+        reel::write_mp4(outputs_.back(), frames, fps_);
+    }
+
+    void write() {
+        {
+            const auto stage = stages_.start("write");
+            write_clip("source", clip_);
+            std::vector<reel::Frames> all{clip_};
+            all.insert(all.end(), edits_.begin(), edits_.end());
+            outputs_.push_back(output_ / "side_by_side.gif");
+            reel::write_gif(outputs_.back(), reel::side_by_side(all), fps_);
+            outputs_.push_back(output_ / "frames.png");
+            reel::write_png(outputs_.back(), reel::contact_sheet(all, std::max(1, (clip_.count + 7) / 8)));
+            if (options_.tuned.empty()) {
+                outputs_.push_back(output_ / "losses.csv");
+                log_.write(outputs_.back());
+            }
+            if (!options_.save_tuned.empty()) {
+                reel::save_tuned_pipeline(model_->unet, config_.pretrained_model_path, options_.save_tuned);
+            }
+            recorder_.write();
+        }
+        write_manifest();
+        for (const std::filesystem::path& path : outputs_) {
+            std::cout << "wrote " << path.string() << '\n';
+        }
+    }
+
+    /// Everything needed to repeat the run, and what it took.
+    void write_manifest() {
+        reel::Manifest manifest("insert_object");
+        manifest.set_seed(config_.seed);
+        manifest.set("options", options_json());
+        manifest.add_version("ffmpeg", av_version_info());
+        if (!replay_ || replay_->video() == nullptr) {
+            manifest.add_input(config_.train_data.video_path);
+        }
+        for (const char* part : {"model_index.json", "tokenizer", "text_encoder", "vae", "scheduler"}) {
+            manifest.add_input(std::filesystem::path(config_.pretrained_model_path) / part);
+        }
+        const std::filesystem::path unet = options_.tuned.empty() ? config_.pretrained_model_path : options_.tuned;
+        manifest.add_input(unet / "unet");
+        for (const std::string& file : {options_.config_file, options_.replay}) {
+            if (!file.empty()) {
+                manifest.add_input(file);
+            }
+        }
+        for (const std::filesystem::path& path : outputs_) {
+            manifest.add_output(path);
+        }
+        manifest.set_stages(stages_);
+        manifest.write(output_ / "manifest.json");
+        for (const reel::StageRecord& stage : stages_.stages()) {
+            std::printf("%-12s %8.2f s  %8.1f MB\n", stage.name.c_str(), stage.seconds,
+                        static_cast<double>(stage.peak_resident_bytes) / 1e6);
+        }
+        outputs_.push_back(output_ / "manifest.json");
+    }
+
+    [[nodiscard]] nlohmann::json options_json() const {
+        const reel::TuneTrainData& train = config_.train_data;
+        const reel::TuneValidationData& v = config_.validation_data;
+        return {{"config", options_.config_file},
+                {"model", config_.pretrained_model_path},
+                {"video", train.video_path},
+                {"prompt", train.prompt},
+                {"edit", v.prompts},
+                {"output", config_.output_dir},
+                {"n_sample_frames", train.n_sample_frames},
+                {"width", train.width},
+                {"height", train.height},
+                {"sample_start_idx", train.sample_start_idx},
+                {"sample_frame_rate", train.sample_frame_rate},
+                {"max_train_steps", config_.max_train_steps},
+                {"learning_rate", config_.learning_rate},
+                {"scale_lr", config_.scale_lr},
+                {"lr_scheduler", config_.lr_scheduler},
+                {"lr_warmup_steps", config_.lr_warmup_steps},
+                {"adam_beta1", config_.adam_beta1},
+                {"adam_beta2", config_.adam_beta2},
+                {"adam_weight_decay", config_.adam_weight_decay},
+                {"adam_epsilon", config_.adam_epsilon},
+                {"max_grad_norm", config_.max_grad_norm},
+                {"gradient_accumulation_steps", config_.gradient_accumulation_steps},
+                {"trainable_modules", config_.trainable_modules},
+                {"gradient_checkpointing", config_.gradient_checkpointing},
+                {"num_inv_steps", v.num_inv_steps},
+                {"num_inference_steps", v.num_inference_steps},
+                {"guidance_scale", v.guidance_scale},
+                {"negative_prompt", v.negative_prompt.value_or("")},
+                {"eta", v.eta},
+                {"seed", *config_.seed},
+                {"threads", cpu_.threads()},
+                {"tuned", options_.tuned},
+                {"save_tuned", options_.save_tuned},
+                {"replay", options_.replay},
+                {"save_tensors", options_.save_tensors},
+                {"reference_checkpointing", options_.reference_checkpointing},
+                {"reference_inversion", options_.reference_inversion}};
+    }
+
+    Options options_;
+    reel::TuneAVideoConfig& config_;
+    std::filesystem::path output_;
+    Cpu cpu_;
+    reel::StageTimer stages_;
+    reel::TensorRecorder recorder_;
+    std::optional<reel::Replay> replay_;
+    reel::Frames clip_;
+    double fps_ = 8;
+    std::optional<editing::Model> model_;
+    editing::LossLog log_;
+    Tensor latents_;
+    std::vector<reel::Frames> edits_;
+    std::vector<std::filesystem::path> outputs_;
+};
+
+/// The value after --config, read before the other options so that they override it.
+[[nodiscard]] std::string config_argument(int argc, char** argv) {
+    CLI::App first;
+    first.set_help_flag();
+    first.allow_extras();
+    std::string path;
+    first.add_option("--config", path);
+    try {
+        first.parse(argc, argv);
+    } catch (const CLI::ParseError&) {
+        return {}; // the full parser says what is wrong
+    }
+    return path;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    return program::run("insert_object", [&] {
+        Options options;
+        reel::TuneAVideoConfig& config = options.config;
+        options.config_file = config_argument(argc, argv);
+        if (!options.config_file.empty()) {
+            config = reel::read_tune_config(options.config_file);
+        }
+        config.seed = config.seed.value_or(33);
+        std::vector<std::string> edits;
+        std::string negative = config.validation_data.negative_prompt.value_or("");
+        const bool from_file = !options.config_file.empty();
+
+        CLI::App app("Tunes Stable Diffusion on a clip and its prompt, inverts the clip, and samples it again with an\n"
+                     "edited prompt. Writes source, edits, side-by-side, frame grid, losses, inverted latent and\n"
+                     "manifest.json into the output folder. Options override --config and carry its keys' names.");
+        app.get_formatter()->column_width(38);
+        app.option_defaults()->always_capture_default();
+        reel::TuneTrainData& train = config.train_data;
+        reel::TuneValidationData& validation = config.validation_data;
+        app.add_option("--config", options.config_file, "YAML file with Tune-A-Video's keys");
+        app.add_option("--model", config.pretrained_model_path, "diffusers folder of Stable Diffusion 1.x or 2.x")
+            ->required(!from_file);
+        app.add_option("--video", train.video_path, "the clip: mp4, gif, ...")->required(!from_file);
+        app.add_option("--prompt", train.prompt, "what the clip shows")->required(!from_file);
+        app.add_option("--edit", edits, "what it shall show; repeatable [the config's prompts]");
+        app.add_option("--output", config.output_dir, "folder to write to")->required(!from_file);
+        app.add_option("--n_sample_frames", train.n_sample_frames, "frames taken from the clip");
+        app.add_option("--width", train.width, "pixels, a multiple of 8");
+        app.add_option("--height", train.height, "pixels, a multiple of 8");
+        app.add_option("--sample_start_idx", train.sample_start_idx, "first frame taken");
+        app.add_option("--sample_frame_rate", train.sample_frame_rate, "take every n-th frame");
+        app.add_option("--max_train_steps", config.max_train_steps, "tuning steps");
+        app.add_option("--learning_rate", config.learning_rate, "of AdamW");
+        app.add_option("--trainable_modules", config.trainable_modules, "endings of the modules' names that train");
+        app.add_option("--gradient_checkpointing", config.gradient_checkpointing,
+                       "less memory for one more forward pass");
+        app.add_option("--num_inv_steps", validation.num_inv_steps, "inversion steps");
+        app.add_option("--num_inference_steps", validation.num_inference_steps, "sampling steps");
+        app.add_option("--guidance_scale", validation.guidance_scale, "of the edited prompt; 1 or less: none");
+        app.add_option("--negative_prompt", negative, "what it shall not show");
+        app.add_option("--eta", validation.eta, "0: deterministic sampling, 1: as noisy as DDPM");
+        app.add_option("--seed", *config.seed, "of everything random");
+        app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
+        app.add_option("--tuned", options.tuned, "a folder that was tuned before: only edit");
+        app.add_option("--save_tuned", options.save_tuned, "folder for the tuned model, as Tune-A-Video saves it");
+        app.add_option("--replay", options.replay, "safetensors file with all that is random");
+        app.add_option("--save_tensors", options.save_tensors, "safetensors file for intermediate results");
+        app.add_flag("--reference_checkpointing", options.reference_checkpointing,
+                     "leave the down blocks untrained, as the reference's gradient checkpointing does");
+        app.add_flag("--reference_inversion", options.reference_inversion,
+                     "invert with the epsilon formula whatever the model predicts, as the reference does");
+        try {
+            app.parse(argc, argv);
+        } catch (const CLI::ParseError& error) {
+            return app.exit(error);
+        }
+        if (!edits.empty()) {
+            validation.prompts = edits;
+        }
+        if (!negative.empty()) {
+            validation.negative_prompt = negative;
+        }
+        reel::require(!validation.prompts.empty(),
+                      "no edited prompt: give --edit, or validation_data.prompts in --config");
+        align_validation(config);
+        config.validate();
+        Job(std::move(options)).run();
+        return 0;
+    });
+}

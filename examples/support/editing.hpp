@@ -1,0 +1,210 @@
+#pragma once
+
+#include <fstream>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <reel/core/progress.hpp>
+#include <reel/io/frame_grid.hpp>
+#include <reel/io/gif.hpp>
+#include <reel/io/png.hpp>
+#include <reel/io/tune_config.hpp>
+#include <reel/io/video_reader.hpp>
+#include <reel/io/video_writer.hpp>
+#include <reel/pipelines/clips.hpp>
+#include <reel/pipelines/edit.hpp>
+#include <reel/pipelines/replay.hpp>
+#include <reel/pipelines/saved_folder.hpp>
+#include <reel/pipelines/stable_diffusion.hpp>
+#include <reel/pipelines/tune.hpp>
+#include <reel/schedulers/ddim_inverse.hpp>
+
+/// What insert_object and tune_video have in common: the stages of the job, each with its progress bar.
+namespace editing {
+
+using reel::Cpu;
+using reel::index_t;
+using Tensor = reel::Tensor<float, Cpu>;
+using Model = reel::StableDiffusion<float, Cpu>;
+
+/// The clip that a configuration names, chosen and resized as the reference does.
+[[nodiscard]] inline reel::Frames read_clip(const reel::TuneTrainData& data) {
+    return reel::read_video(data.video_path, {.start = data.sample_start_idx,
+                                              .stride = data.sample_frame_rate,
+                                              .max_frames = data.n_sample_frames,
+                                              .width = data.width,
+                                              .height = data.height});
+}
+
+/// The frames in a replay file, with `fps` of our choice.
+[[nodiscard]] inline reel::Frames frames_of(const reel::HostTensor& video, double fps) {
+    reel::Frames frames;
+    frames.count = static_cast<int>(video.shape[0]);
+    frames.height = static_cast<int>(video.shape[1]);
+    frames.width = static_cast<int>(video.shape[2]);
+    frames.rgb = video.to_vector<std::uint8_t>();
+    frames.fps = fps;
+    return frames;
+}
+
+/// Moments of the clip's latents.
+[[nodiscard]] inline Tensor encode(Cpu& cpu, const Model& model, const reel::Frames& clip) {
+    const reel::Shape shape{clip.count, clip.height, clip.width, 3};
+    const Tensor pixels = reel::pixels_from_bytes<float>(cpu, shape, clip.rgb);
+    reel::Progress bar("encode", static_cast<std::size_t>(clip.count));
+    return reel::encode_clip(model.vae, pixels, [&] { bar.step(); });
+}
+
+/// Latents to a clip of bytes; `pixels`, when given, gets the values in 0..1 [frames, height, width, 3].
+[[nodiscard]] inline reel::Frames decode(const Model& model, const Tensor& latents, double fps,
+                                         Tensor* pixels = nullptr) {
+    reel::Progress bar("decode", static_cast<std::size_t>(latents.shape(0)));
+    const Tensor unit = reel::decode_clip(model.vae, latents, [&] { bar.step(); });
+    if (pixels != nullptr) {
+        *pixels = unit;
+    }
+    return reel::to_frames_u8(unit.to_host(), static_cast<int>(unit.shape(0)), static_cast<int>(unit.shape(1)),
+                              static_cast<int>(unit.shape(2)), fps);
+}
+
+[[nodiscard]] inline reel::TuneOptions tune_options(const reel::TuneAVideoConfig& config) {
+    const double learning_rate =
+        config.scale_lr ? config.learning_rate * config.gradient_accumulation_steps * config.train_batch_size
+                        : config.learning_rate;
+    return {.max_train_steps = config.max_train_steps,
+            .learning_rate = learning_rate,
+            .lr_scheduler = reel::value_in(reel::lr_schedule_names, config.lr_scheduler, "lr_scheduler"),
+            .lr_warmup_steps = config.lr_warmup_steps,
+            .adam_beta1 = config.adam_beta1,
+            .adam_beta2 = config.adam_beta2,
+            .adam_weight_decay = config.adam_weight_decay,
+            .adam_epsilon = config.adam_epsilon,
+            .max_grad_norm = config.max_grad_norm,
+            .gradient_accumulation_steps = config.gradient_accumulation_steps};
+}
+
+/// Sets what trains and how gradients are computed.
+inline void prepare_training(Model& model, const reel::TuneAVideoConfig& config, bool reference_checkpointing) {
+    reel::set_trainable_modules(model.unet, config.trainable_modules);
+    model.unet.gradient_checkpointing.reset();
+    if (config.gradient_checkpointing || reference_checkpointing) {
+        model.unet.gradient_checkpointing =
+            reference_checkpointing ? reel::CheckpointMode::inputs_only : reel::CheckpointMode::exact;
+    }
+}
+
+/// losses.csv: one line per update.
+class LossLog {
+public:
+    void add(const reel::TuneReport& report, double seconds) { rows_.push_back({report, seconds}); }
+
+    [[nodiscard]] const std::vector<std::pair<reel::TuneReport, double>>& rows() const { return rows_; }
+
+    void write(const std::filesystem::path& path) const {
+        std::string text = "step,loss,grad_norm,learning_rate,seconds\n";
+        for (const auto& [report, seconds] : rows_) {
+            std::array<char, 160> line{};
+            std::snprintf(line.data(), line.size(), "%td,%.9g,%.9g,%.9g,%.3f\n", report.step, report.loss,
+                          report.grad_norm, report.learning_rate, seconds);
+            text += line.data();
+        }
+        reel::write_file(path, text);
+    }
+
+    /// Reads back what write() wrote, up to and including `last_step`; a missing file is an empty log.
+    void resume(const std::filesystem::path& path, index_t last_step) {
+        std::ifstream file(path);
+        std::string line;
+        std::getline(file, line);
+        while (std::getline(file, line)) {
+            reel::TuneReport report;
+            double seconds = 0;
+            const int fields = std::sscanf(line.c_str(), "%td,%lf,%lf,%lf,%lf", &report.step, &report.loss,
+                                           &report.grad_norm, &report.learning_rate, &seconds);
+            reel::require(fields == 5, path.string(), ": cannot read \"", line.substr(0, 80),
+                          "\"; expected step,loss,grad_norm,learning_rate,seconds");
+            if (report.step <= last_step) {
+                add(report, seconds);
+            }
+        }
+    }
+
+private:
+    std::vector<std::pair<reel::TuneReport, double>> rows_;
+};
+
+/// Source of the noise that a sampler draws at eta > 0: step by step, a function of the seed alone.
+class SamplingNoise {
+public:
+    SamplingNoise(Cpu& cpu, std::uint64_t seed) : cpu_(&cpu), seed_(seed) {}
+
+    [[nodiscard]] Tensor operator()(const reel::Shape& shape) {
+        Tensor noise(*cpu_, shape);
+        reel::fill_normal(*cpu_, noise, seed_, first_stream + drawn_++);
+        return noise;
+    }
+
+private:
+    static constexpr std::uint64_t first_stream = std::uint64_t{1} << 40; // beyond any training step's
+    Cpu* cpu_;
+    std::uint64_t seed_;
+    std::uint64_t drawn_ = 0;
+};
+
+/// The noise that the clip's latents invert to under an empty prompt. `each(k, latents)` sees the start and every step.
+template <class Each>
+[[nodiscard]] Tensor invert(const Model& model, const Tensor& latents, int steps, reel::InversionFormula formula,
+                            const Each& each) {
+    reel::DDIMInverseScheduler scheduler(model.sampling, formula);
+    reel::Progress bar("invert", static_cast<std::size_t>(steps));
+    const Tensor text = reel::encode_prompt(model, "");
+    return reel::invert(model.unet, scheduler, latents, text, steps, [&](index_t k, const Tensor& x) {
+        each(k, x);
+        if (k > 0) {
+            bar.step();
+        }
+    });
+}
+
+/// Sampling with an edited prompt. `each(k, latents)` sees every step.
+template <class Each>
+[[nodiscard]] Tensor sample(Cpu& cpu, const Model& model, const Tensor& latents, const std::string& prompt,
+                            const reel::TuneValidationData& options, std::uint64_t seed, const Each& each) {
+    reel::DDIMScheduler scheduler(model.sampling);
+    scheduler.options.eta = options.eta;
+    const reel::Guidance<float, Cpu> guidance{reel::encode_prompt(model, prompt),
+                                              reel::encode_prompt(model, options.negative_prompt.value_or("")),
+                                              options.guidance_scale};
+    reel::Progress bar("sample", static_cast<std::size_t>(options.num_inference_steps));
+    return reel::sample_clip(model.unet, scheduler, latents, guidance, options.num_inference_steps,
+                             SamplingNoise(cpu, seed), [&](index_t k, const Tensor& x) {
+                                 each(k, x);
+                                 bar.step();
+                             });
+}
+
+/// A prompt as a file name: letters, digits and a few marks kept, at most 80 bytes.
+[[nodiscard]] inline std::string file_name_of(const std::string& prompt) {
+    std::string name;
+    for (const char c : prompt.substr(0, 80)) {
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
+        name += plain ? c : '_';
+    }
+    return name.empty() ? "_" : name;
+}
+
+/// Says on stderr when a prompt is longer than the text encoder can see.
+inline void warn_if_truncated(const Model& model, const std::string& prompt) {
+    const reel::Encoding encoding = model.tokenizer.encode_with_details(prompt);
+    if (encoding.truncated) {
+        std::string dropped = encoding.dropped_text.substr(0, 60);
+        while (!dropped.empty() && (static_cast<unsigned char>(dropped.back()) & 0x80U) != 0) {
+            dropped.pop_back(); // no half of a character
+        }
+        std::cerr << "warning: the prompt is longer than " << model.tokenizer.max_length() << " tokens; not seen: \""
+                  << dropped << (dropped.size() < encoding.dropped_text.size() ? "..." : "") << "\"\n";
+    }
+}
+
+} // namespace editing

@@ -1,0 +1,209 @@
+// Tunes an inflated Stable Diffusion on one clip, as Tune-A-Video's train_tuneavideo.py does, from the same YAML file.
+
+#include <chrono>
+#include <random>
+
+#include <reel/io/sha256.hpp>
+#include <reel/io/tune_config_writer.hpp>
+
+#include "support/editing.hpp"
+#include "support/program.hpp"
+
+namespace {
+
+using editing::Cpu;
+using editing::index_t;
+using editing::Tensor;
+
+struct Options {
+    std::string config;
+    std::string model;
+    std::string video;
+    std::string output;
+    int threads = 0;
+    bool reference_checkpointing = false;
+    bool reference_inversion = false;
+};
+
+/// What a checkpoint must agree with to be continued.
+[[nodiscard]] nlohmann::json identity_of(const reel::TuneAVideoConfig& c, bool reference_checkpointing,
+                                         const std::string& clip_hash) {
+    return {{"seed", *c.seed},
+            {"prompt", c.train_data.prompt},
+            {"clip", clip_hash},
+            {"trainable_modules", c.trainable_modules},
+            {"learning_rate", c.learning_rate},
+            {"scale_lr", c.scale_lr},
+            {"lr_scheduler", c.lr_scheduler},
+            {"lr_warmup_steps", c.lr_warmup_steps},
+            {"adam_beta1", c.adam_beta1},
+            {"adam_beta2", c.adam_beta2},
+            {"adam_weight_decay", c.adam_weight_decay},
+            {"adam_epsilon", c.adam_epsilon},
+            {"max_grad_norm", c.max_grad_norm},
+            {"gradient_accumulation_steps", c.gradient_accumulation_steps},
+            {"gradient_checkpointing", c.gradient_checkpointing},
+            {"reference_checkpointing", reference_checkpointing}};
+}
+
+/// The folder to continue from, or nothing to start afresh.
+[[nodiscard]] std::optional<std::filesystem::path> checkpoint_to_resume(const reel::TuneAVideoConfig& config) {
+    if (!config.resume_from_checkpoint) {
+        return std::nullopt;
+    }
+    const std::filesystem::path output = config.output_dir;
+    if (*config.resume_from_checkpoint == "latest") {
+        const auto latest = reel::latest_checkpoint(output);
+        if (!latest) {
+            std::cerr << "resume_from_checkpoint: no checkpoint in " << output.string() << " yet; starting afresh\n";
+        }
+        return latest;
+    }
+    // As in the reference: the last part of the path, in the output folder.
+    const std::filesystem::path path = output / std::filesystem::path(*config.resume_from_checkpoint).filename();
+    reel::require(std::filesystem::is_directory(path), "resume_from_checkpoint: ", path.string(),
+                  " is not a folder; expected \"latest\" or the name of a checkpoint in ", output.string());
+    return path;
+}
+
+/// Inverts the clip once and samples every validation prompt: samples/sample-N/PROMPT.gif, samples/sample-N.gif and
+/// inv_latents/ddim_latent-N.pt.
+void validate(Cpu& cpu, const editing::Model& model, const reel::TuneAVideoConfig& config, const Tensor& latents,
+              index_t step, double fps, reel::InversionFormula formula) {
+    const reel::TuneValidationData& options = config.validation_data;
+    const std::filesystem::path output = config.output_dir;
+    const std::string number = std::to_string(step);
+    Tensor start;
+    if (options.use_inv_latent) {
+        start = editing::invert(model, latents, options.num_inv_steps, formula, [](index_t, const Tensor&) {});
+        reel::make_output_folder(output / "inv_latents");
+        reel::write_torch_tensor(output / "inv_latents" / ("ddim_latent-" + number + ".pt"),
+                                 reel::to_file(reel::to_reference_order(start, start.shape(0))));
+    } else {
+        const index_t scale = model.vae.config.pixels_per_latent();
+        start = Tensor(
+            cpu, {options.video_length, options.height / scale, options.width / scale, model.unet.config.in_channels});
+        reel::fill_normal(cpu, start, *config.seed, std::uint64_t{1} << 41);
+    }
+    const std::filesystem::path folder = output / "samples" / ("sample-" + number);
+    reel::make_output_folder(folder);
+    std::vector<reel::Frames> clips;
+    for (std::size_t i = 0; i < options.prompts.size(); ++i) {
+        const std::string& prompt = options.prompts[i];
+        const Tensor sampled =
+            editing::sample(cpu, model, start, prompt, options, *config.seed + i, [](index_t, const Tensor&) {});
+        clips.push_back(editing::decode(model, sampled, fps));
+        reel::write_gif(folder / (editing::file_name_of(prompt) + ".gif"), clips.back(), fps);
+    }
+    if (!clips.empty()) {
+        reel::write_gif(output / "samples" / ("sample-" + number + ".gif"), reel::make_grid(clips), fps);
+    }
+}
+
+int tune(const Options& options) {
+    reel::TuneAVideoConfig config = reel::read_tune_config(options.config);
+    for (auto [given, target] :
+         {std::pair{&options.model, &config.pretrained_model_path},
+          std::pair{&options.video, &config.train_data.video_path}, std::pair{&options.output, &config.output_dir}}) {
+        if (!given->empty()) {
+            *target = *given;
+        }
+    }
+    if (!config.seed) {
+        config.seed = std::random_device{}();
+        std::cerr << "seed: none given, using " << *config.seed << '\n';
+    }
+    config.validate();
+    if (config.mixed_precision != "no") {
+        std::cerr << "mixed_precision: " << config.mixed_precision << " asked for; the CPU computes in float32\n";
+    }
+    const std::filesystem::path output = config.output_dir;
+    reel::make_output_folder(output);
+
+    const reel::Frames clip = editing::read_clip(config.train_data);
+    const double fps = clip.fps > 0 ? clip.fps : 8;
+    Cpu cpu(options.threads);
+    editing::Model model = reel::load_stable_diffusion<float>(cpu, config.pretrained_model_path, *config.seed);
+    editing::warn_if_truncated(model, config.train_data.prompt);
+    for (const std::string& prompt : config.validation_data.prompts) {
+        editing::warn_if_truncated(model, prompt);
+    }
+    reel::write_tune_config(output / "config.yaml", config);
+
+    const Tensor moments = editing::encode(cpu, model, clip);
+    const Tensor text = reel::encode_prompt(model, config.train_data.prompt);
+    editing::prepare_training(model, config, options.reference_checkpointing);
+    reel::Tuner<float, Cpu> tuner(model.unet, model.training_scheduler, moments, text, model.vae.config.scaling_factor,
+                                  editing::tune_options(config));
+    const reel::CheckpointIdentity identity{
+        identity_of(config, options.reference_checkpointing, reel::sha256_hex(std::as_bytes(std::span(clip.rgb))))};
+    editing::LossLog log;
+    if (const auto checkpoint = checkpoint_to_resume(config)) {
+        reel::load_checkpoint(tuner, model.unet, cpu, *checkpoint, identity);
+        log.resume(output / "losses.csv", tuner.step_count());
+        std::cerr << "continuing from " << checkpoint->string() << " at step " << tuner.step_count() << '\n';
+    }
+
+    const auto formula =
+        options.reference_inversion ? reel::InversionFormula::reference : reel::InversionFormula::exact;
+    const auto draw = [&](index_t i) {
+        return reel::training_noise<float>(cpu, tuner.latent_shape(), *config.seed, i,
+                                           model.training_scheduler.schedule().size());
+    };
+    {
+        reel::Progress bar("tune",
+                           static_cast<std::size_t>(std::max<index_t>(config.max_train_steps - tuner.step_count(), 0)));
+        while (tuner.step_count() < config.max_train_steps) {
+            const auto start = std::chrono::steady_clock::now();
+            const reel::TuneReport report = tuner.update(draw);
+            log.add(report, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+            bar.note(reel::concat_text("loss ", report.loss));
+            bar.step();
+            if (report.step % config.checkpointing_steps == 0) {
+                reel::save_checkpoint(tuner, model.unet, output, identity);
+                log.write(output / "losses.csv");
+            }
+            if (report.step % config.validation_steps == 0) {
+                validate(cpu, model, config, tuner.latents(), report.step, fps, formula);
+            }
+        }
+    }
+    log.write(output / "losses.csv");
+    reel::save_tuned_pipeline(model.unet, config.pretrained_model_path, output);
+    std::cout << "tuned: " << output.string() << " (" << tuner.step_count() << " steps";
+    if (!log.rows().empty()) {
+        std::cout << ", last loss " << log.rows().back().first.loss;
+    }
+    std::cout << ")\n";
+    return 0;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    return program::run("tune_video", [&] {
+        Options options;
+        CLI::App app(
+            "Tunes Stable Diffusion on one clip and its prompt (Tune-A-Video), from Tune-A-Video's YAML file.\n"
+            "Writes into the configuration's output_dir: the tuned diffusers folder, losses.csv, config.yaml,\n"
+            "checkpoint-N/, samples/ and inv_latents/.");
+        app.get_formatter()->column_width(38);
+        app.add_option("--config", options.config, "YAML file with Tune-A-Video's keys")->required();
+        app.add_option("--model", options.model, "diffusers folder, instead of pretrained_model_path");
+        app.add_option("--video", options.video, "clip, instead of train_data.video_path");
+        app.add_option("--output", options.output, "folder to write to, instead of output_dir");
+        app.add_option("--threads", options.threads, "threads; 0 means one per core")
+            ->capture_default_str()
+            ->check(CLI::Range(0, 1024));
+        app.add_flag("--reference_checkpointing", options.reference_checkpointing,
+                     "leave the down blocks untrained, as the reference's gradient checkpointing does");
+        app.add_flag("--reference_inversion", options.reference_inversion,
+                     "invert with the epsilon formula whatever the model predicts, as the reference does");
+        try {
+            app.parse(argc, argv);
+        } catch (const CLI::ParseError& error) {
+            return app.exit(error);
+        }
+        return tune(options);
+    });
+}
