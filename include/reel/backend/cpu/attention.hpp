@@ -185,7 +185,8 @@ void attention_forward(Cpu& backend, const AttentionProblem<T>& p) {
         backend.for_each_range(
             p.batches,
             [&](index_t begin, index_t end) {
-                std::array<T, 32> weights{};
+                // Eigen sums in an order that depends on alignment; a stack's differs from thread to thread.
+                alignas(64) std::array<T, 32> weights{};
                 for (index_t n = begin * p.heads; n < end * p.heads; ++n) {
                     cpu::attention_forward_short(p, n / p.heads, n % p.heads, weights.data());
                 }
