@@ -78,7 +78,8 @@ private:
 
 } // namespace cpu
 
-/// Convolution as matrix products over chunks of rows: the whole patch matrix never exists.
+/// Convolution as matrix products over chunks of rows: the patch matrix never exists whole where it is larger than the
+/// kernel.
 template <class T>
 void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const T* kernel, const T* bias, T* y) {
     GemmProblem<T> problem{.transpose_b = true,
@@ -93,6 +94,19 @@ void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const T* kerne
                            .ldc = g.out_channels,
                            .bias = bias};
     if (cpu::is_pointwise(g)) {
+        gemm(backend, problem);
+        return;
+    }
+    if (g.out_rows() < g.out_channels) {
+        // Few pixels, many channels: the kernel is the larger matrix. It is read once, its rows shared out.
+        const cpu::Scratch<T> patches(backend, g.out_rows() * g.patch());
+        backend.for_each_range(
+            g.out_rows(),
+            [&](index_t begin, index_t end) {
+                cpu::gather_patches(g, x, begin, end, patches.data() + begin * g.patch());
+            },
+            8);
+        problem.a = patches.data();
         gemm(backend, problem);
         return;
     }
