@@ -20,13 +20,20 @@ namespace reel {
 
 namespace functors {
 
+/// Four values at a time: what one block of random bits gives.
 template <class T>
 struct UniformAround {
     T* x;
+    index_t count;
     Philox random;
     double bound;
-    constexpr void operator()(index_t i) const {
-        x[i] = static_cast<T>((2 * random.uniform(static_cast<std::uint64_t>(i)) - 1) * bound);
+    constexpr void operator()(index_t block) const {
+        const auto words = random.block(static_cast<std::uint64_t>(block));
+        const index_t first = 4 * block;
+        for (index_t i = first; i < first + 4 && i < count; ++i) {
+            const double unit = static_cast<double>(words[static_cast<std::size_t>(i - first)]) * 0x1p-32;
+            x[i] = static_cast<T>((2 * unit - 1) * bound);
+        }
     }
 };
 
@@ -57,7 +64,8 @@ void initialize(Parameter<T, B>& parameter, B& backend, const std::string& name,
         break;
     case ParameterInit::fan_in_uniform: {
         const double bound = 1.0 / std::sqrt(static_cast<double>(std::max<index_t>(spec.fan_in, 1)));
-        backend.for_each_index(value.size(), functors::UniformAround<T>{value.data(), random, bound});
+        backend.for_each_index((value.size() + 3) / 4,
+                               functors::UniformAround<T>{value.data(), value.size(), random, bound});
         break;
     }
     case ParameterInit::normal:
