@@ -1,3 +1,5 @@
+#include <numeric>
+
 #include <doctest/doctest.h>
 
 #include <reel/backend/cpu/convolution.hpp>
@@ -123,6 +125,39 @@ TEST_CASE_TEMPLATE("Cpu convolution and kernel gradient equal the generic ones",
             generic::convolution_kernel_gradient(plain, g, x.data(), y_gradient.data(), expected_gradient.data());
             convolution_kernel_gradient(cpu, g, tx.data(), ty_gradient.data(), gradient.data());
             CHECK(near::relative_error(gradient, expected_gradient) < near::bound<T>);
+        }
+        CHECK(cpu.memory().statistics().in_use == 0);
+    }
+}
+
+TEST_CASE_TEMPLATE("the input gradient is the adjoint of the convolution, on Cpu as in generic", T, float, double) {
+    for (const int threads : {1, 2}) {
+        Cpu cpu(threads);
+        Plain plain;
+        for (std::size_t i = 0; i < geometries().size(); ++i) {
+            const ConvGeometry& g = geometries()[i];
+            if (g.dilation_in != 1) {
+                continue; // only a convolution's own gradient is asked for
+            }
+            CAPTURE(threads);
+            CAPTURE(i);
+            const auto x = near::randoms(g.images * g.height * g.width * g.in_channels, 1);
+            const auto kernel = near::randoms(g.out_channels * g.patch(), 2);
+            const auto y_gradient = near::randoms(g.out_rows() * g.out_channels, 4);
+            std::vector<double> expected(x.size(), std::numeric_limits<double>::quiet_NaN());
+            generic::convolution_input_gradient(plain, g, y_gradient.data(), kernel.data(), expected.data());
+
+            std::vector<double> y(y_gradient.size());
+            generic::convolution<Plain, double>(plain, g, x.data(), kernel.data(), nullptr, y.data());
+            const double forward = std::inner_product(y.begin(), y.end(), y_gradient.begin(), 0.0);
+            const double backward = std::inner_product(x.begin(), x.end(), expected.begin(), 0.0);
+            CHECK(forward == doctest::Approx(backward).epsilon(1e-12));
+
+            const auto t_kernel = near::as<T>(kernel);
+            const auto ty_gradient = near::as<T>(y_gradient);
+            std::vector<T> gradient(x.size(), std::numeric_limits<T>::quiet_NaN());
+            convolution_input_gradient(cpu, g, ty_gradient.data(), t_kernel.data(), gradient.data());
+            CHECK(near::relative_error(gradient, expected) < near::bound<T>);
         }
         CHECK(cpu.memory().statistics().in_use == 0);
     }

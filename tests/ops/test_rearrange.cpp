@@ -80,17 +80,6 @@ TEST_CASE_TEMPLATE("concat_rows", B, Cpu, Plain) {
                          "concat_rows: nothing to join", Error);
 }
 
-TEST_CASE_TEMPLATE("turn_kernel turns taps by half a circle and exchanges channels", B, Cpu, Plain) {
-    B backend;
-    // [out 2, 1, 2, in 3]: value = 100 out + 10 tap + in
-    const auto x =
-        Tensor<float, B>::from_host(backend, {2, 1, 2, 3}, {0, 1, 2, 10, 11, 12, 100, 101, 102, 110, 111, 112});
-    const auto y = turn_kernel(x);
-    CHECK(y.shape() == Shape{3, 1, 2, 2});
-    CHECK(y.to_host() == std::vector<float>{10, 110, 0, 100, 11, 111, 1, 101, 12, 112, 2, 102});
-    CHECK_THROWS_AS(static_cast<void>(turn_kernel(x.reshape({2, 6}))), Error);
-}
-
 TEST_CASE_TEMPLATE("embedding and its gradient, rows repeated", B, Cpu, Plain) {
     B backend;
     const auto table = counting(backend, {4, 3});

@@ -2,7 +2,6 @@
 
 #include <reel/backend/cpu/convolution.hpp>
 #include <reel/backend/generic/convolution.hpp>
-#include <reel/ops/rearrange.hpp>
 #include <reel/tensor.hpp>
 
 namespace reel {
@@ -73,30 +72,21 @@ template <Real T, Backend B>
     return y;
 }
 
-/// Gradient of conv2d's input: the convolution of the output's gradient, spread by the stride, with the kernel turned
-/// by half a circle and its channel axes exchanged.
+/// Gradient of conv2d's input.
 template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> conv2d_input_gradient(const Tensor<T, B>& y_gradient, const Tensor<T, B>& kernel,
                                                  const Shape& x_shape, const ConvOptions& options) {
     const ConvGeometry g = detail::conv_geometry(x_shape, kernel, options);
     detail::require_conv_output("conv2d_input_gradient", y_gradient.shape(), g);
-    const Tensor<T, B> turned = turn_kernel(kernel);
-    const ConvGeometry back{.images = g.images,
-                            .height = g.out_height,
-                            .width = g.out_width,
-                            .in_channels = g.out_channels,
-                            .out_channels = g.in_channels,
-                            .kernel_h = g.kernel_h,
-                            .kernel_w = g.kernel_w,
-                            .stride = 1,
-                            .pad_top = g.kernel_h - 1 - g.pad_top,
-                            .pad_left = g.kernel_w - 1 - g.pad_left,
-                            .out_height = g.height,
-                            .out_width = g.width,
-                            .dilation_in = g.stride};
     Tensor<T, B> x_gradient(y_gradient.backend(), x_shape);
-    detail::run_convolution<T>(y_gradient.backend(), back, y_gradient.data(), turned.data(), nullptr,
-                               x_gradient.data());
+    B& backend = y_gradient.backend();
+    if constexpr (requires {
+                      convolution_input_gradient(backend, g, y_gradient.data(), kernel.data(), x_gradient.data());
+                  }) {
+        convolution_input_gradient(backend, g, y_gradient.data(), kernel.data(), x_gradient.data());
+    } else {
+        generic::convolution_input_gradient(backend, g, y_gradient.data(), kernel.data(), x_gradient.data());
+    }
     return x_gradient;
 }
 

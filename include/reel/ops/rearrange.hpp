@@ -44,21 +44,6 @@ struct CopyColumns {
 };
 
 template <class T>
-struct TurnKernel {
-    const T* x;
-    T* y;
-    index_t out;
-    index_t taps;
-    index_t in;
-    constexpr void operator()(index_t index) const {
-        const index_t o = index % out;
-        const index_t tap = index / out % taps;
-        const index_t i = index / out / taps;
-        y[index] = x[(o * taps + taps - 1 - tap) * in + i];
-    }
-};
-
-template <class T>
 struct GatherRows {
     const T* table;
     const std::int32_t* rows;
@@ -122,16 +107,6 @@ template <class T, Backend B>
 template <class T, Backend B>
 [[nodiscard]] Tensor<T, B> permute(const Tensor<T, B>& x, std::initializer_list<int> order) {
     return permute(x, std::span<const int>(order.begin(), order.size()));
-}
-
-/// Kernel [out, h, w, in] turned by half a circle, channel axes exchanged: [in, h, w, out].
-template <class T, Backend B>
-[[nodiscard]] Tensor<T, B> turn_kernel(const Tensor<T, B>& kernel) {
-    Tensor<T, B> y(kernel.backend(), {kernel.shape(3), kernel.shape(1), kernel.shape(2), kernel.shape(0)});
-    kernel.backend().for_each_index(kernel.size(),
-                                    functors::TurnKernel<T>{kernel.data(), y.data(), kernel.shape(0),
-                                                            kernel.shape(1) * kernel.shape(2), kernel.shape(3)});
-    return y;
 }
 
 /// Columns [begin, end) of the last axis: a copy.

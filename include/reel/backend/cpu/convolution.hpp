@@ -78,51 +78,96 @@ private:
 
 } // namespace cpu
 
-/// Convolution as matrix products over chunks of rows: the patch matrix never exists whole where it is larger than the
-/// kernel.
+namespace cpu {
+
+/// Gathers the patches of x and hands them on, as multiply(run, patches, first_row, rows): in chunks on one thread each
+/// (run = gemm_serial), so that the patch matrix never exists whole; or, where there are fewer rows than columns in the
+/// result, all at once (run = gemm), so that the kernel, then the larger matrix, is read once.
+template <class T, class Multiply>
+void for_each_patch_chunk(Cpu& backend, const ConvGeometry& g, const T* x, const Multiply& multiply) {
+    const index_t all = g.out_rows();
+    if (all < g.out_channels) {
+        const Scratch<T> patches(backend, all * g.patch());
+        backend.for_each_range(
+            all,
+            [&](index_t begin, index_t end) { gather_patches(g, x, begin, end, patches.data() + begin * g.patch()); },
+            8);
+        multiply([&backend](const GemmProblem<T>& p) { gemm(backend, p); }, patches.data(), index_t{0}, all);
+        return;
+    }
+    const index_t rows = rows_per_chunk<T>(g, backend.threads());
+    backend.for_each_task((all + rows - 1) / rows, [&](index_t chunk) {
+        const index_t begin = chunk * rows;
+        const index_t count = std::min(rows, all - begin);
+        const Scratch<T> patches(backend, count * g.patch());
+        gather_patches(g, x, begin, begin + count, patches.data());
+        multiply([](const GemmProblem<T>& p) { gemm_serial(p); }, patches.data(), begin, count);
+    });
+}
+
+} // namespace cpu
+
+/// Convolution as matrix products of patches and the kernel.
 template <class T>
 void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const T* kernel, const T* bias, T* y) {
-    GemmProblem<T> problem{.transpose_b = true,
-                           .m = g.out_rows(),
-                           .n = g.out_channels,
-                           .k = g.patch(),
-                           .a = x,
-                           .lda = g.patch(),
-                           .b = kernel,
-                           .ldb = g.patch(),
-                           .c = y,
-                           .ldc = g.out_channels,
-                           .bias = bias};
+    const GemmProblem<T> problem{.transpose_b = true,
+                                 .m = g.out_rows(),
+                                 .n = g.out_channels,
+                                 .k = g.patch(),
+                                 .a = x,
+                                 .lda = g.patch(),
+                                 .b = kernel,
+                                 .ldb = g.patch(),
+                                 .c = y,
+                                 .ldc = g.out_channels,
+                                 .bias = bias};
     if (cpu::is_pointwise(g)) {
         gemm(backend, problem);
         return;
     }
-    if (g.out_rows() < g.out_channels) {
-        // Few pixels, many channels: the kernel is the larger matrix. It is read once, its rows shared out.
-        const cpu::Scratch<T> patches(backend, g.out_rows() * g.patch());
-        backend.for_each_range(
-            g.out_rows(),
-            [&](index_t begin, index_t end) {
-                cpu::gather_patches(g, x, begin, end, patches.data() + begin * g.patch());
-            },
-            8);
-        problem.a = patches.data();
-        gemm(backend, problem);
-        return;
-    }
-    const index_t rows = cpu::rows_per_chunk<T>(g, backend.threads());
-    const index_t chunks = (g.out_rows() + rows - 1) / rows;
-    backend.for_each_task(chunks, [&](index_t chunk) {
-        const index_t begin = chunk * rows;
-        const index_t end = std::min(begin + rows, g.out_rows());
-        const cpu::Scratch<T> patches(backend, (end - begin) * g.patch());
-        cpu::gather_patches(g, x, begin, end, patches.data());
+    cpu::for_each_patch_chunk(backend, g, x, [&](const auto& run, const T* patches, index_t first, index_t rows) {
         GemmProblem<T> part = problem;
-        part.m = end - begin;
-        part.a = patches.data();
-        part.c = y + begin * g.out_channels;
-        cpu::gemm_serial(part);
+        part.m = rows;
+        part.a = patches;
+        part.c = y + first * g.out_channels;
+        run(part);
     });
+}
+
+/// As generic::convolution_input_gradient: patches of the output's gradient, spread by the stride, times the kernel one
+/// tap at a time, in reverse order. The kernel is used as it lies.
+template <class T>
+void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_gradient, const T* kernel,
+                                T* x_gradient) {
+    const ConvGeometry back{.images = g.images,
+                            .height = g.out_height,
+                            .width = g.out_width,
+                            .in_channels = g.out_channels,
+                            .out_channels = g.in_channels,
+                            .kernel_h = g.kernel_h,
+                            .kernel_w = g.kernel_w,
+                            .stride = 1,
+                            .pad_top = g.kernel_h - 1 - g.pad_top,
+                            .pad_left = g.kernel_w - 1 - g.pad_left,
+                            .out_height = g.height,
+                            .out_width = g.width,
+                            .dilation_in = g.stride};
+    const index_t taps = g.kernel_h * g.kernel_w;
+    cpu::for_each_patch_chunk(backend, back, y_gradient,
+                              [&](const auto& run, const T* patches, index_t first, index_t rows) {
+                                  for (index_t tap = 0; tap < taps; ++tap) {
+                                      run(GemmProblem<T>{.m = rows,
+                                                         .n = g.in_channels,
+                                                         .k = g.out_channels,
+                                                         .a = patches + tap * g.out_channels,
+                                                         .lda = back.patch(),
+                                                         .b = kernel + (taps - 1 - tap) * g.in_channels,
+                                                         .ldb = g.patch(),
+                                                         .beta = tap == 0 ? T(0) : T(1),
+                                                         .c = x_gradient + first * g.in_channels,
+                                                         .ldc = g.in_channels});
+                                  }
+                              });
 }
 
 /// As generic::convolution_kernel_gradient; a chunk of patches at a time.

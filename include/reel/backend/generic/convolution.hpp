@@ -52,6 +52,52 @@ void convolution(B& backend, const ConvGeometry& geometry, const T* x, const T* 
     backend.for_each_index(geometry.out_rows() * geometry.out_channels, ConvElement<T>{geometry, x, kernel, bias, y});
 }
 
+/// Output position whose tap `tap` met input position `in`, or -1 where there is none.
+[[nodiscard]] constexpr index_t conv_target(index_t in, index_t tap, index_t stride, index_t pad, index_t out_extent) {
+    const index_t position = in + pad - tap;
+    return position < 0 || position % stride != 0 || position / stride >= out_extent ? -1 : position / stride;
+}
+
+template <class T>
+struct ConvInputGradientElement {
+    ConvGeometry g;
+    const T* y_gradient;
+    const T* kernel;
+    T* x_gradient;
+
+    constexpr void operator()(index_t index) const {
+        const index_t channel = index % g.in_channels;
+        const index_t column = index / g.in_channels % g.width;
+        const index_t row = index / g.in_channels / g.width % g.height;
+        const index_t image = index / g.in_channels / g.width / g.height;
+        T sum = T(0);
+        for (index_t i = 0; i < g.kernel_h; ++i) {
+            const index_t out_row = conv_target(row, i, g.stride, g.pad_top, g.out_height);
+            for (index_t j = 0; j < g.kernel_w && out_row >= 0; ++j) {
+                const index_t out_column = conv_target(column, j, g.stride, g.pad_left, g.out_width);
+                if (out_column < 0) {
+                    continue;
+                }
+                const T* gradient =
+                    y_gradient + ((image * g.out_height + out_row) * g.out_width + out_column) * g.out_channels;
+                const T* weights = kernel + (i * g.kernel_w + j) * g.in_channels + channel;
+                for (index_t o = 0; o < g.out_channels; ++o) {
+                    sum += gradient[o] * weights[o * g.patch()];
+                }
+            }
+        }
+        x_gradient[index] = sum;
+    }
+};
+
+/// x_gradient, shaped like x, of a convolution without dilation_in; overwritten.
+template <Backend B, class T>
+void convolution_input_gradient(B& backend, const ConvGeometry& geometry, const T* y_gradient, const T* kernel,
+                                T* x_gradient) {
+    backend.for_each_index(geometry.images * geometry.height * geometry.width * geometry.in_channels,
+                           ConvInputGradientElement<T>{geometry, y_gradient, kernel, x_gradient});
+}
+
 template <class T>
 struct ConvKernelGradientElement {
     ConvGeometry g;
