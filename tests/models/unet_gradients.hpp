@@ -82,6 +82,7 @@ void check_gradients(double bound) {
             const auto found = c.gradients();
             const auto compare = [&](const auto& gradients_of_mode) {
                 for (const auto& [name, values] : gradients_of_mode) {
+                    // Not bit for bit: where a value is used twice, its gradient's parts are added in another order.
                     modes.check(name + " " + name_of_mode(mode), relative_error(values, plain.at(name)));
                 }
             };
