@@ -56,6 +56,11 @@ void check_vae(double bound) {
             compare("mean", mean);
             compare("std", reel::subtract(reel::sample_latents(moments, ones, 1.0), mean));
             compare("sample", reel::sample_latents(moments, noise, 1.0));
+            const reel::DiagonalGaussianDistribution<T> distribution{moments};
+            compare("mean", distribution.mean());
+            compare("std", distribution.std());
+            const Tensor<T> squared = reel::multiply(distribution.std(), distribution.std());
+            CHECK(difference(distribution.var(), squared) < 16 * std::numeric_limits<T>::epsilon());
             const Tensor<T> decoded = vae.decode(latents);
             compare("decoded", decoded);
 

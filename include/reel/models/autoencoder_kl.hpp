@@ -264,7 +264,40 @@ struct GaussianSample {
     }
 };
 
+template <class T>
+struct ExpOfClamped {
+    const T* x;
+    T* y;
+    T factor;
+    constexpr void operator()(index_t i) const {
+        using std::exp;
+        const T bounded = x[i] < T(-30) ? T(-30) : (x[i] > T(20) ? T(20) : x[i]);
+        y[i] = exp(factor * bounded);
+    }
+};
+
 } // namespace functors
+
+/// The distribution whose moments encode() gave, [n, h, w, 2 * latent_channels]: a normal one per latent, its log
+/// variance bounded to -30..20. diffusers' DiagonalGaussianDistribution.
+template <Real T, Backend B = Cpu>
+struct DiagonalGaussianDistribution {
+    Tensor<T, B> moments;
+
+    [[nodiscard]] index_t channels() const { return moments.shape(-1) / 2; }
+    [[nodiscard]] Tensor<T, B> mean() const { return slice_channels(moments, 0, channels()); }
+    [[nodiscard]] Tensor<T, B> std() const { return exp_of_log_variance(T(0.5)); }
+    [[nodiscard]] Tensor<T, B> var() const { return exp_of_log_variance(T(1)); }
+
+private:
+    [[nodiscard]] Tensor<T, B> exp_of_log_variance(T factor) const {
+        const Tensor<T, B> log_variance = slice_channels(moments, channels(), 2 * channels());
+        Tensor<T, B> result(moments.backend(), log_variance.shape());
+        moments.backend().for_each_index(result.size(),
+                                         functors::ExpOfClamped<T>{log_variance.data(), result.data(), factor});
+        return result;
+    }
+};
 
 /// A sample of the distribution whose moments encode() gave, times `factor` (the scaling factor, usually):
 /// [n, h, w, latent_channels], shaped like `noise`. With undefined noise it is the mean.
