@@ -1,12 +1,13 @@
 // The whole job in one command: a clip, its prompt and an edited prompt in, an edited clip out.
 
+#include <algorithm>
 #include <chrono>
 
 #include <reel/core/stage_timer.hpp>
 #include <reel/io/manifest.hpp>
 
+#include "support/config_options.hpp"
 #include "support/editing.hpp"
-#include "support/program.hpp"
 
 namespace {
 
@@ -26,15 +27,6 @@ struct Options {
     bool reference_inversion = false;
 };
 
-/// The parts of a configuration that one clip and one size decide together.
-void align_validation(reel::TuneAVideoConfig& config) {
-    reel::TuneValidationData& v = config.validation_data;
-    v.video_length = config.train_data.n_sample_frames;
-    v.width = config.train_data.width;
-    v.height = config.train_data.height;
-    v.use_inv_latent = true;
-}
-
 /// One run, stage by stage. Members are what later stages and the manifest need.
 class Job {
 public:
@@ -43,7 +35,7 @@ public:
           stages_(reel::probe_of(cpu_.memory())), recorder_(options_.save_tensors) {}
 
     void run() {
-        reel::make_output_folder(output_);
+        prepare();
         read();
         load();
         tune();
@@ -55,12 +47,32 @@ public:
     }
 
 private:
+    /// Finds out before the work whether its results can be written.
+    void prepare() {
+        reel::make_output_folder(output_);
+        if (!options_.save_tuned.empty()) {
+            reel::require_other_folder(options_.save_tuned, config_.pretrained_model_path);
+            reel::make_output_folder(options_.save_tuned);
+        }
+        if (const auto folder = std::filesystem::path(options_.save_tensors).parent_path(); !folder.empty()) {
+            reel::make_output_folder(folder);
+        }
+        std::error_code ignored;
+        reel::require(options_.tuned.empty() ||
+                          std::filesystem::is_directory(std::filesystem::path(options_.tuned) / "unet", ignored),
+                      "--tuned ", options_.tuned, ": it has no folder unet; expected what --save_tuned or tune_video ",
+                      "wrote");
+    }
+
     void read() {
         const auto stage = stages_.start("read clip");
         if (!options_.replay.empty()) {
             replay_.emplace(options_.replay);
             if (const reel::HostTensor* video = replay_->video()) {
                 clip_ = editing::frames_of(*video, 8);
+                config_.train_data.n_sample_frames = clip_.count; // for the manifest
+                config_.train_data.width = clip_.width;
+                config_.train_data.height = clip_.height;
             }
         }
         if (clip_.count == 0) {
@@ -77,10 +89,7 @@ private:
         if (replay_ && tuned.empty()) {
             replay_->initialize(model_->unet, cpu_);
         }
-        editing::warn_if_truncated(*model_, config_.train_data.prompt);
-        for (const std::string& prompt : config_.validation_data.prompts) {
-            editing::warn_if_truncated(*model_, prompt);
-        }
+        editing::check_prompts(*model_, config_);
     }
 
     [[nodiscard]] reel::TrainingNoise<float, Cpu> noise_of(const reel::Shape& latents, index_t draw) {
@@ -127,6 +136,7 @@ private:
             }
             bar.note(reel::concat_text("loss ", report.loss));
             bar.step();
+            program::check_stop();
         }
         recorder_.record("train.loss", losses);
         recorder_.record("train.grad_norm", norms);
@@ -302,65 +312,29 @@ private:
     std::vector<std::filesystem::path> outputs_;
 };
 
-/// The value after --config, read before the other options so that they override it.
-[[nodiscard]] std::string config_argument(int argc, char** argv) {
-    CLI::App first;
-    first.set_help_flag();
-    first.allow_extras();
-    std::string path;
-    first.add_option("--config", path);
-    try {
-        first.parse(argc, argv);
-    } catch (const CLI::ParseError&) {
-        return {}; // the full parser says what is wrong
-    }
-    return path;
-}
-
 } // namespace
 
 int main(int argc, char** argv) {
     return program::run("insert_object", [&] {
         Options options;
         reel::TuneAVideoConfig& config = options.config;
-        options.config_file = config_argument(argc, argv);
-        if (!options.config_file.empty()) {
+        options.config_file = program::config_argument(argc, argv);
+        const bool from_file = !options.config_file.empty();
+        if (from_file) {
             config = reel::read_tune_config(options.config_file);
         }
         config.seed = config.seed.value_or(33);
-        std::vector<std::string> edits;
-        std::string negative = config.validation_data.negative_prompt.value_or("");
-        const bool from_file = !options.config_file.empty();
+        config.validation_data.use_inv_latent = true;
 
         CLI::App app("Tunes Stable Diffusion on a clip and its prompt, inverts the clip, and samples it again with an\n"
                      "edited prompt. Writes source, edits, side-by-side, frame grid, losses, inverted latent and\n"
                      "manifest.json into the output folder. Options override --config and carry its keys' names.");
         app.get_formatter()->column_width(38);
         app.option_defaults()->always_capture_default();
-        reel::TuneTrainData& train = config.train_data;
-        reel::TuneValidationData& validation = config.validation_data;
         app.add_option("--config", options.config_file, "YAML file with Tune-A-Video's keys");
-        app.add_option("--model", config.pretrained_model_path, "diffusers folder of Stable Diffusion 1.x or 2.x")
-            ->required(!from_file);
-        app.add_option("--video", train.video_path, "the clip: mp4, gif, ...")->required(!from_file);
-        app.add_option("--prompt", train.prompt, "what the clip shows")->required(!from_file);
+        program::ConfigOptions shared(app, config, from_file);
+        std::vector<std::string> edits;
         app.add_option("--edit", edits, "what it shall show; repeatable [the config's prompts]");
-        app.add_option("--output", config.output_dir, "folder to write to")->required(!from_file);
-        app.add_option("--n_sample_frames", train.n_sample_frames, "frames taken from the clip");
-        app.add_option("--width", train.width, "pixels, a multiple of 8");
-        app.add_option("--height", train.height, "pixels, a multiple of 8");
-        app.add_option("--sample_start_idx", train.sample_start_idx, "first frame taken");
-        app.add_option("--sample_frame_rate", train.sample_frame_rate, "take every n-th frame");
-        app.add_option("--max_train_steps", config.max_train_steps, "tuning steps");
-        app.add_option("--learning_rate", config.learning_rate, "of AdamW");
-        app.add_option("--trainable_modules", config.trainable_modules, "endings of the modules' names that train");
-        app.add_option("--gradient_checkpointing", config.gradient_checkpointing,
-                       "less memory for one more forward pass");
-        app.add_option("--num_inv_steps", validation.num_inv_steps, "inversion steps");
-        app.add_option("--num_inference_steps", validation.num_inference_steps, "sampling steps");
-        app.add_option("--guidance_scale", validation.guidance_scale, "of the edited prompt; 1 or less: none");
-        app.add_option("--negative_prompt", negative, "what it shall not show");
-        app.add_option("--eta", validation.eta, "0: deterministic sampling, 1: as noisy as DDPM");
         app.add_option("--seed", *config.seed, "of everything random");
         app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
         app.add_option("--tuned", options.tuned, "a folder that was tuned before: only edit");
@@ -371,21 +345,20 @@ int main(int argc, char** argv) {
                      "leave the down blocks untrained, as the reference's gradient checkpointing does");
         app.add_flag("--reference_inversion", options.reference_inversion,
                      "invert with the epsilon formula whatever the model predicts, as the reference does");
-        try {
-            app.parse(argc, argv);
-        } catch (const CLI::ParseError& error) {
-            return app.exit(error);
+        if (const auto status = program::parse(app, argc, argv)) {
+            return *status;
         }
         if (!edits.empty()) {
-            validation.prompts = edits;
+            config.validation_data.prompts = edits;
         }
-        if (!negative.empty()) {
-            validation.negative_prompt = negative;
-        }
-        reel::require(!validation.prompts.empty(),
+        shared.align_validation(true);
+        program::validate_options(config);
+        const auto given = [](const std::string& prompt) { return !prompt.empty(); };
+        reel::require(given(config.train_data.prompt), "--prompt: expected a text, found an empty one");
+        reel::require(!config.validation_data.prompts.empty(),
                       "no edited prompt: give --edit, or validation_data.prompts in --config");
-        align_validation(config);
-        config.validate();
+        reel::require(std::ranges::all_of(config.validation_data.prompts, given),
+                      "--edit: expected a text, found an empty one");
         Job(std::move(options)).run();
         return 0;
     });

@@ -2,12 +2,13 @@
 
 #include <chrono>
 #include <random>
+#include <set>
 
 #include <reel/io/sha256.hpp>
 #include <reel/io/tune_config_writer.hpp>
 
+#include "support/config_options.hpp"
 #include "support/editing.hpp"
-#include "support/program.hpp"
 
 namespace {
 
@@ -16,10 +17,8 @@ using editing::index_t;
 using editing::Tensor;
 
 struct Options {
-    std::string config;
-    std::string model;
-    std::string video;
-    std::string output;
+    std::string config_file;
+    reel::TuneAVideoConfig config;
     int threads = 0;
     bool reference_checkpointing = false;
     bool reference_inversion = false;
@@ -27,10 +26,14 @@ struct Options {
 
 /// What a checkpoint must agree with to be continued.
 [[nodiscard]] nlohmann::json identity_of(const reel::TuneAVideoConfig& c, bool reference_checkpointing,
-                                         const std::string& clip_hash) {
+                                         const editing::Model& model, const reel::Frames& clip) {
+    const bool constant = c.lr_scheduler.starts_with("constant"); // others end at the last step
     return {{"seed", *c.seed},
+            {"model", editing::fingerprint(model)},
             {"prompt", c.train_data.prompt},
-            {"clip", clip_hash},
+            {"clip", reel::sha256_hex(std::as_bytes(std::span(clip.rgb)))},
+            {"clip_size", {clip.count, clip.height, clip.width}},
+            {"max_train_steps", constant ? nlohmann::json() : nlohmann::json(c.max_train_steps)},
             {"trainable_modules", c.trainable_modules},
             {"learning_rate", c.learning_rate},
             {"scale_lr", c.scale_lr},
@@ -88,12 +91,17 @@ void validate(Cpu& cpu, const editing::Model& model, const reel::TuneAVideoConfi
     const std::filesystem::path folder = output / "samples" / ("sample-" + number);
     reel::make_output_folder(folder);
     std::vector<reel::Frames> clips;
+    std::set<std::string> names;
     for (std::size_t i = 0; i < options.prompts.size(); ++i) {
         const std::string& prompt = options.prompts[i];
         const Tensor sampled =
             editing::sample(cpu, model, start, prompt, options, *config.seed + i, [](index_t, const Tensor&) {});
         clips.push_back(editing::decode(model, sampled, fps));
-        reel::write_gif(folder / (editing::file_name_of(prompt) + ".gif"), clips.back(), fps);
+        std::string name = editing::file_name_of(prompt);
+        if (!names.insert(name).second) {
+            name += "-" + std::to_string(i + 1); // prompts that differ in other characters only
+        }
+        reel::write_gif(folder / (name + ".gif"), clips.back(), fps);
     }
     if (!clips.empty()) {
         reel::write_gif(output / "samples" / ("sample-" + number + ".gif"), reel::make_grid(clips), fps);
@@ -101,33 +109,23 @@ void validate(Cpu& cpu, const editing::Model& model, const reel::TuneAVideoConfi
 }
 
 int tune(const Options& options) {
-    reel::TuneAVideoConfig config = reel::read_tune_config(options.config);
-    for (auto [given, target] :
-         {std::pair{&options.model, &config.pretrained_model_path},
-          std::pair{&options.video, &config.train_data.video_path}, std::pair{&options.output, &config.output_dir}}) {
-        if (!given->empty()) {
-            *target = *given;
-        }
-    }
+    reel::TuneAVideoConfig config = options.config;
     if (!config.seed) {
         config.seed = std::random_device{}();
         std::cerr << "seed: none given, using " << *config.seed << '\n';
     }
-    config.validate();
     if (config.mixed_precision != "no") {
         std::cerr << "mixed_precision: " << config.mixed_precision << " asked for; the CPU computes in float32\n";
     }
     const std::filesystem::path output = config.output_dir;
+    reel::require_other_folder(output, config.pretrained_model_path);
     reel::make_output_folder(output);
 
     const reel::Frames clip = editing::read_clip(config.train_data);
     const double fps = clip.fps > 0 ? clip.fps : 8;
     Cpu cpu(options.threads);
     editing::Model model = reel::load_stable_diffusion<float>(cpu, config.pretrained_model_path, *config.seed);
-    editing::warn_if_truncated(model, config.train_data.prompt);
-    for (const std::string& prompt : config.validation_data.prompts) {
-        editing::warn_if_truncated(model, prompt);
-    }
+    editing::check_prompts(model, config);
     reel::write_tune_config(output / "config.yaml", config);
 
     const Tensor moments = editing::encode(cpu, model, clip);
@@ -135,8 +133,7 @@ int tune(const Options& options) {
     editing::prepare_training(model, config, options.reference_checkpointing);
     reel::Tuner<float, Cpu> tuner(model.unet, model.training_scheduler, moments, text, model.vae.config.scaling_factor,
                                   editing::tune_options(config));
-    const reel::CheckpointIdentity identity{
-        identity_of(config, options.reference_checkpointing, reel::sha256_hex(std::as_bytes(std::span(clip.rgb))))};
+    const reel::CheckpointIdentity identity{identity_of(config, options.reference_checkpointing, model, clip)};
     editing::LossLog log;
     if (const auto checkpoint = checkpoint_to_resume(config)) {
         reel::load_checkpoint(tuner, model.unet, cpu, *checkpoint, identity);
@@ -160,12 +157,13 @@ int tune(const Options& options) {
             bar.note(reel::concat_text("loss ", report.loss));
             bar.step();
             if (report.step % config.checkpointing_steps == 0) {
+                log.write(output / "losses.csv"); // first, so that a run that continues here finds its past
                 reel::save_checkpoint(tuner, model.unet, output, identity);
-                log.write(output / "losses.csv");
             }
             if (report.step % config.validation_steps == 0) {
                 validate(cpu, model, config, tuner.latents(), report.step, fps, formula);
             }
+            program::check_stop();
         }
     }
     log.write(output / "losses.csv");
@@ -183,27 +181,40 @@ int tune(const Options& options) {
 int main(int argc, char** argv) {
     return program::run("tune_video", [&] {
         Options options;
+        reel::TuneAVideoConfig& config = options.config;
+        options.config_file = program::config_argument(argc, argv);
+        if (!options.config_file.empty()) {
+            config = reel::read_tune_config(options.config_file);
+        }
+        std::string resume = config.resume_from_checkpoint.value_or("");
+        std::uint64_t seed = config.seed.value_or(0);
+
         CLI::App app(
             "Tunes Stable Diffusion on one clip and its prompt (Tune-A-Video), from Tune-A-Video's YAML file.\n"
             "Writes into the configuration's output_dir: the tuned diffusers folder, losses.csv, config.yaml,\n"
-            "checkpoint-N/, samples/ and inv_latents/.");
+            "checkpoint-N/, samples/ and inv_latents/. Options override the file and carry its keys' names.");
         app.get_formatter()->column_width(38);
-        app.add_option("--config", options.config, "YAML file with Tune-A-Video's keys")->required();
-        app.add_option("--model", options.model, "diffusers folder, instead of pretrained_model_path");
-        app.add_option("--video", options.video, "clip, instead of train_data.video_path");
-        app.add_option("--output", options.output, "folder to write to, instead of output_dir");
-        app.add_option("--threads", options.threads, "threads; 0 means one per core")
-            ->capture_default_str()
-            ->check(CLI::Range(0, 1024));
+        app.option_defaults()->always_capture_default();
+        app.add_option("--config", options.config_file, "YAML file with Tune-A-Video's keys")->required();
+        program::ConfigOptions shared(app, config, true);
+        app.add_option("--validation_steps", config.validation_steps, "sample after every so many steps");
+        app.add_option("--checkpointing_steps", config.checkpointing_steps, "checkpoint after every so many steps");
+        app.add_option("--resume_from_checkpoint", resume, "latest, or a checkpoint's name; \"\": start afresh");
+        const CLI::Option* seed_option = app.add_option("--seed", seed, "of everything random");
+        app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
         app.add_flag("--reference_checkpointing", options.reference_checkpointing,
                      "leave the down blocks untrained, as the reference's gradient checkpointing does");
         app.add_flag("--reference_inversion", options.reference_inversion,
                      "invert with the epsilon formula whatever the model predicts, as the reference does");
-        try {
-            app.parse(argc, argv);
-        } catch (const CLI::ParseError& error) {
-            return app.exit(error);
+        if (const auto status = program::parse(app, argc, argv)) {
+            return *status;
         }
+        if (seed_option->count() > 0) {
+            config.seed = seed;
+        }
+        config.resume_from_checkpoint = resume.empty() ? std::nullopt : std::optional(resume);
+        shared.align_validation(false);
+        program::validate_options(config);
         return tune(options);
     });
 }

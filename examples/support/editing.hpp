@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <fstream>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include <reel/io/frame_grid.hpp>
 #include <reel/io/gif.hpp>
 #include <reel/io/png.hpp>
+#include <reel/io/sha256.hpp>
 #include <reel/io/tune_config.hpp>
 #include <reel/io/video_reader.hpp>
 #include <reel/io/video_writer.hpp>
@@ -19,6 +21,8 @@
 #include <reel/pipelines/stable_diffusion.hpp>
 #include <reel/pipelines/tune.hpp>
 #include <reel/schedulers/ddim_inverse.hpp>
+
+#include "program.hpp"
 
 /// What insert_object and tune_video have in common: the stages of the job, each with its progress bar.
 namespace editing {
@@ -53,14 +57,20 @@ using Model = reel::StableDiffusion<float, Cpu>;
     const reel::Shape shape{clip.count, clip.height, clip.width, 3};
     const Tensor pixels = reel::pixels_from_bytes<float>(cpu, shape, clip.rgb);
     reel::Progress bar("encode", static_cast<std::size_t>(clip.count));
-    return reel::encode_clip(model.vae, pixels, [&] { bar.step(); });
+    return reel::encode_clip(model.vae, pixels, [&] {
+        bar.step();
+        program::check_stop();
+    });
 }
 
 /// Latents to a clip of bytes; `pixels`, when given, gets the values in 0..1 [frames, height, width, 3].
 [[nodiscard]] inline reel::Frames decode(const Model& model, const Tensor& latents, double fps,
                                          Tensor* pixels = nullptr) {
     reel::Progress bar("decode", static_cast<std::size_t>(latents.shape(0)));
-    const Tensor unit = reel::decode_clip(model.vae, latents, [&] { bar.step(); });
+    const Tensor unit = reel::decode_clip(model.vae, latents, [&] {
+        bar.step();
+        program::check_stop();
+    });
     if (pixels != nullptr) {
         *pixels = unit;
     }
@@ -92,6 +102,24 @@ inline void prepare_training(Model& model, const reel::TuneAVideoConfig& config,
         model.unet.gradient_checkpointing =
             reference_checkpointing ? reel::CheckpointMode::inputs_only : reel::CheckpointMode::exact;
     }
+}
+
+/// Tells models apart: a hash over the first values of every parameter that tuning leaves as it was loaded. Call after
+/// prepare_training().
+[[nodiscard]] inline std::string fingerprint(const Model& model) {
+    reel::Sha256 hash;
+    const auto add = [&](const std::string& name, const auto& parameter) {
+        if (!parameter.requires_grad()) {
+            hash.update(std::as_bytes(std::span(name)));
+            const Tensor& value = parameter.value();
+            const auto count = static_cast<std::size_t>(std::min<index_t>(value.size(), 64));
+            hash.update(std::as_bytes(std::span(value.data(), count)));
+        }
+    };
+    reel::for_each_parameter(model.unet, add);
+    reel::for_each_parameter(model.vae, add);
+    reel::for_each_parameter(model.text_encoder, add);
+    return hash.hex();
 }
 
 /// losses.csv: one line per update.
@@ -160,6 +188,7 @@ template <class Each>
     reel::Progress bar("invert", static_cast<std::size_t>(steps));
     const Tensor text = reel::encode_prompt(model, "");
     return reel::invert(model.unet, scheduler, latents, text, steps, [&](index_t k, const Tensor& x) {
+        program::check_stop();
         each(k, x);
         if (k > 0) {
             bar.step();
@@ -179,6 +208,7 @@ template <class Each>
     reel::Progress bar("sample", static_cast<std::size_t>(options.num_inference_steps));
     return reel::sample_clip(model.unet, scheduler, latents, guidance, options.num_inference_steps,
                              SamplingNoise(cpu, seed), [&](index_t k, const Tensor& x) {
+                                 program::check_stop();
                                  each(k, x);
                                  bar.step();
                              });
@@ -194,17 +224,31 @@ template <class Each>
     return name.empty() ? "_" : name;
 }
 
-/// Says on stderr when a prompt is longer than the text encoder can see.
-inline void warn_if_truncated(const Model& model, const std::string& prompt) {
-    const reel::Encoding encoding = model.tokenizer.encode_with_details(prompt);
+/// Says on stderr when a prompt is longer than the text encoder can see. Errors name the key it came from.
+inline void check_prompt(const Model& model, const char* key, const std::string& prompt) {
+    reel::Encoding encoding;
+    try {
+        encoding = model.tokenizer.encode_with_details(prompt);
+    } catch (const reel::Error& error) {
+        reel::fail(key, ": ", error.what());
+    }
     if (encoding.truncated) {
         std::string dropped = encoding.dropped_text.substr(0, 60);
         while (!dropped.empty() && (static_cast<unsigned char>(dropped.back()) & 0x80U) != 0) {
             dropped.pop_back(); // no half of a character
         }
-        std::cerr << "warning: the prompt is longer than " << model.tokenizer.max_length() << " tokens; not seen: \""
+        std::cerr << "warning: " << key << " is longer than " << model.tokenizer.max_length() << " tokens; not seen: \""
                   << dropped << (dropped.size() < encoding.dropped_text.size() ? "..." : "") << "\"\n";
     }
+}
+
+/// Checks all prompts of a run before the work begins.
+inline void check_prompts(const Model& model, const reel::TuneAVideoConfig& config) {
+    check_prompt(model, "prompt", config.train_data.prompt);
+    for (const std::string& prompt : config.validation_data.prompts) {
+        check_prompt(model, "edited prompt", prompt);
+    }
+    check_prompt(model, "negative_prompt", config.validation_data.negative_prompt.value_or(""));
 }
 
 } // namespace editing

@@ -55,12 +55,20 @@ inline void copy_file_atomically(const std::filesystem::path& from, const std::f
     target.commit();
 }
 
+/// Throws Error when `output` is the folder `source`: saving a tuned model there would replace the original.
+inline void require_other_folder(const std::filesystem::path& output, const std::filesystem::path& source) {
+    std::error_code ignored;
+    require(!std::filesystem::equivalent(output, source, ignored), "cannot save the tuned model into ", output.string(),
+            ": it is the folder of the model it was tuned from; choose another");
+}
+
 /// Saves a tuned model as Tune-A-Video does: a whole diffusers folder, with the UNet inflated
 /// (unet/diffusion_pytorch_model.bin) and the other parts copied from the folder it came from.
 template <Real T, Backend B>
 void save_tuned_pipeline(const UNet3DConditionModel<T, B>& unet, const std::filesystem::path& source,
                          const std::filesystem::path& output) {
     make_output_folder(output);
+    require_other_folder(output, source);
     for (const char* part : {"tokenizer", "text_encoder", "vae", "scheduler"}) {
         AtomicFolder folder(output / part);
         for (const auto& entry : std::filesystem::directory_iterator(source / part)) {
