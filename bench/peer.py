@@ -1,0 +1,250 @@
+"""PyTorch's side of bench/compare: the cases of full_size, with the same shapes, float32.
+
+The UNet is the parity tests' own version of Tune-A-Video's (tests/golden/inflated_unet.py), the autoencoder is
+diffusers' AutoencoderKL. Output is lines of JSON: one when ready, one per run.
+"""
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "golden"))
+
+CASES = ["unet_forward", "tune_step", "tune_step_checkpoint", "tune_step_encoding", "vae_encode", "vae_decode"]
+SCALING_FACTOR = 0.18215
+
+
+def read_options():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--case", required=True, choices=CASES,
+                        help="tune_step_encoding is the reference's step: it encodes the clip again, and checkpoints")
+    parser.add_argument("--frames", type=int, default=4)
+    parser.add_argument("--size", type=int, default=256, help="width and height in pixels")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--warmup", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--serve", action="store_true", help="run once per line of standard input")
+    parser.add_argument("--attention", choices=["sdpa", "plain"], default="sdpa",
+                        help="fused attention, or an explicit softmax as in diffusers 0.11.1")
+    parser.add_argument("--channels_last", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="torch.compile")
+    parser.add_argument("--count", action="store_true", help="run nothing, but count the case's operations")
+    return parser.parse_args()
+
+
+options = read_options()
+import torch  # noqa: E402  after --help
+import torch.nn.functional as F  # noqa: E402
+
+import inflated_unet  # noqa: E402
+
+torch.set_num_threads(options.threads)
+
+
+class FusedAttention:
+    """inflated_unet.Attention.mix by PyTorch's fused attention."""
+
+    @staticmethod
+    def mix(self, q, k, v):
+        n, tokens, dim = q.shape
+        out = F.scaled_dot_product_attention(self.split(q), self.split(k), self.split(v))
+        return self.to_out[0](out.transpose(1, 2).reshape(n, tokens, dim))
+
+
+PLAIN_MIX = inflated_unet.Attention.mix
+
+
+def set_attention(kind):
+    inflated_unet.Attention.mix = FusedAttention.mix if kind == "sdpa" else PLAIN_MIX
+
+
+def fill(model):
+    """As full_size: weights in +-1/sqrt(fan in), norms that change nothing. A block of numbers, repeated, is quick."""
+    block = 2 * torch.rand(1 << 20, generator=torch.Generator().manual_seed(0)) - 1
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            vector = p.dim() == 1
+            if vector and name.endswith("weight"):
+                p.fill_(1.0)
+                continue
+            bound = (1024 if vector else p.numel() // p.shape[0]) ** -0.5
+            flat = p.view(-1)
+            for start in range(0, flat.numel(), block.numel()):
+                part = flat[start:start + block.numel()]
+                torch.mul(block[:part.numel()], bound, out=part)
+    return model
+
+
+def unet_config(tiny):
+    return dict(in_channels=4, out_channels=4, layers_per_block=2, norm_eps=1e-5, attention_head_dim=8,
+                block_out_channels=[32, 64, 64, 64] if tiny else [320, 640, 1280, 1280],
+                norm_num_groups=8 if tiny else 32, cross_attention_dim=64 if tiny else 768,
+                down_block_types=["CrossAttnDownBlock3D"] * 3 + ["DownBlock3D"],
+                up_block_types=["UpBlock3D"] + ["CrossAttnUpBlock3D"] * 3)
+
+
+def build_unet():
+    with torch.device("meta"):
+        return inflated_unet.InflatedUNet(unet_config(options.tiny))
+
+
+def build_vae():
+    from diffusers import AutoencoderKL
+    with torch.device("meta"):
+        return AutoencoderKL(block_out_channels=(16, 32, 32, 32) if options.tiny else (128, 256, 512, 512),
+                             norm_num_groups=8 if options.tiny else 32, layers_per_block=2, latent_channels=4,
+                             down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
+
+
+class Case:
+    """`prepare()` makes weights and inputs; `run()` is what is timed; `operations()` counts the same work."""
+
+    tuning = options.case.startswith("tune_step")
+
+    def __init__(self):
+        self.model = build_unet() if self.tuning or options.case == "unet_forward" else build_vae()
+        self.side = options.size // 8
+
+    def inputs(self, device):
+        with torch.device(device):
+            generator = torch.Generator().manual_seed(1) if device == "cpu" else None
+
+            def normal(*shape):
+                return torch.randn(*shape, generator=generator)
+
+            if self.tuning or options.case == "unet_forward":
+                width = self.model.config["cross_attention_dim"]
+                return normal(1, 4, options.frames, self.side, self.side), normal(1, 77, width)
+            if options.case == "vae_encode":
+                return (normal(options.frames, 3, options.size, options.size).tanh(),)
+            return (normal(options.frames, 4, self.side, self.side),)
+
+    def forward(self, model, inputs):
+        """What is counted, and, without gradients, what is timed."""
+        if self.tuning or options.case == "unet_forward":
+            return model(inputs[0], 981, inputs[1])
+        if options.case == "vae_encode":
+            # The reference encodes a clip at once, and decodes it frame by frame.
+            return model.quant_conv(model.encoder(inputs[0]))
+        return torch.cat([model.decode(latent).sample for latent in inputs[0].split(1)])
+
+    def operations(self):
+        """Floating-point operations of the case, counted without doing them; recomputation is not counted."""
+        from torch.utils.flop_counter import FlopCounterMode
+        set_attention("plain")
+        self.model.requires_grad_(False)
+        if self.tuning:
+            inflated_unet.select_trainable(self.model)
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            out = self.forward(self.model, self.inputs("meta"))
+            if self.tuning:
+                out.square().mean().backward()
+        return counter.get_total_flops()
+
+    def prepare(self):
+        set_attention(options.attention)
+        self.model = fill(self.model.to_empty(device="cpu"))
+        self.model.requires_grad_(False)
+        if options.channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)
+        self.data = self.inputs("cpu")
+        self.called = torch.compile(self.model) if options.compile and not self.vae() else self.model
+        if self.vae() and options.compile:
+            self.model.encoder = torch.compile(self.model.encoder)
+            self.model.decoder = torch.compile(self.model.decoder)
+        if self.tuning:
+            self.prepare_tuning()
+
+    def vae(self):
+        return options.case.startswith("vae")
+
+    def prepare_tuning(self):
+        inflated_unet.select_trainable(self.model)
+        if options.case != "tune_step":
+            self.model.checkpointing = "nonreentrant"
+        self.trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.trained, lr=3e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2)
+        betas = torch.linspace(0.00085 ** 0.5, 0.012 ** 0.5, 1000) ** 2
+        self.alphas = torch.cumprod(1 - betas, 0)
+        self.mean = self.data[0]
+        self.deviation = torch.full_like(self.mean, 0.5)
+        if options.case == "tune_step_encoding":
+            self.encoder = fill(build_vae().to_empty(device="cpu")).requires_grad_(False)
+            self.clip = torch.rand(options.frames, 3, options.size, options.size) * 2 - 1
+
+    def tune(self):
+        mean, deviation = self.mean, self.deviation
+        if options.case == "tune_step_encoding":
+            with torch.no_grad():
+                moments = self.encoder.quant_conv(self.encoder.encoder(self.clip))
+            mean, log_variance = inflated_unet.unfold(moments, options.frames).chunk(2, dim=1)
+            deviation = (0.5 * log_variance.clamp(-30, 20)).exp()
+        latents = (mean + deviation * torch.randn_like(mean)) * SCALING_FACTOR
+        noise = torch.randn_like(latents)
+        t = int(torch.randint(0, 1000, ()))
+        noisy = self.alphas[t].sqrt() * latents + (1 - self.alphas[t]).sqrt() * noise
+        loss = F.mse_loss(self.called(noisy, t, self.data[1]), noise)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss.item()
+
+    def run(self):
+        if self.tuning:
+            return self.tune()
+        with torch.no_grad():
+            return float(self.forward(self.called, self.data).mean())
+
+
+def measure(case):
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    start = time.perf_counter()
+    result = case.run()
+    seconds = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    if result - result != 0:
+        raise SystemExit(f"peer.py: {options.case}: the result is not finite")
+    print(json.dumps(dict(seconds=seconds, user_seconds=after.ru_utime - before.ru_utime,
+                          system_seconds=after.ru_stime - before.ru_stime,
+                          peak_resident_bytes=after.ru_maxrss * 1024, result=result)), flush=True)
+
+
+def gemm_rate():
+    """GFLOP/s of a large square product, the best of a few."""
+    n = 1536
+    a, b = torch.rand(n, n), torch.rand(n, n)
+    best = float("inf")
+    for _ in range(8):
+        start = time.perf_counter()
+        torch.mm(a, b)
+        best = min(best, time.perf_counter() - start)
+    return 2e-9 * n ** 3 / best
+
+
+def main():
+    case = Case()
+    if options.count:
+        print(json.dumps(dict(operations=case.operations())))
+        return
+    import diffusers
+    rate = gemm_rate()
+    libraries = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    case.prepare()
+    for _ in range(options.warmup):
+        case.run()
+    print(json.dumps(dict(gemm_gflops=rate, threads=torch.get_num_threads(), library_bytes=libraries,
+                          version=f"PyTorch {torch.__version__}, diffusers {diffusers.__version__}")), flush=True)
+    if options.serve:
+        for _ in sys.stdin:
+            measure(case)
+    else:
+        for _ in range(options.repeats):
+            measure(case)
+
+
+main()
