@@ -22,8 +22,8 @@ struct MemoryStatistics {
 };
 
 /// Host memory in 64-byte aligned blocks, kept after release and handed out again: fresh pages from the operating
-/// system cost more than most operations. Sizes are rounded up by an eighth at most, so a block fits many requests.
-/// Kept blocks never exceed a quarter of the peak, or 64 MiB. Thread-safe.
+/// system cost more than most operations. Sizes are rounded up by an eighth at most, from 2 MiB on by a sixty-fourth,
+/// so a block fits many requests. Kept blocks never exceed a quarter of the peak, or 64 MiB. Thread-safe.
 class MemoryPool {
 public:
     MemoryPool() = default;
@@ -106,7 +106,9 @@ private:
 
     static std::size_t rounded(std::size_t bytes) {
         const std::size_t width = static_cast<std::size_t>(std::bit_width(bytes));
-        const std::size_t step = width > 9 ? std::size_t{1} << (width - 4) : alignment;
+        // Large blocks are mostly weights, which nothing else will fit.
+        const std::size_t parts = width > 21 ? 7 : 4;
+        const std::size_t step = width > 9 ? std::size_t{1} << (width - parts) : alignment;
         return std::max(alignment, (bytes + step - 1) / step * step);
     }
 
