@@ -6,8 +6,8 @@ namespace reel {
 
 namespace functors {
 
-/// Sums one run of elements in double, so that long sums keep their digits.
-template <class T>
+/// Sums one run of elements, or of their squares, in double, so that long sums keep their digits.
+template <class T, bool squared>
 struct SumRun {
     const T* x;
     double* partial;
@@ -17,24 +17,8 @@ struct SumRun {
         const index_t end = (i + 1) * run < count ? (i + 1) * run : count;
         double sum = 0;
         for (index_t j = i * run; j < end; ++j) {
-            sum += static_cast<double>(x[j]);
-        }
-        partial[i] = sum;
-    }
-};
-
-template <class T>
-struct SquareRun {
-    const T* x;
-    double* partial;
-    index_t count;
-    index_t run;
-    constexpr void operator()(index_t i) const {
-        const index_t end = (i + 1) * run < count ? (i + 1) * run : count;
-        double sum = 0;
-        for (index_t j = i * run; j < end; ++j) {
             const double value = static_cast<double>(x[j]);
-            sum += value * value;
+            sum += squared ? value * value : value;
         }
         partial[i] = sum;
     }
@@ -77,7 +61,7 @@ struct MiddleSum {
 namespace detail {
 
 /// Adds up per-run sums on the host, in order: the result does not depend on the number of threads.
-template <template <class> class Run, class T, Backend B>
+template <bool squared, class T, Backend B>
 [[nodiscard]] double sum_runs(const Tensor<T, B>& x) {
     constexpr index_t run = 4096;
     const index_t runs = (x.size() + run - 1) / run;
@@ -85,7 +69,7 @@ template <template <class> class Run, class T, Backend B>
         return 0;
     }
     Tensor<double, B> partial(x.backend(), {runs});
-    x.backend().for_each_index(runs, Run<T>{x.data(), partial.data(), x.size(), run}, 8);
+    x.backend().for_each_index(runs, functors::SumRun<T, squared>{x.data(), partial.data(), x.size(), run}, 8);
     double sum = 0;
     for (const double value : partial.to_host()) {
         sum += value;
@@ -98,13 +82,13 @@ template <template <class> class Run, class T, Backend B>
 /// Sum of all elements, accumulated in double.
 template <Real T, Backend B>
 [[nodiscard]] double sum_all(const Tensor<T, B>& x) {
-    return detail::sum_runs<functors::SumRun>(x);
+    return detail::sum_runs<false>(x);
 }
 
 /// Sum of the squares of all elements, accumulated in double.
 template <Real T, Backend B>
 [[nodiscard]] double squared_norm(const Tensor<T, B>& x) {
-    return detail::sum_runs<functors::SquareRun>(x);
+    return detail::sum_runs<true>(x);
 }
 
 /// Mean of the squared differences, accumulated in double. torch.nn.functional.mse_loss.
