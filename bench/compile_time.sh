@@ -6,11 +6,13 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cxx=${CXX:-c++}
-flags="-std=c++20 -O2 -DNDEBUG -I$root/include -I$root/examples $(pkg-config --cflags eigen3 utf8proc libavformat yaml-cpp)"
+packages=$(pkg-config --cflags eigen3 libutf8proc libavformat yaml-cpp)
+flags="-std=c++20 -O2 -DNDEBUG -I$root/include -I$root/examples $packages"
 
 cat > "$work/unet.cpp" <<'END'
 #include <array>
 #include <reel/models/unet.hpp>
+#include <reel/nn/initialize.hpp>
 
 int main() {
     reel::Cpu cpu;
@@ -30,6 +32,8 @@ seconds() {
     echo "$start $end" | awk '{ printf "%.1f", $2 - $1 }'
 }
 
+unet=$(seconds "$@" "$work/unet.cpp")
+program=$(seconds "$@" "$root/examples/insert_object.cpp")
 printf '| %s | seconds |\n|---|---|\n' "$("$cxx" --version | head -n 1)${*:+, $*}"
-printf '| a program with reel/models/unet.hpp | %s |\n' "$(seconds "$@" "$work/unet.cpp")"
-printf '| examples/insert_object.cpp | %s |\n' "$(seconds "$@" "$root/examples/insert_object.cpp")"
+printf '| a program with reel/models/unet.hpp | %s |\n' "$unet"
+printf '| examples/insert_object.cpp | %s |\n' "$program"
