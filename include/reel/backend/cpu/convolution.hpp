@@ -58,84 +58,53 @@ template <class T>
     return std::max<index_t>((share + chunks - 1) / chunks, 1);
 }
 
-/// Memory from the backend for the length of a scope.
-template <class T>
-class Scratch {
-public:
-    Scratch(Cpu& backend, index_t count)
-        : backend_(backend), bytes_(static_cast<std::size_t>(count) * sizeof(T)),
-          data_(static_cast<T*>(backend.allocate(bytes_))) {}
-    Scratch(const Scratch&) = delete;
-    Scratch& operator=(const Scratch&) = delete;
-    ~Scratch() { backend_.deallocate(data_, bytes_); }
-    [[nodiscard]] T* data() const { return data_; }
-
-private:
-    Cpu& backend_;
-    std::size_t bytes_;
-    T* data_;
-};
-
 } // namespace cpu
 
 namespace cpu {
 
-/// Gathers the patches of x and hands them on, as multiply(run, patches, first_row, rows): in chunks on one thread each
-/// (run = gemm_serial), so that the patch matrix never exists whole; or, where there are fewer rows than columns in the
-/// result, all at once (run = gemm), so that the kernel, then the larger matrix, is read once.
-template <class T, class Multiply>
-void for_each_patch_chunk(Cpu& backend, const ConvGeometry& g, const T* x, const Multiply& multiply) {
-    const index_t all = g.out_rows();
-    if (all < g.out_channels) {
-        const Scratch<T> patches(backend, all * g.patch());
-        backend.for_each_range(
-            all,
-            [&](index_t begin, index_t end) { gather_patches(g, x, begin, end, patches.data() + begin * g.patch()); },
-            8);
-        multiply([&backend](const GemmProblem<T>& p) { gemm(backend, p); }, patches.data(), index_t{0}, all);
+/// Runs a panel product whose rows are the patches of x, one run per kernel tap. p's rows, runs, run_length and strides
+/// of y are filled in here.
+template <class T>
+void patch_product(Cpu& backend, const ConvGeometry& g, const T* x, PanelProblem<T> p) {
+    p.rows = g.out_rows();
+    p.columns = g.out_channels;
+    p.runs = g.kernel_h * g.kernel_w;
+    p.run_length = g.in_channels;
+    p.y_stride = g.out_channels;
+    if (p.rows == 0) {
         return;
     }
-    const index_t rows = rows_per_chunk<T>(g, backend.threads());
-    backend.for_each_task((all + rows - 1) / rows, [&](index_t chunk) {
-        const index_t begin = chunk * rows;
-        const index_t count = std::min(rows, all - begin);
-        const Scratch<T> patches(backend, count * g.patch());
-        gather_patches(g, x, begin, begin + count, patches.data());
-        multiply([](const GemmProblem<T>& p) { gemm_serial(p); }, patches.data(), begin, count);
+    const std::vector<T> border(static_cast<std::size_t>(g.in_channels), T(0));
+    panel_product(backend, p, [&](index_t first, index_t count, index_t run, const T** pointers) {
+        const index_t tap_row = run / g.kernel_w;
+        const index_t tap_column = run % g.kernel_w;
+        for (index_t i = 0; i < count; ++i) {
+            const index_t at = first + i;
+            const index_t line = at / g.out_width;
+            const index_t image = line / g.out_height;
+            const index_t row =
+                generic::conv_source(line % g.out_height, tap_row, g.stride, g.pad_top, g.dilation_in, g.height);
+            const index_t column =
+                generic::conv_source(at % g.out_width, tap_column, g.stride, g.pad_left, g.dilation_in, g.width);
+            pointers[i] = row < 0 || column < 0 ? border.data()
+                                                : x + ((image * g.height + row) * g.width + column) * g.in_channels;
+        }
     });
 }
 
 } // namespace cpu
 
-/// Convolution as matrix products of patches and the kernel.
+/// Convolution as a product of patches and the kernel; the patch matrix never exists.
 template <class T>
 void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const T* kernel, const T* bias, T* y) {
-    const GemmProblem<T> problem{.transpose_b = true,
-                                 .m = g.out_rows(),
-                                 .n = g.out_channels,
-                                 .k = g.patch(),
-                                 .a = x,
-                                 .lda = g.patch(),
-                                 .b = kernel,
-                                 .ldb = g.patch(),
-                                 .c = y,
-                                 .ldc = g.out_channels,
-                                 .bias = bias};
-    if (cpu::is_pointwise(g)) {
-        gemm(backend, problem);
-        return;
-    }
-    cpu::for_each_patch_chunk(backend, g, x, [&](const auto& run, const T* patches, index_t first, index_t rows) {
-        GemmProblem<T> part = problem;
-        part.m = rows;
-        part.a = patches;
-        part.c = y + first * g.out_channels;
-        run(part);
-    });
+    cpu::patch_product(
+        backend, g, x,
+        cpu::PanelProblem<T>{
+            .weights = kernel, .run_stride = g.in_channels, .column_stride = g.patch(), .bias = bias, .y = y});
 }
 
-/// As generic::convolution_input_gradient: patches of the output's gradient, spread by the stride, times the kernel one
-/// tap at a time, in reverse order. The kernel is used as it lies.
+/// As generic::convolution_input_gradient: patches of the output's gradient, spread by the stride, times the kernel
+/// with its taps in reverse order. The kernel is used as it lies.
 template <class T>
 void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_gradient, const T* kernel,
                                 T* x_gradient) {
@@ -152,22 +121,12 @@ void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_
                             .out_height = g.height,
                             .out_width = g.width,
                             .dilation_in = g.stride};
-    const index_t taps = g.kernel_h * g.kernel_w;
-    cpu::for_each_patch_chunk(backend, back, y_gradient,
-                              [&](const auto& run, const T* patches, index_t first, index_t rows) {
-                                  for (index_t tap = 0; tap < taps; ++tap) {
-                                      run(GemmProblem<T>{.m = rows,
-                                                         .n = g.in_channels,
-                                                         .k = g.out_channels,
-                                                         .a = patches + tap * g.out_channels,
-                                                         .lda = back.patch(),
-                                                         .b = kernel + (taps - 1 - tap) * g.in_channels,
-                                                         .ldb = g.patch(),
-                                                         .beta = tap == 0 ? T(0) : T(1),
-                                                         .c = x_gradient + first * g.in_channels,
-                                                         .ldc = g.in_channels});
-                                  }
-                              });
+    cpu::patch_product(backend, back, y_gradient,
+                       cpu::PanelProblem<T>{.weights = kernel + (g.kernel_h * g.kernel_w - 1) * g.in_channels,
+                                            .run_stride = -g.in_channels,
+                                            .column_stride = g.patch(),
+                                            .transposed = true,
+                                            .y = x_gradient});
 }
 
 /// As generic::convolution_kernel_gradient; a chunk of patches at a time.

@@ -1,73 +1,43 @@
 #pragma once
 
-#include <Eigen/Core>
-
-#include <reel/backend/cpu/cpu.hpp>
+#include <reel/backend/cpu/gemm_serial.hpp>
+#include <reel/backend/cpu/panel_product.hpp>
 
 namespace reel {
 
 namespace cpu {
 
+/// Whether a product is of the kind that panel_product() takes, and large enough to repay it.
 template <class T>
-using RowMajorMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-template <class T>
-using MatrixMap = Eigen::Map<RowMajorMatrix<T>, Eigen::Unaligned, Eigen::OuterStride<>>;
-template <class T>
-using ConstMatrixMap = Eigen::Map<const RowMajorMatrix<T>, Eigen::Unaligned, Eigen::OuterStride<>>;
-template <class T>
-using ArrayMap = Eigen::Map<Eigen::Array<T, Eigen::Dynamic, 1>>;
-template <class T>
-using ConstArrayMap = Eigen::Map<const Eigen::Array<T, Eigen::Dynamic, 1>>;
-
-/// One matrix product on the calling thread; `batch` and its strides are not looked at.
-template <class T>
-void gemm_serial(const GemmProblem<T>& p) {
-    MatrixMap<T> c(p.c, p.m, p.n, Eigen::OuterStride<>(p.ldc));
-    if (p.beta == T(0)) {
-        c.setZero();
-    } else if (p.beta != T(1)) {
-        c *= p.beta;
-    }
-    if (p.bias != nullptr) {
-        c.rowwise() += Eigen::Map<const Eigen::Matrix<T, 1, Eigen::Dynamic>>(p.bias, p.n);
-    }
-    if (p.m == 0 || p.n == 0 || p.k == 0) {
-        return;
-    }
-    const ConstMatrixMap<T> a(p.a, p.transpose_a ? p.k : p.m, p.transpose_a ? p.m : p.k, Eigen::OuterStride<>(p.lda));
-    const ConstMatrixMap<T> b(p.b, p.transpose_b ? p.n : p.k, p.transpose_b ? p.k : p.n, Eigen::OuterStride<>(p.ldb));
-    if (p.transpose_a) {
-        if (p.transpose_b) {
-            c.noalias() += p.alpha * (a.transpose() * b.transpose());
-        } else {
-            c.noalias() += p.alpha * (a.transpose() * b);
-        }
-    } else {
-        if (p.transpose_b) {
-            c.noalias() += p.alpha * (a * b.transpose());
-        } else {
-            c.noalias() += p.alpha * (a * b);
-        }
-    }
-}
-
-/// The part of a problem that makes rows [row, row + rows) and columns [column, column + columns) of C.
-template <class T>
-[[nodiscard]] GemmProblem<T> block_of(GemmProblem<T> p, index_t row, index_t rows, index_t column, index_t columns) {
-    p.a += p.transpose_a ? row : row * p.lda;
-    p.b += p.transpose_b ? column * p.ldb : column;
-    p.c += row * p.ldc + column;
-    p.bias = p.bias != nullptr ? p.bias + column : nullptr;
-    p.m = rows;
-    p.n = columns;
-    return p;
+[[nodiscard]] bool suits_panels(const GemmProblem<T>& p) {
+    return p.batch == 1 && !p.transpose_a && p.alpha == T(1) &&
+           (p.beta == T(0) || (p.beta == T(1) && p.bias == nullptr)) && p.m * p.n * p.k >= panel_work;
 }
 
 } // namespace cpu
 
-/// Matrix products through Eigen, split over the backend's threads along the longer side of C, or over the batch.
+/// Matrix products through Eigen: those of a layer with its weights as panels, others split over the backend's threads
+/// along the longer side of C, or over the batch.
 template <class T>
 void gemm(Cpu& backend, const GemmProblem<T>& problem) {
+    if (cpu::suits_panels(problem)) {
+        const cpu::PanelProblem<T> panels{.rows = problem.m,
+                                          .columns = problem.n,
+                                          .run_length = problem.k,
+                                          .weights = problem.b,
+                                          .column_stride = problem.ldb,
+                                          .transposed = !problem.transpose_b,
+                                          .bias = problem.bias,
+                                          .add = problem.beta == T(1),
+                                          .y = problem.c,
+                                          .y_stride = problem.ldc};
+        cpu::panel_product(backend, panels, [&](index_t first, index_t count, index_t, const T** pointers) {
+            for (index_t i = 0; i < count; ++i) {
+                pointers[i] = problem.a + (first + i) * problem.lda;
+            }
+        });
+        return;
+    }
     constexpr index_t small = 32 * 32 * 32; // below this a thread costs more than it gives
     const index_t threads = backend.threads();
     const index_t work = problem.m * problem.n * problem.k;
