@@ -33,8 +33,9 @@ inline void make_output_folder(const std::filesystem::path& folder) {
     std::error_code ignored;
     require(std::filesystem::is_directory(folder, ignored), "cannot create folder ", folder.string(), ": ",
             error ? error.message() : "a file of that name is in the way");
-    require(::access(folder.c_str(), W_OK | X_OK) == 0, "cannot write into folder ", folder.string(), ": ",
-            std::strerror(errno));
+    // Not in one call: the order in which arguments are evaluated is not defined.
+    const int reason = ::access(folder.c_str(), W_OK | X_OK) == 0 ? 0 : errno;
+    require(reason == 0, "cannot write into folder ", folder.string(), ": ", std::strerror(reason));
 }
 
 /// Writes a file under a temporary name beside its final one; commit() makes it permanent and renames it.
