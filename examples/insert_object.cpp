@@ -90,6 +90,7 @@ private:
             replay_->initialize(model_->unet, cpu_);
         }
         editing::check_prompts(*model_, config_);
+        editing::check_steps(*model_, config_.validation_data);
     }
 
     [[nodiscard]] reel::TrainingNoise<float, Cpu> noise_of(const reel::Shape& latents, index_t draw) {
@@ -335,7 +336,7 @@ int main(int argc, char** argv) {
         program::ConfigOptions shared(app, config, from_file);
         std::vector<std::string> edits;
         app.add_option("--edit", edits, "what it shall show; repeatable [the config's prompts]");
-        app.add_option("--seed", *config.seed, "of everything random");
+        app.add_option("--seed", *config.seed, "of everything random")->check(program::not_negative);
         app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
         app.add_option("--tuned", options.tuned, "a folder that was tuned before: only edit");
         app.add_option("--save_tuned", options.save_tuned, "folder for the tuned model, as Tune-A-Video saves it");

@@ -126,6 +126,9 @@ int tune(const Options& options) {
     Cpu cpu(options.threads);
     editing::Model model = reel::load_stable_diffusion<float>(cpu, config.pretrained_model_path, *config.seed);
     editing::check_prompts(model, config);
+    if (config.validation_steps <= config.max_train_steps) {
+        editing::check_steps(model, config.validation_data);
+    }
     reel::write_tune_config(output / "config.yaml", config);
 
     const Tensor moments = editing::encode(cpu, model, clip);
@@ -200,7 +203,8 @@ int main(int argc, char** argv) {
         app.add_option("--validation_steps", config.validation_steps, "sample after every so many steps");
         app.add_option("--checkpointing_steps", config.checkpointing_steps, "checkpoint after every so many steps");
         app.add_option("--resume_from_checkpoint", resume, "latest, or a checkpoint's name; \"\": start afresh");
-        const CLI::Option* seed_option = app.add_option("--seed", seed, "of everything random");
+        const CLI::Option* seed_option =
+            app.add_option("--seed", seed, "of everything random")->check(program::not_negative);
         app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
         app.add_flag("--reference_checkpointing", options.reference_checkpointing,
                      "leave the down blocks untrained, as the reference's gradient checkpointing does");

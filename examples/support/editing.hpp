@@ -104,12 +104,11 @@ inline void prepare_training(Model& model, const reel::TuneAVideoConfig& config,
     }
 }
 
-/// Tells models apart: a hash over the first values of every parameter that tuning leaves as it was loaded. Call after
-/// prepare_training().
+/// Tells models apart: a hash over the first values of every parameter that came from files. Call before tuning.
 [[nodiscard]] inline std::string fingerprint(const Model& model) {
     reel::Sha256 hash;
     const auto add = [&](const std::string& name, const auto& parameter) {
-        if (!parameter.requires_grad()) {
+        if (!reel::is_temporal_parameter(name)) {
             hash.update(std::as_bytes(std::span(name)));
             const Tensor& value = parameter.value();
             const auto count = static_cast<std::size_t>(std::min<index_t>(value.size(), 64));
@@ -222,6 +221,18 @@ template <class Each>
         name += plain ? c : '_';
     }
     return name.empty() ? "_" : name;
+}
+
+/// Finds out before the work whether the noise schedule has room for the steps asked for.
+inline void check_steps(const Model& model, const reel::TuneValidationData& options) {
+    for (const auto& [key, steps] : {std::pair{"num_inv_steps", options.num_inv_steps},
+                                     std::pair{"num_inference_steps", options.num_inference_steps}}) {
+        try {
+            reel::DDIMScheduler(model.sampling).set_timesteps(steps);
+        } catch (const reel::Error& error) {
+            reel::fail(key, " ", steps, ": ", error.what());
+        }
+    }
 }
 
 /// Says on stderr when a prompt is longer than the text encoder can see. Errors name the key it came from.

@@ -54,6 +54,11 @@ inline void check_stop() {
     }
 }
 
+/// For options whose type has no sign: CLI11 2.1 reads -1 as the largest number.
+[[nodiscard]] inline std::string not_negative(const std::string& value) {
+    return value.starts_with("-") ? "Value " + value + " is negative" : std::string();
+}
+
 /// Parses the command line. Returns an exit status when there is nothing more to do (--help); throws UsageError.
 [[nodiscard]] inline std::optional<int> parse(CLI::App& app, int argc, char** argv) {
     try {

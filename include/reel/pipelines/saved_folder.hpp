@@ -12,6 +12,8 @@
 #include <reel/models/from_pretrained.hpp>
 #include <reel/optim/adamw_state.hpp>
 #include <reel/pipelines/tune.hpp>
+#include <reel/schedulers/ddim.hpp>
+#include <reel/schedulers/scheduler_config.hpp>
 
 namespace reel {
 
@@ -63,13 +65,14 @@ inline void require_other_folder(const std::filesystem::path& output, const std:
 }
 
 /// Saves a tuned model as Tune-A-Video does: a whole diffusers folder, with the UNet inflated
-/// (unet/diffusion_pytorch_model.bin) and the other parts copied from the folder it came from.
+/// (unet/diffusion_pytorch_model.bin), the scheduler that inversion and sampling use, and copies of the other parts of
+/// the folder it came from.
 template <Real T, Backend B>
 void save_tuned_pipeline(const UNet3DConditionModel<T, B>& unet, const std::filesystem::path& source,
                          const std::filesystem::path& output) {
     make_output_folder(output);
     require_other_folder(output, source);
-    for (const char* part : {"tokenizer", "text_encoder", "vae", "scheduler"}) {
+    for (const char* part : {"tokenizer", "text_encoder", "vae"}) {
         AtomicFolder folder(output / part);
         for (const auto& entry : std::filesystem::directory_iterator(source / part)) {
             if (entry.is_regular_file()) {
@@ -78,12 +81,20 @@ void save_tuned_pipeline(const UNet3DConditionModel<T, B>& unet, const std::file
         }
         folder.commit();
     }
+    AtomicFolder scheduler(output / "scheduler");
+    save_scheduler(
+        DDIMScheduler(stable_diffusion_fixes(scheduler_from_pretrained<DDIMScheduler>(source / "scheduler").config())),
+        scheduler.path());
+    scheduler.commit();
     AtomicFolder folder(output / "unet");
     save_unet(unet, folder.path());
     folder.commit();
     nlohmann::json index = read_json(source / "model_index.json");
     index["_class_name"] = "TuneAVideoPipeline";
-    index["unet"] = {"models", "UNet3DConditionModel"};
+    // Not {"models", "UNet3DConditionModel"}, as Tune-A-Video writes: diffusers 0.11.1 cannot load a folder whose index
+    // names a library that it does not know, not even with the UNet given.
+    index["unet"] = {"diffusers", "UNet2DConditionModel"};
+    index["scheduler"] = {"diffusers", "DDIMScheduler"};
     for (const char* absent : {"safety_checker", "feature_extractor", "requires_safety_checker", "image_encoder"}) {
         index.erase(absent);
     }
