@@ -1,0 +1,239 @@
+#include <reel/io/frame_grid.hpp>
+#include <reel/io/json.hpp>
+#include <reel/io/png.hpp>
+#include <reel/io/sha256.hpp>
+#include <reel/io/torch_checkpoint.hpp>
+#include <reel/io/video_reader.hpp>
+
+#include "programs.hpp"
+#include "support/golden.hpp"
+
+using namespace reel_test;
+
+namespace {
+
+/// A folder with a clip, and the command that edits it.
+class Workplace : public TemporaryFolder {
+public:
+    Workplace() { write_clip(*this / "clip.mp4"); }
+
+    [[nodiscard]] Words command(const std::string& output, const Words& more = {}) const {
+        return Words{insert_object,
+                     "--model",
+                     sd1_model,
+                     "--video",
+                     *this / "clip.mp4",
+                     "--prompt",
+                     "a man is skiing",
+                     "--output",
+                     *this / output,
+                     "--n_sample_frames",
+                     "4",
+                     "--width",
+                     "64",
+                     "--height",
+                     "48",
+                     "--max_train_steps",
+                     "3",
+                     "--learning_rate",
+                     "1e-3",
+                     "--num_inv_steps",
+                     "4",
+                     "--num_inference_steps",
+                     "3",
+                     "--threads",
+                     "1"} +
+               more;
+    }
+};
+
+const Words edit{"--edit", "a man is driving"};
+const std::string edit_gif = "edit-1-a_man_is_driving.gif";
+
+/// A run's files but the manifest, which holds times.
+std::map<std::string, std::string> results(const Path& folder) {
+    auto files = files_in(folder);
+    REQUIRE(files.erase("manifest.json") == 1);
+    REQUIRE(files.contains("losses.csv"));
+    std::string losses;
+    for (const std::string& line : losses_in(folder)) {
+        losses += line + "\n";
+    }
+    files["losses.csv"] = losses;
+    return files;
+}
+
+void check_clip(const Path& path, int frames, int width, int height) {
+    INFO(path.string());
+    const reel::VideoInfo info = reel::probe_video(path);
+    CHECK(info.frames == frames);
+    CHECK(info.width == width);
+    CHECK(info.height == height);
+    CHECK(info.fps == doctest::Approx(8).epsilon(0.05));
+}
+
+void check_files(const nlohmann::json& list) {
+    for (const auto& file : list) {
+        const std::string path = file.at("path");
+        INFO(path);
+        CHECK(file.at("sha256") == reel::sha256_file(path));
+        CHECK(file.at("bytes") == std::filesystem::file_size(path));
+    }
+}
+
+/// Names of files that differ between two results, or "".
+std::string differing(const std::map<std::string, std::string>& a, const std::map<std::string, std::string>& b) {
+    std::string found;
+    for (const auto& [name, bytes] : a) {
+        if (!b.contains(name) || b.at(name) != bytes) {
+            found += name + " ";
+        }
+    }
+    for (const auto& entry : b) {
+        if (!a.contains(entry.first)) {
+            found += entry.first + " ";
+        }
+    }
+    return found;
+}
+
+bool names(const nlohmann::json& list, const std::string& path) {
+    return std::any_of(list.begin(), list.end(), [&](const auto& file) { return file.at("path") == path; });
+}
+
+} // namespace
+
+TEST_CASE("insert_object writes source, edits, side by side, grid, losses, inverted latent and manifest") {
+    const Workplace work;
+    const Path out = work / "out";
+    const Ended ended = run_well(work.command("out", edit + Words{"--edit", "a dog/cat"}));
+    CHECK(ended.err == "");
+    const auto files = files_in(out);
+    for (const std::string name : {"source", "edit-1-a_man_is_driving", "edit-2-a_dog_cat"}) {
+        check_clip(out / (name + ".gif"), 4, 64, 48);
+        check_clip(out / (name + ".mp4"), 4, 64, 48);
+    }
+    const reel::Frames three = reel::side_by_side(std::vector<reel::Frames>(3, reel::make_frames(4, 48, 64)));
+    check_clip(out / "side_by_side.gif", 4, three.width, three.height);
+    const reel::Frames sheet = reel::contact_sheet(std::vector<reel::Frames>(3, reel::make_frames(4, 48, 64)));
+    const reel::Frames picture = reel::read_png(out / "frames.png");
+    CHECK(picture.width == sheet.width);
+    CHECK(picture.height == sheet.height);
+
+    const auto losses = lines_of(files.at("losses.csv"));
+    REQUIRE(losses.size() == 4);
+    CHECK(losses[0] == "step,loss,grad_norm,learning_rate,seconds");
+    CHECK(losses[3].starts_with("3,"));
+    const auto latent = reel::read_torch_checkpoint(out / "inv_latents" / "ddim_latent-4.pt").bare_tensor("latent");
+    CHECK(latent.shape == std::vector<std::int64_t>{1, 4, 4, 6, 8});
+    CHECK(latent.dtype == reel::DType::f32);
+
+    // The manifest names every other file, and every one that was read.
+    const nlohmann::json manifest = reel::read_json(out / "manifest.json");
+    CHECK(manifest.at("program") == "insert_object");
+    CHECK(manifest.at("seed") == 33);
+    check_files(manifest.at("inputs"));
+    check_files(manifest.at("outputs"));
+    CHECK(manifest.at("outputs").size() == files.size() - 1);
+    CHECK(names(manifest.at("inputs"), work / "clip.mp4"));
+    for (const auto& entry : files_in(sd1_model)) {
+        CHECK(names(manifest.at("inputs"), sd1_model / entry.first));
+    }
+    const nlohmann::json& options = manifest.at("options");
+    CHECK(options.at("edit") == nlohmann::json{"a man is driving", "a dog/cat"});
+    CHECK(options.at("prompt") == "a man is skiing");
+    CHECK(options.at("max_train_steps") == 3);
+    CHECK(options.at("learning_rate") == 1e-3);
+    CHECK(options.at("guidance_scale") == 7.5);
+    CHECK(options.at("threads") == 1);
+    std::vector<std::string> stages;
+    for (const auto& stage : manifest.at("stages")) {
+        stages.push_back(stage.at("name"));
+        CHECK(stage.at("seconds") >= 0);
+        CHECK(stage.at("peak_resident_bytes") > 1000000);
+    }
+    CHECK(stages == Words{"read clip", "load model", "encode clip", "tune", "invert", "sample 1", "decode 1",
+                          "sample 2", "decode 2", "write"});
+    CHECK(manifest.at("total").at("peak_resident_bytes") > 1000000);
+    for (const char* library : {"reel", "compiler", "eigen", "ffmpeg"}) {
+        CHECK(manifest.at("versions").contains(library));
+    }
+    CHECK(temporaries_in(out).empty());
+}
+
+TEST_CASE("a seed decides every byte; the number of threads only the rounding") {
+    const Workplace work;
+    run_well(work.command("first", edit));
+    const auto first = results(work / "first");
+    run_well(work.command("again", edit));
+    CHECK(differing(results(work / "again"), first) == "");
+    const Words two = with(work.command("two", edit), "--threads", "2");
+    run_well(two);
+    const auto both = results(work / "two");
+    run_well(with(two, "--output", work / "two again"));
+    CHECK(differing(results(work / "two again"), both) == "");
+    const auto latents = [&](const char* output) {
+        return numbers(
+            reel::read_torch_checkpoint(work / output / "inv_latents" / "ddim_latent-4.pt").bare_tensor("latent"));
+    };
+    CHECK(relative_error(latents("two"), latents("first")) < 1e-4);
+    CHECK(both.at("source.gif") == first.at("source.gif"));
+    run_well(work.command("other", edit + Words{"--seed", "34"}));
+    const auto other = results(work / "other");
+    CHECK(other.at("losses.csv") != first.at("losses.csv"));
+    CHECK(other.at(edit_gif) != first.at(edit_gif));
+    CHECK(other.at("source.gif") == first.at("source.gif"));
+}
+
+TEST_CASE("eta draws noise, from the seed") {
+    const Workplace work;
+    run_well(work.command("none", edit));
+    run_well(work.command("eta", edit + Words{"--eta", "1"}));
+    run_well(work.command("again", edit + Words{"--eta", "1"}));
+    CHECK(results(work / "eta").at(edit_gif) == results(work / "again").at(edit_gif));
+    CHECK(results(work / "eta").at(edit_gif) != results(work / "none").at(edit_gif));
+}
+
+TEST_CASE("with --tuned, a folder of --save_tuned gives the edit of the whole job") {
+    const Workplace work;
+    run_well(work.command("whole", edit + Words{"--save_tuned", work / "tuned"}));
+    run_well(work.command("half", edit + Words{"--tuned", work / "tuned"}));
+    auto whole = results(work / "whole");
+    CHECK(whole.erase("losses.csv") == 1);
+    auto half = files_in(work / "half");
+    CHECK(half.erase("manifest.json") == 1);
+    CHECK(differing(half, whole) == "");
+    CHECK(temporaries_in(work / "tuned").empty());
+
+    // And not because tuning does nothing.
+    run_well(with(work.command("untuned", edit), "--max_train_steps", "0"));
+    CHECK(results(work / "untuned").at(edit_gif) != whole.at(edit_gif));
+    CHECK(results(work / "untuned").at("losses.csv") == "step,loss,grad_norm,learning_rate\n");
+}
+
+TEST_CASE("options override the configuration, which gives the rest") {
+    const Workplace work;
+    run_well(work.command("options", edit + Words{"--edit", "a dog", "--guidance_scale", "5", "--seed", "7"}));
+    put_text(work / "config.yaml", "pretrained_model_path: " + sd1_model.string() +
+                                       "\n"
+                                       "output_dir: elsewhere\n"
+                                       "train_data:\n"
+                                       "  video_path: " +
+                                       (work / "clip.mp4").string() +
+                                       "\n"
+                                       "  prompt: a man is skiing\n"
+                                       "  n_sample_frames: 3\n"
+                                       "  width: 64\n"
+                                       "  height: 48\n"
+                                       "validation_data:\n"
+                                       "  prompts: [a man is driving, a dog]\n"
+                                       "  guidance_scale: 5\n"
+                                       "  num_inference_steps: 3\n"
+                                       "  num_inv_steps: 40\n"
+                                       "learning_rate: 1e-3\n"
+                                       "max_train_steps: 3\n"
+                                       "seed: 8\n");
+    run_well({insert_object, "--n_sample_frames=4", "--config", work / "config.yaml", "--output", work / "config",
+              "--num_inv_steps", "4", "--seed", "7", "--threads", "1"});
+    CHECK(differing(results(work / "config"), results(work / "options")) == "");
+}
