@@ -1,0 +1,68 @@
+#pragma once
+// Needs utf8proc and nlohmann-json.
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include <reel/core/error.hpp>
+#include <reel/io/atomic_file.hpp>
+#include <reel/io/json.hpp>
+#include <reel/text/bpe_learning.hpp>
+
+namespace reel {
+
+/// Writes a tokenizer folder as Stable Diffusion has it: vocab.json, merges.txt, tokenizer_config.json and
+/// special_tokens_map.json. CLIPTokenizer::from_pretrained and transformers' CLIPTokenizer read it; a prompt becomes
+/// `model_max_length` ids, padded with "<|endoftext|>".
+///
+/// `vocab_size` above 0 is that of a text encoder with more ids than the vocabulary has: start and end of text get its
+/// last two, as in CLIP, and the ids before them stay unused. Throws Error for a length outside 3 to 65536, a
+/// `vocab_size` that is too small, and files that cannot be written.
+inline void write_tokenizer(const std::filesystem::path& folder, const LearnedVocabulary& vocabulary,
+                            std::size_t model_max_length, std::size_t vocab_size = 0) {
+    require(model_max_length >= 3 && model_max_length <= 65536, "write_tokenizer: model_max_length is ",
+            model_max_length, "; expected 3 (start, a token, end) to 65536");
+    const std::size_t ids = vocab_size > 0 ? vocab_size : vocabulary.size();
+    require(ids >= vocabulary.size(), "write_tokenizer: vocab_size is ", vocab_size, ", but the vocabulary has ",
+            vocabulary.size(), " tokens; expected 0 or at least as many");
+    const std::string start = "<|startoftext|>";
+    const std::string end = "<|endoftext|>";
+    make_output_folder(folder);
+
+    nlohmann::ordered_json vocab = nlohmann::ordered_json::object();
+    auto& entries = vocab.get_ref<nlohmann::ordered_json::object_t&>();
+    for (std::size_t i = 0; i < vocabulary.tokens.size(); ++i) {
+        // The object's operator[] looks through all keys, which takes long for many.
+        entries.push_back({vocabulary.tokens[i], i});
+    }
+    entries.push_back({start, ids - 2});
+    entries.push_back({end, ids - 1});
+    write_file(folder / "vocab.json", json_text(vocab, "vocab.json"));
+    std::string merges = "#version: 0.2\n";
+    for (const auto& [left, right] : vocabulary.merges) {
+        merges.append(left).append(" ").append(right).append("\n");
+    }
+    write_file(folder / "merges.txt", merges);
+
+    const auto token = [](const std::string& content) {
+        return nlohmann::json{
+            {"content", content}, {"lstrip", false}, {"normalized", true}, {"rstrip", false}, {"single_word", false}};
+    };
+    nlohmann::json special = {
+        {"bos_token", token(start)}, {"eos_token", token(end)}, {"unk_token", token(end)}, {"pad_token", end}};
+    write_json(folder / "special_tokens_map.json", special);
+    for (const char* role : {"bos_token", "eos_token", "unk_token"}) {
+        special[role]["__type"] = "AddedToken"; // transformers 4 tells objects from dictionaries by it
+    }
+    special.update({{"add_prefix_space", false},
+                    {"do_lower_case", true},
+                    {"errors", "replace"},
+                    {"model_max_length", model_max_length},
+                    {"tokenizer_class", "CLIPTokenizer"}});
+    write_json(folder / "tokenizer_config.json", special);
+}
+
+} // namespace reel
