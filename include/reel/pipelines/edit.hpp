@@ -1,9 +1,13 @@
 #pragma once
 
-#include <reel/models/unet.hpp>
+#include <type_traits>
+
+#include <reel/ops/elementwise.hpp>
 #include <reel/ops/rearrange.hpp>
 #include <reel/schedulers/scheduler.hpp>
 
+/// Inversion and guided sampling. `unet` is anything that is called as a UNet3DConditionModel is: unet(sample [clips *
+/// frames, h, w, channels], timesteps, text [clips, tokens, channels], frames).
 namespace reel {
 
 /// Text guidance of sampling.
@@ -16,9 +20,9 @@ struct Guidance {
 
 /// The UNet's prediction under classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598):
 /// negative + scale * (text - negative), both halves in one call. sample [frames, h, w, channels].
-template <Real T, Backend B>
-[[nodiscard]] Tensor<T, B> guided_prediction(const UNet3DConditionModel<T, B>& unet, const Tensor<T, B>& sample,
-                                             double timestep, const Guidance<T, B>& guidance) {
+template <class Unet, Real T, Backend B>
+[[nodiscard]] Tensor<T, B> guided_prediction(const Unet& unet, const Tensor<T, B>& sample, double timestep,
+                                             const Guidance<T, B>& guidance) {
     const index_t frames = sample.shape(0);
     const std::span<const double> at(&timestep, 1);
     if (guidance.scale <= 1) {
@@ -32,9 +36,9 @@ template <Real T, Backend B>
 
 /// The noise that an inverse scheduler's run leads to from clean (scaled) latents [frames, h, w, channels], without
 /// guidance. `after_step(k, latents)` is called with k = 0 and the start, then after every step.
-template <Real T, Backend B, class Inverse, class AfterStep>
-[[nodiscard]] Tensor<T, B> invert(const UNet3DConditionModel<T, B>& unet, Inverse& scheduler, Tensor<T, B> latents,
-                                  const Tensor<T, B>& text, index_t steps, const AfterStep& after_step) {
+template <class Unet, Real T, Backend B, class Inverse, class AfterStep>
+[[nodiscard]] Tensor<T, B> invert(const Unet& unet, Inverse& scheduler, Tensor<T, B> latents, const Tensor<T, B>& text,
+                                  index_t steps, const AfterStep& after_step) {
     static_assert(InverseScheduler<Inverse, T, B>, "reel: inversion needs set_timesteps, timesteps and invert_step");
     scheduler.set_timesteps(steps);
     after_step(index_t{0}, latents);
@@ -49,9 +53,10 @@ template <Real T, Backend B, class Inverse, class AfterStep>
 }
 
 /// Samples from `latents` [frames, h, w, channels] with any Scheduler; `noise` is a tensor or a source, used by
-/// schedulers that draw. `after_step(k, latents)` is called after every step, k from 1.
-template <Real T, Backend B, class S, class Noise, class AfterStep>
-[[nodiscard]] Tensor<T, B> sample_clip(const UNet3DConditionModel<T, B>& unet, S& scheduler, Tensor<T, B> latents,
+/// schedulers that draw. `after_step(k, latents)` is called after every step, k from 1; where it returns a tensor,
+/// sampling goes on from that.
+template <class Unet, Real T, Backend B, class S, class Noise, class AfterStep>
+[[nodiscard]] Tensor<T, B> sample_clip(const Unet& unet, S& scheduler, Tensor<T, B> latents,
                                        const Guidance<T, B>& guidance, index_t steps, Noise&& noise,
                                        const AfterStep& after_step) {
     static_assert(check_scheduler<S, T, B>());
@@ -61,7 +66,11 @@ template <Real T, Backend B, class S, class Noise, class AfterStep>
         const Tensor<T, B> input = scheduler.scale_model_input(latents, timestep);
         const Tensor<T, B> output = guided_prediction(unet, input, static_cast<double>(timestep), guidance);
         latents = scheduler.step(output, timestep, latents, noise);
-        after_step(++done, latents);
+        if constexpr (std::is_void_v<std::invoke_result_t<const AfterStep&, index_t, const Tensor<T, B>&>>) {
+            after_step(++done, latents);
+        } else {
+            latents = after_step(++done, latents);
+        }
     }
     return latents;
 }

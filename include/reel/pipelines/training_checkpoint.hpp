@@ -1,0 +1,78 @@
+#pragma once
+// The state of a training from nothing, on disk. Needs reel::io.
+
+#include <reel/pipelines/saved_folder.hpp>
+#include <reel/pipelines/train.hpp>
+
+namespace reel {
+
+/// Writes `folder`: the parameters' values, AdamW's state, the averages, and state.json with the step and `options`,
+/// which a run that continues must share. The folder appears whole or not at all.
+template <Real T, Backend B>
+void save_training(const std::filesystem::path& path, const Training<T, B>& training,
+                   const std::vector<NamedParameter<T, B>>& parameters, const nlohmann::json& options) {
+    AtomicFolder folder(path);
+    const auto host = [](const Tensor<T, B>& value) {
+        return HostTensor::make(std::vector<std::int64_t>(value.shape().begin(), value.shape().end()), value.to_host());
+    };
+    StateDict values;
+    for (const auto& parameter : parameters) {
+        values.emplace(parameter.name, host(parameter.value));
+    }
+    StateDict averages;
+    for (const auto& [name, value] : training.ema().averages()) {
+        averages.emplace(name, host(value));
+    }
+    write_safetensors(folder.path() / "parameters.safetensors", values);
+    write_safetensors(folder.path() / "averages.safetensors", averages);
+    write_safetensors(folder.path() / "optimizer.safetensors", adamw_state_dict(training.optimizer()));
+    write_json(folder.path() / "state.json", {{"step", training.step_count()}, {"options", options}});
+    folder.commit();
+}
+
+/// Continues from what save_training() wrote: overwrites the parameters' elements in place. Throws Error when the
+/// folder does not fit the model, or was made with other options, naming the first that differs.
+template <Real T, Backend B>
+void load_training(const std::filesystem::path& folder, B& backend, Training<T, B>& training,
+                   const std::vector<NamedParameter<T, B>>& parameters, const nlohmann::json& options) {
+    const std::string where = (folder / "state.json").string();
+    const nlohmann::json state = read_json(folder / "state.json");
+    require(state.is_object() && state.contains("step") && state["step"].is_number_integer() &&
+                state["step"].template get<std::int64_t>() >= 0 && state.contains("options"),
+            where, ": expected an object with \"step\" and \"options\"");
+    for (const auto& [key, value] : options.items()) {
+        const nlohmann::json saved = state["options"].contains(key) ? state["options"][key] : nlohmann::json();
+        require(saved == value, where, ": the checkpoint was made with ", key, " ", saved.dump(), ", this run has ",
+                value.dump(), "; use the same options, or start afresh in another output folder");
+    }
+    const auto step = static_cast<index_t>(state["step"].template get<std::int64_t>());
+    const auto read = [&](const char* file) {
+        const std::string name = (folder / file).string();
+        const StateDict tensors = read_safetensors(folder / file);
+        std::map<std::string, Tensor<T, B>, std::less<>> found;
+        for (const auto& parameter : parameters) {
+            const auto entry = tensors.find(parameter.name);
+            require(entry != tensors.end(), name, ": tensor \"", parameter.name, "\" is missing");
+            const HostTensor& tensor = entry->second;
+            const Shape& shape = parameter.value.shape();
+            require(tensor.dtype == dtype_of<T>() && tensor.shape.size() == static_cast<std::size_t>(shape.rank()) &&
+                        std::equal(tensor.shape.begin(), tensor.shape.end(), shape.begin()),
+                    name, ": tensor \"", parameter.name, "\" is not a ", name_of(dtype_of<T>()), " tensor of shape ",
+                    shape);
+            found.emplace(parameter.name, Tensor<T, B>::from_host(backend, shape, tensor.to_vector<T>()));
+        }
+        require(found.size() == tensors.size(), name, ": holds ", tensors.size(), " tensors, the model has ",
+                found.size());
+        return found;
+    };
+    const auto values = read("parameters.safetensors");
+    training.ema().restore(read("averages.safetensors"), step);
+    load_adamw_state_dict(training.optimizer(), backend, read_safetensors(folder / "optimizer.safetensors"),
+                          (folder / "optimizer.safetensors").string());
+    for (const auto& parameter : parameters) {
+        parameter.value.copy_from(values.find(parameter.name)->second);
+    }
+    training.resume_at(step);
+}
+
+} // namespace reel
