@@ -200,10 +200,11 @@ private:
     static constexpr float reach = 0.4F;
 
     static void blend(Pixel& pixel, const Pixel& ink, float cover) {
-        pixel.r += cover * (ink.r - pixel.r);
-        pixel.g += cover * (ink.g - pixel.g);
-        pixel.b += cover * (ink.b - pixel.b);
-        pixel.object += cover * (ink.object - pixel.object);
+        // In this form a cover of 1 leaves exactly nothing of what was there.
+        pixel.r = (1 - cover) * pixel.r + cover * ink.r;
+        pixel.g = (1 - cover) * pixel.g + cover * ink.g;
+        pixel.b = (1 - cover) * pixel.b + cover * ink.b;
+        pixel.object = (1 - cover) * pixel.object + cover * ink.object;
     }
     static std::uint8_t byte(float value) { return static_cast<std::uint8_t>(value * 255.0F + 0.5F); }
     [[nodiscard]] std::ptrdiff_t index(int x, int y) const { return std::ptrdiff_t{y} * size_ + x; }

@@ -35,10 +35,10 @@ inline void draw_racket(const View& view, const ObjectPaints& paints, const Limb
 inline void draw_stool(const View& view, const ObjectPaints& paints, const Pose& pose) {
     const float top = pose.hip.y - 2.6F;
     const float x = pose.hip.x - 1.2F;
-    view.limb({x - 4.6F, top - 3.0F}, {x - 6.0F, 1.6F}, 1.8F, 1.7F, paints.main);
-    view.limb({x + 4.6F, top - 3.0F}, {x + 6.0F, 1.6F}, 1.8F, 1.7F, paints.main);
-    view.box({x, top - 5.0F}, {1, 0}, 5.5F, 1.6F, 0.3F, paints.part);
-    view.box({x, top - 2.0F}, {1, 0}, 8.0F, 2.1F, 1.0F, paints.main);
+    view.limb({x - 4.6F, top - 3.0F}, {x - 6.4F, 1.6F}, 1.8F, 1.7F, paints.main);
+    view.limb({x + 4.6F, top - 3.0F}, {x + 6.2F, 1.6F}, 1.8F, 1.7F, paints.main);
+    view.box({x, top - 5.2F}, {1, 0}, 5.8F, 1.7F, 0.3F, paints.part);
+    view.box({x, top - 2.1F}, {1, 0}, 8.4F, 2.2F, 1.0F, paints.main);
 }
 
 /// Behind the person on its wheels, leaning to the hand.
@@ -62,11 +62,11 @@ inline void draw_suitcase(const View& view, const ObjectPaints& paints, Vec hand
 
 /// Hangs from the hand.
 inline void draw_toolbox(const View& view, const ObjectPaints& paints, Vec hand) {
-    view.limb(hand + Vec{-3.6F, -0.6F}, hand + Vec{3.6F, -0.6F}, 1.3F, 1.3F, paints.main);
-    view.limb(hand + Vec{-3.6F, -0.6F}, hand + Vec{-4.2F, -4.5F}, 1.3F, 1.3F, paints.main);
-    view.limb(hand + Vec{3.6F, -0.6F}, hand + Vec{4.2F, -4.5F}, 1.3F, 1.3F, paints.main);
-    view.box(hand + Vec{0, -9.0F}, {1, 0}, 8.2F, 5.2F, 1.0F, paints.main);
-    view.box(hand + Vec{0, -10.8F}, {1, 0}, 6.6F, 2.2F, 0.5F, paints.part);
+    view.limb(hand + Vec{-3.8F, -2.3F}, hand + Vec{3.8F, -2.3F}, 1.3F, 1.3F, paints.main);
+    view.limb(hand + Vec{-3.8F, -2.3F}, hand + Vec{-4.6F, -6.5F}, 1.3F, 1.3F, paints.main);
+    view.limb(hand + Vec{3.8F, -2.3F}, hand + Vec{4.6F, -6.5F}, 1.3F, 1.3F, paints.main);
+    view.box(hand + Vec{0, -10.6F}, {1, 0}, 8.2F, 5.0F, 1.0F, paints.main);
+    view.box(hand + Vec{0, -12.0F}, {1, 0}, 6.4F, 2.0F, 0.5F, paints.part);
 }
 
 } // namespace detail

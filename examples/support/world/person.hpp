@@ -11,7 +11,7 @@ namespace world {
 namespace detail {
 
 inline void draw_arm(const View& view, const Looks& looks, const Limb& arm, float shade) {
-    const Paint skin{shifted(looks.skin, shade)};
+    const Paint skin{shifted(looks.skin, 0.5F * shade)};
     const Paint sleeve{shifted(looks.shirt, shade)};
     view.limb(arm.root, arm.joint, 2.5F, 2.2F, sleeve);
     view.limb(arm.joint, arm.end, 2.2F, 1.9F, looks.long_sleeves ? sleeve : skin);
@@ -51,7 +51,7 @@ inline void draw_head(const View& view, const Scene& scene, const Pose& pose) {
 /// Everything but the near arm.
 inline void draw_body(const View& view, const Scene& scene, const Pose& pose) {
     const Looks& looks = scene.looks;
-    detail::draw_arm(view, looks, pose.far_arm, -0.05F);
+    detail::draw_arm(view, looks, pose.far_arm, -0.06F);
     detail::draw_leg(view, looks, pose.far_leg, pose.far_foot, -0.05F);
     detail::draw_leg(view, looks, pose.near_leg, pose.near_foot, 0);
     const Vec up = (1 / body::torso) * (pose.shoulder - pose.hip);
@@ -60,7 +60,7 @@ inline void draw_body(const View& view, const Scene& scene, const Pose& pose) {
 }
 
 inline void draw_near_arm(const View& view, const Scene& scene, const Pose& pose) {
-    detail::draw_arm(view, scene.looks, pose.near_arm, 0.05F);
+    detail::draw_arm(view, scene.looks, pose.near_arm, 0.09F); // objects are never seen against it
 }
 
 } // namespace world

@@ -33,7 +33,7 @@ struct Pose {
 /// Lengths of the body.
 namespace body {
 inline constexpr float thigh = 10.6F;
-inline constexpr float shin = 10.6F;
+inline constexpr float shin = 11.2F;
 inline constexpr float ankle = 1.9F; ///< above the ground
 inline constexpr float torso = 13.2F;
 inline constexpr float upper_arm = 8.4F;

@@ -81,7 +81,7 @@ inline Room random_room(Dice& dice) {
     room.floor = muted_colour(dice, std::array{wall}, 0.3F);
     room.skirting = shifted(mix(wall, room.floor, 0.5F), dice.chance(0.5F) ? 0.05F : -0.05F);
     room.floor_line = dice.between(41, 50);
-    room.panel = muted_colour(dice, {}, 0.6F);
+    room.panel = shifted(wall, dice.chance(0.5F) ? 0.05F : -0.05F);
     room.panel_height = dice.chance(0.2F) ? dice.between(8, 16) : 0;
     room.pictures = dice.below(3);
     const bool first_left = dice.chance(0.5F);
@@ -103,7 +103,9 @@ inline Looks random_looks(Dice& dice, const Room& room, bool woman) {
                              {.80F, .65F, .38F}, {.55F, .27F, .16F}, {.62F, .60F, .58F}};
     Looks looks;
     const Rgb wall = mix(room.wall_top, room.wall_bottom, 0.5F);
-    looks.skin = dice.one_of(skins);
+    do {
+        looks.skin = dice.one_of(skins);
+    } while (difference(looks.skin, wall) < 0.15F || difference(looks.skin, room.floor) < 0.13F);
     do {
         looks.hair = dice.one_of(hairs);
     } while (difference(looks.hair, wall) < 0.12F || difference(looks.hair, looks.skin) < 0.18F);
