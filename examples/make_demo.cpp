@@ -14,8 +14,8 @@
 #include <reel/models/config_writers.hpp>
 #include <reel/models/from_pretrained.hpp>
 #include <reel/schedulers/scheduler_config.hpp>
+#include <reel/text/tokenizer_writer.hpp>
 
-#include "support/small_tokenizer.hpp"
 #include "support/stick_figure.hpp"
 
 namespace {
@@ -80,9 +80,10 @@ void write_model(const std::filesystem::path& folder, const std::string& file, c
 
 void write_folder(const std::filesystem::path& folder, bool full_size, std::uint64_t seed, reel::DType dtype) {
     reel::Cpu cpu;
-    const demo::SmallVocabulary vocabulary =
-        demo::small_vocabulary({"swinging", "tennis", "racket", "woman", "with", "man", "the", "red", "is", "of"});
-    const Sizes sizes = full_size ? full_sizes() : small_sizes(demo::vocabulary_size(vocabulary));
+    const std::vector<std::string> captions = {"a man is swinging", "a woman is swinging a red tennis racket",
+                                               "a photo of the man with the racket"};
+    const reel::LearnedVocabulary vocabulary = reel::learn_bpe(captions, reel::largest_bpe_vocabulary, 1);
+    const Sizes sizes = full_size ? full_sizes() : small_sizes(static_cast<std::int64_t>(vocabulary.size()));
     reel::make_output_folder(folder);
     write_model(folder / "unet", "diffusion_pytorch_model.safetensors", reel::write_unet_config(sizes.unet),
                 reel::UNet3DConditionModel<float>(sizes.unet), cpu, seed, dtype);
@@ -90,7 +91,9 @@ void write_folder(const std::filesystem::path& folder, bool full_size, std::uint
                 reel::AutoencoderKL<float>(sizes.vae), cpu, seed, dtype);
     write_model(folder / "text_encoder", "model.safetensors", reel::write_clip_text_config(sizes.text),
                 reel::CLIPTextModel<float>(sizes.text), cpu, seed, dtype);
-    demo::write_tokenizer(folder / "tokenizer", vocabulary, sizes.text.vocab_size);
+    reel::write_tokenizer(folder / "tokenizer", vocabulary,
+                          static_cast<std::size_t>(sizes.text.max_position_embeddings),
+                          static_cast<std::size_t>(sizes.text.vocab_size));
     reel::DDIMConfig ddim; // as Stable Diffusion 1.4 and Tune-A-Video set it
     ddim.schedule.beta_start = 0.00085;
     ddim.schedule.beta_end = 0.012;

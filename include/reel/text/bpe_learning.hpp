@@ -11,7 +11,6 @@
 #include <string>
 #include <string_view>
 #include <tuple>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -118,21 +117,15 @@ private:
         for (std::size_t i = 0; i < 256; ++i) {
             vocabulary_.tokens.push_back(vocabulary_.tokens[i] + std::string(word_end));
         }
-        for (std::size_t i = 0; i < vocabulary_.tokens.size(); ++i) {
-            ids_.emplace(vocabulary_.tokens[i], static_cast<std::uint32_t>(i));
-        }
     }
 
-    /// Notes the merge and gives its result's id. Two merges may have one result ("a bc" and "ab c").
+    /// Notes the merge and gives its result's id. The result is always new: merges fall alike wherever a text stands,
+    /// so that no two of them lead to one token.
     std::uint32_t add_merge(const Pair& pair) {
-        const std::string& left = vocabulary_.tokens[pair.first];
-        const std::string& right = vocabulary_.tokens[pair.second];
-        const auto [place, is_new] = ids_.emplace(left + right, static_cast<std::uint32_t>(vocabulary_.tokens.size()));
-        vocabulary_.merges.emplace_back(left, right);
-        if (is_new) {
-            vocabulary_.tokens.push_back(place->first);
-        }
-        return place->second;
+        auto& tokens = vocabulary_.tokens;
+        vocabulary_.merges.emplace_back(tokens[pair.first], tokens[pair.second]);
+        tokens.push_back(tokens[pair.first] + tokens[pair.second]);
+        return static_cast<std::uint32_t>(tokens.size() - 1);
     }
 
     [[nodiscard]] std::uint64_t count_of(const Pair& pair) const {
@@ -181,7 +174,6 @@ private:
     }
 
     LearnedVocabulary vocabulary_;
-    std::unordered_map<std::string, std::uint32_t> ids_;
     std::array<std::uint32_t, 256> byte_ids_{};
     std::vector<CountedWord> words_;
     std::map<Pair, Places> pairs_;
@@ -230,10 +222,7 @@ inline LearnedVocabulary learn_bpe(std::span<const std::string> captions, std::s
             largest_bpe_vocabulary, " (CLIP's)");
     require(min_frequency >= 1, "learn_bpe: min_frequency is 0; expected at least 1");
     text::detail::BpeLearner learner(text::detail::count_words(captions));
-    // A result may have several merges, of which CLIP's tokenizer reads so many.
-    constexpr std::size_t most_merges = largest_bpe_vocabulary - smallest_bpe_vocabulary;
-    while (learner.vocabulary().size() < vocab_size && learner.vocabulary().merges.size() < most_merges &&
-           learner.merge_next(min_frequency)) {
+    while (learner.vocabulary().size() < vocab_size && learner.merge_next(min_frequency)) {
     }
     return learner.vocabulary();
 }
