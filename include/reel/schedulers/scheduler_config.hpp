@@ -22,6 +22,8 @@ namespace reel {
 ///     static constexpr std::string_view class_name;      // diffusers' _class_name
 ///     static S read(ConfigReader& config);               // get() what it uses; the rest is done for it
 ///     static void write(nlohmann::json& config, const S& scheduler);
+///
+/// `thresholding` must be false, unless there is also a member `static constexpr bool reads_thresholding = true;`.
 template <class S>
 struct SchedulerFile;
 
@@ -80,14 +82,13 @@ template <class Table, class E>
     return value_in(table, name, concat_text(config.where(), ": \"", key, "\""));
 }
 
-/// What every scheduler's configuration says of the model.
-[[nodiscard]] inline NoiseScheduleConfig read_noise_schedule(ConfigReader& config) {
-    NoiseScheduleConfig schedule;
+/// What every scheduler's configuration says of the model. Absent keys keep the values of `schedule`.
+[[nodiscard]] inline NoiseScheduleConfig read_noise_schedule(ConfigReader& config, NoiseScheduleConfig schedule = {}) {
     schedule.num_train_timesteps = config.get<index_t>("num_train_timesteps", schedule.num_train_timesteps);
     schedule.beta_start = finite_number(config, "beta_start", schedule.beta_start);
     schedule.beta_end = finite_number(config, "beta_end", schedule.beta_end);
     schedule.beta_schedule = named_value(config, "beta_schedule", beta_schedule_names, schedule.beta_schedule);
-    schedule.trained_betas = config.get_optional<std::vector<double>>("trained_betas").value_or(std::vector<double>{});
+    schedule.trained_betas = config.get_optional<std::vector<double>>("trained_betas").value_or(schedule.trained_betas);
     schedule.rescale_betas_zero_snr = config.get<bool>("rescale_betas_zero_snr", schedule.rescale_betas_zero_snr);
     return schedule;
 }
@@ -184,7 +185,9 @@ template <class S>
     require(std::find(known.begin(), known.end(), name) != known.end(), where, ": \"_class_name\" is \"",
             name.substr(0, 80), "\", whose configuration cannot make a ", SchedulerFile<S>::class_name,
             did_you_mean(name, known));
-    reader.expect("thresholding", false);
+    if constexpr (!requires { SchedulerFile<S>::reads_thresholding; }) {
+        reader.expect("thresholding", false);
+    }
     reader.expect("use_flow_sigmas", false);
     detail::ignore_sibling_keys(reader);
     try {
