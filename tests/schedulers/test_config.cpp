@@ -83,7 +83,7 @@ TEST_CASE("Values that are not supported are named") {
     refuses(R"({"thresholding": true})", "\"thresholding\" is true, but only false is supported");
     refuses(R"({"use_flow_sigmas": true})", "\"use_flow_sigmas\" is true");
     refuses(R"({"prediction_type": "v_predictoin"})", "(did you mean \"v_prediction\"?)");
-    refuses(R"({"beta_schedule": "laplace"})", "\"laplace\" is not supported");
+    refuses(R"({"beta_schedule": "laplacian"})", "\"laplacian\" is not supported");
     refuses(R"({"timestep_spacing": "leding"})", "did you mean \"leading\"");
     refuses(R"({"_class_name": "FlowMatchEulerDiscreteScheduler"})", "FlowMatchEulerDiscreteScheduler");
     refuses(R"({"num_train_timesteps": "1000"})", "expected an integer");

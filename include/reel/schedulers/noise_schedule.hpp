@@ -17,7 +17,10 @@ enum class BetaSchedule {
     linear,            ///< beta from start to end
     scaled_linear,     ///< sqrt(beta) from sqrt(start) to sqrt(end): Stable Diffusion's
     squaredcos_cap_v2, ///< from a squared cosine, beta at most 0.999 (Nichol & Dhariwal 2021, arXiv:2102.09672)
-    sigmoid            ///< sigmoid over [-6, 6], scaled to start and end
+    sigmoid,           ///< sigmoid over [-6, 6], scaled to start and end
+    exp,               ///< alpha_bar = exp(-12 t / N), beta at most 0.999
+    laplace            ///< logarithm of the signal-to-noise ratio drawn as from a Laplace distribution
+                       ///< (Hang et al. 2024, arXiv:2407.03297), beta at most 0.999
 };
 
 inline constexpr std::array beta_schedule_names{
@@ -25,6 +28,8 @@ inline constexpr std::array beta_schedule_names{
     NamedValue{"scaled_linear", BetaSchedule::scaled_linear},
     NamedValue{"squaredcos_cap_v2", BetaSchedule::squaredcos_cap_v2},
     NamedValue{"sigmoid", BetaSchedule::sigmoid},
+    NamedValue{"exp", BetaSchedule::exp},
+    NamedValue{"laplace", BetaSchedule::laplace},
 };
 
 /// What a noise schedule is made of. Names and defaults are diffusers'.
@@ -70,6 +75,21 @@ namespace detail {
     return products;
 }
 
+/// alpha_bar (up to a factor) of the schedules that are defined by it, at a time from 0 to 1.
+[[nodiscard]] inline double signal_at(BetaSchedule schedule, double time) {
+    if (schedule == BetaSchedule::exp) {
+        return std::exp(-12 * time);
+    }
+    if (schedule == BetaSchedule::laplace) {
+        const double middle = 0.5 - time;
+        const double log_ratio = -0.5 * std::copysign(1.0, middle) * std::log(1 - 2 * std::abs(middle) + 1e-6);
+        const double ratio = std::exp(log_ratio);
+        return std::sqrt(ratio / (1 + ratio)); // the root is diffusers'
+    }
+    const double cosine = std::cos((time + 0.008) / 1.008 * std::numbers::pi / 2);
+    return cosine * cosine;
+}
+
 [[nodiscard]] inline std::vector<float> make_betas(const NoiseScheduleConfig& config) {
     const index_t count = config.num_train_timesteps;
     std::vector<float> betas;
@@ -89,17 +109,16 @@ namespace detail {
             beta *= beta;
         }
         return betas;
-    case BetaSchedule::squaredcos_cap_v2: {
-        const auto signal = [count](index_t i) {
-            const double time = static_cast<double>(i) / static_cast<double>(count);
-            const double cosine = std::cos((time + 0.008) / 1.008 * std::numbers::pi / 2);
-            return cosine * cosine;
-        };
+    case BetaSchedule::squaredcos_cap_v2:
+    case BetaSchedule::exp:
+    case BetaSchedule::laplace:
         for (index_t i = 0; i < count; ++i) {
-            betas.push_back(static_cast<float>(std::min(1 - signal(i + 1) / signal(i), 0.999)));
+            const auto whole = static_cast<double>(count);
+            const double now = signal_at(config.beta_schedule, static_cast<double>(i) / whole);
+            const double next = signal_at(config.beta_schedule, static_cast<double>(i + 1) / whole);
+            betas.push_back(static_cast<float>(std::min(1 - next / now, 0.999)));
         }
         return betas;
-    }
     case BetaSchedule::sigmoid:
         betas = torch_linspace(-6, 6, count);
         for (float& beta : betas) {

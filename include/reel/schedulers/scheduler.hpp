@@ -154,9 +154,9 @@ template <class I, class S>
 
 /// The noise of a step, from a tensor or a source, for the step of a scheduler to call when it draws. Throws Error that
 /// starts with the scheduler's name when the caller gave NoNoise, or noise that has not the sample's shape.
-template <class T, class B, class Noise>
+template <class T, class B, class Noise, class Timestep>
 [[nodiscard]] Tensor<T, B> take_noise(std::string_view scheduler, Noise& noise, const Tensor<T, B>& sample,
-                                      index_t timestep) {
+                                      Timestep timestep) {
     if constexpr (std::same_as<std::remove_cvref_t<Noise>, NoNoise>) {
         fail(scheduler, ": the step at timestep ", timestep,
              " draws noise: pass a tensor or a noise source as the fourth argument of step()");

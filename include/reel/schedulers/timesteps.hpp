@@ -60,4 +60,21 @@ inline constexpr std::array timestep_spacing_names{
     return timesteps;
 }
 
+/// The same for samplers whose models take fractional timesteps: linspace spacing is not rounded (but to float32, as in
+/// diffusers). Throws Error as spaced_timesteps() does.
+[[nodiscard]] inline std::vector<double> fractional_timesteps(TimestepSpacing spacing, index_t training_steps,
+                                                              index_t count, index_t steps_offset) {
+    const std::vector<index_t> whole = spaced_timesteps(spacing, training_steps, count, steps_offset);
+    std::vector<double> timesteps(whole.size());
+    for (index_t i = 0; i < count; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        timesteps[at] = static_cast<double>(whole[at]);
+        if (spacing == TimestepSpacing::linspace && i > 0 && count > 1) {
+            const double step = static_cast<double>(training_steps - 1) / static_cast<double>(count - 1);
+            timesteps[at] = static_cast<double>(static_cast<float>(static_cast<double>(count - 1 - i) * step));
+        }
+    }
+    return timesteps;
+}
+
 } // namespace reel

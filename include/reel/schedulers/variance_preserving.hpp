@@ -1,8 +1,9 @@
 #pragma once
 
 #include <span>
+#include <string_view>
 
-#include <reel/schedulers/scheduler.hpp>
+#include <reel/schedulers/noise_blend.hpp>
 
 namespace reel {
 
@@ -56,21 +57,8 @@ private:
     template <class T, class B, class Weights>
     [[nodiscard]] Tensor<T, B> blend(std::string_view name, const Tensor<T, B>& clean, const Tensor<T, B>& noise,
                                      std::span<const index_t> timesteps, const Weights& weights) const {
-        detail::require_same_shape(name, clean, noise);
-        const auto groups = static_cast<index_t>(timesteps.size());
-        require(groups > 0 && clean.rank() > 0 && clean.shape(0) % groups == 0, name, ": ", groups,
-                " timesteps for a tensor of shape ", clean.shape(), "; expected a divisor of its leading extent");
-        Tensor<T, B> result(clean.backend(), clean.shape());
-        const index_t rows = clean.shape(0) / groups;
-        for (index_t group = 0; group < groups; ++group) {
-            const auto [first, second] = weights(schedule_.level(timesteps[static_cast<std::size_t>(group)]));
-            const auto part = clean.slice(group * rows, (group + 1) * rows);
-            clean.backend().for_each_index(
-                part.size(), functors::Axpby<T>{static_cast<T>(first), part.data(), static_cast<T>(second),
-                                                noise.slice(group * rows, (group + 1) * rows).data(),
-                                                result.slice(group * rows, (group + 1) * rows).data()});
-        }
-        return result;
+        return detail::blend_noise(name, clean, noise, timesteps,
+                                   [&](index_t timestep) { return weights(schedule_.level(timestep)); });
     }
 
     NoiseSchedule schedule_;

@@ -1,0 +1,141 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <reel/schedulers/call_position.hpp>
+#include <reel/schedulers/noise_blend.hpp>
+#include <reel/schedulers/sigmas.hpp>
+#include <reel/schedulers/step_functors.hpp>
+
+namespace reel {
+
+/// The clean sample that a model's output stands for, as a mixture of x = clean + sigma noise and the output of the
+/// model for scale_model_input(x) = x / sqrt(1 + sigma^2).
+[[nodiscard]] inline Mixture sigma_clean_mixture(PredictionType type, double sigma) {
+    switch (type) {
+    case PredictionType::epsilon:
+        return {1, -sigma};
+    case PredictionType::v_prediction:
+        return {1 / (sigma * sigma + 1), -sigma / std::sqrt(sigma * sigma + 1)};
+    case PredictionType::sample:
+        return {0, 1};
+    }
+    fail("PredictionType: no such value: ", static_cast<int>(type));
+}
+
+/// dx/dsigma = (x - clean) / sigma, the probability flow that samplers in sigma integrate (equation 1 of
+/// arXiv:2206.00364 with sigma for time), for a clean sample of that mixture.
+[[nodiscard]] inline Mixture sigma_derivative(Mixture clean, double sigma) {
+    return {(1 - clean.sample) / sigma, -clean.output / sigma};
+}
+
+/// The half that samplers in sigma share: x = clean + sigma noise, the model is given x / sqrt(1 + sigma^2), timesteps
+/// are fractional. Inherit from it, and add a constructor that names the scheduler, set_timesteps (which calls begin())
+/// and step (which brackets its work with enter() and leave()).
+class SigmaSpace {
+public:
+    [[nodiscard]] const NoiseSchedule& schedule() const { return schedule_; }
+
+    /// The timestep of every model call, from the noisiest down; empty before set_timesteps().
+    [[nodiscard]] const std::vector<double>& timesteps() const { return timesteps_; }
+
+    /// The noise level before every step, and the one after the last: one more than steps.
+    [[nodiscard]] const std::vector<double>& sigmas() const { return sigmas_; }
+
+    /// Standard deviation of the noise that a run starts from: the highest sigma, or, with leading spacing, which does
+    /// not begin at pure noise, that of signal and noise together. Before set_timesteps() that of the last training
+    /// timestep.
+    [[nodiscard]] double init_noise_sigma() const {
+        const double top = sigmas_.empty() ? table_.back() : sigmas_.front();
+        return spacing_ == TimestepSpacing::leading ? std::sqrt(top * top + 1) : top;
+    }
+
+    /// sample / sqrt(1 + sigma^2), for the model. Throws Error unless timestep is one of timesteps().
+    template <Real T, Backend B>
+    [[nodiscard]] Tensor<T, B> scale_model_input(const Tensor<T, B>& sample, double timestep) const {
+        return scale(sample, static_cast<T>(level_of_sigma(call_sigma(find(timestep))).signal));
+    }
+
+    /// clean + sigma_t noise. The leading axis is shared out among the timesteps in order. They are timesteps() or,
+    /// before set_timesteps(), training timesteps (fractions are interpolated). Throws Error for others, when the
+    /// shapes differ, or when the number of timesteps does not divide the rows.
+    template <Real T, Backend B>
+    [[nodiscard]] Tensor<T, B> add_noise(const Tensor<T, B>& clean, const Tensor<T, B>& noise,
+                                         std::span<const double> timesteps) const {
+        return detail::blend_noise("add_noise", clean, noise, timesteps,
+                                   [&](double timestep) { return std::pair(1.0, noise_sigma(timestep)); });
+    }
+
+    /// The same with one timestep for everything.
+    template <Real T, Backend B>
+    [[nodiscard]] Tensor<T, B> add_noise(const Tensor<T, B>& clean, const Tensor<T, B>& noise, double timestep) const {
+        return add_noise(clean, noise, std::span<const double>(&timestep, 1));
+    }
+
+protected:
+    /// `name` starts messages; for `stages` and `ordered` see CallPosition. A step's last model call may be missing
+    /// from the last step, which leads to no noise.
+    SigmaSpace(std::string_view name, const NoiseScheduleConfig& config, TimestepSpacing spacing, index_t stages = 1,
+               bool ordered = false)
+        : schedule_(config), table_(training_sigmas(schedule_)), spacing_(spacing), name_(name),
+          position_(stages, ordered) {}
+
+    /// Begins a run: sigmas of the steps, and timestep and sigma of every model call.
+    void begin(std::vector<double> sigmas, std::vector<double> timesteps, std::vector<double> call_sigmas) {
+        sigmas_ = std::move(sigmas);
+        timesteps_ = std::move(timesteps);
+        call_sigmas_ = std::move(call_sigmas);
+        position_.reset();
+    }
+
+    /// The same with one model call per step.
+    void begin(SigmaRun run) {
+        std::vector<double> call_sigmas(run.sigmas.begin(), run.sigmas.end() - 1);
+        begin(std::move(run.sigmas), std::move(run.timesteps), std::move(call_sigmas));
+    }
+
+    /// Index of the model call that a step is for. Throws Error when the shapes differ and as CallPosition::find().
+    template <Real T, Backend B>
+    [[nodiscard]] index_t enter(const Tensor<T, B>& model_output, double timestep, const Tensor<T, B>& sample) const {
+        detail::check_step(name_, model_output, sample);
+        return find(timestep);
+    }
+    void leave(index_t call) { position_.done(call); }
+
+    /// The sigma of step k, up to and including the number of steps.
+    [[nodiscard]] double sigma(index_t k) const { return sigmas_[static_cast<std::size_t>(k)]; }
+    [[nodiscard]] double call_sigma(index_t call) const { return call_sigmas_[static_cast<std::size_t>(call)]; }
+    [[nodiscard]] index_t find(double timestep) const { return position_.find(name_, timesteps_, timestep); }
+    /// training_sigmas() of the schedule.
+    [[nodiscard]] const std::vector<double>& table() const { return table_; }
+    [[nodiscard]] std::string_view name() const { return name_; }
+
+private:
+    [[nodiscard]] double noise_sigma(double timestep) const {
+        if (!timesteps_.empty()) { // anywhere in the run, whatever the next step is
+            const auto found = std::find(timesteps_.begin(), timesteps_.end(), timestep);
+            require(found != timesteps_.end(), name_, ": timestep ", timestep, " is not one of this run's ",
+                    timesteps_.size(), " timesteps");
+            return call_sigmas_[static_cast<std::size_t>(found - timesteps_.begin())];
+        }
+        require(timestep >= 0 && timestep <= static_cast<double>(table_.size() - 1), name_, ": timestep ", timestep,
+                " is outside the training timesteps 0 to ", table_.size() - 1);
+        return interpolate(table_, timestep);
+    }
+
+    NoiseSchedule schedule_;
+    std::vector<double> table_;
+    TimestepSpacing spacing_;
+    std::string_view name_;
+    std::vector<double> sigmas_;
+    std::vector<double> timesteps_;
+    std::vector<double> call_sigmas_;
+    CallPosition position_;
+};
+
+} // namespace reel
