@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <reel/schedulers/any_scheduler.hpp>
+#include <reel/schedulers/multistep_config.hpp>
 #include <reel/schedulers/scheduler_config.hpp>
 
 namespace reel {
@@ -24,9 +25,13 @@ struct SchedulerList {
     }
 };
 
-/// What make_scheduler() can make: one line per class.
-using RegisteredSchedulers = SchedulerList<DDIMScheduler, //
-                                           DDPMScheduler>;
+/// What make_scheduler() can make, for tensors of T on B: one line per class.
+template <Real T = float, Backend B = Cpu>
+using RegisteredSchedulers = SchedulerList<DDIMScheduler,       //
+                                           DDPMScheduler,       //
+                                           PNDMScheduler<T, B>, //
+                                           LCMScheduler,        //
+                                           TCDScheduler>;
 
 /// A short name for a class, or for a class and some of its choices.
 struct SchedulerAlias {
@@ -37,14 +42,15 @@ struct SchedulerAlias {
 
 /// The short names.
 inline constexpr std::array scheduler_aliases{
-    SchedulerAlias{"ddim", "DDIMScheduler"},
-    SchedulerAlias{"ddpm", "DDPMScheduler"},
+    SchedulerAlias{"ddim", "DDIMScheduler"}, SchedulerAlias{"ddpm", "DDPMScheduler"},
+    SchedulerAlias{"pndm", "PNDMScheduler"}, SchedulerAlias{"plms", "PNDMScheduler", R"({"skip_prk_steps": true})"},
+    SchedulerAlias{"lcm", "LCMScheduler"},   SchedulerAlias{"tcd", "TCDScheduler"},
 };
 
 /// The class names that make_scheduler() knows, without the short ones.
 [[nodiscard]] inline std::vector<std::string> scheduler_class_names() {
     std::vector<std::string> names;
-    RegisteredSchedulers::any([&]<class S>() {
+    RegisteredSchedulers<>::any([&]<class S>() {
         names.emplace_back(SchedulerFile<S>::class_name);
         return false;
     });
@@ -95,7 +101,7 @@ template <Real T, Backend B = Cpu>
         }
     }
     std::optional<AnyScheduler<T, B>> made;
-    const bool known = RegisteredSchedulers::any([&]<class S>() {
+    const bool known = RegisteredSchedulers<T, B>::any([&]<class S>() {
         if (class_name != SchedulerFile<S>::class_name) {
             return false;
         }
@@ -128,7 +134,7 @@ template <Real T, Backend B = Cpu>
 template <Real T, Backend B>
 [[nodiscard]] nlohmann::json scheduler_to_config(const AnyScheduler<T, B>& scheduler) {
     nlohmann::json config;
-    const bool known = RegisteredSchedulers::any([&]<class S>() {
+    const bool known = RegisteredSchedulers<T, B>::any([&]<class S>() {
         const S* held = scheduler.template as<S>();
         if (held != nullptr) {
             config = scheduler_to_config(*held);
@@ -144,7 +150,7 @@ template <Real T, Backend B>
 template <class Inversion, Real T, Backend B>
 void require_inversion_pair(std::string_view inversion_name, const AnyScheduler<T, B>& scheduler) {
     std::string suited;
-    const bool pair = RegisteredSchedulers::any([&]<class S>() {
+    const bool pair = RegisteredSchedulers<T, B>::any([&]<class S>() {
         if constexpr (inverts<Inversion, S>) {
             suited += (suited.empty() ? "" : ", ") + std::string(SchedulerFile<S>::class_name);
             return scheduler.template as<S>() != nullptr;
