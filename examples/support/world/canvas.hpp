@@ -46,8 +46,8 @@ struct Rgb {
             std::clamp(colour.b + amount, 0.0F, 1.0F)};
 }
 
-// Shapes: distance(p) is the signed distance to the edge (negative inside; near the edge it must be good to a fraction
-// of a pixel), and nothing of the shape lies farther than reach() from middle().
+// Shapes: distance(p) is the signed distance to the edge (negative inside; it need be right near the edge only), and
+// the shape lies between the corners low() and high().
 
 /// A thick line from a to b with round ends, whose radius changes from radius_a to radius_b.
 struct Capsule {
@@ -70,11 +70,20 @@ struct Capsule {
     }
 };
 
-/// A disk, or the part of it on the side of its middle to which `toward` points.
 struct Disk {
     Vec middle;
     float radius;
-    Vec toward{};
+
+    [[nodiscard]] Vec low() const { return middle - Vec{radius, radius}; }
+    [[nodiscard]] Vec high() const { return middle + Vec{radius, radius}; }
+    [[nodiscard]] float distance(Vec p) const { return length(p - middle) - radius; }
+};
+
+/// The half of a disk to which `toward` (a unit vector) points.
+struct HalfDisk {
+    Vec middle;
+    float radius;
+    Vec toward;
 
     [[nodiscard]] Vec low() const { return middle - Vec{radius, radius}; }
     [[nodiscard]] Vec high() const { return middle + Vec{radius, radius}; }

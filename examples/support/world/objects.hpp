@@ -22,11 +22,14 @@ struct ObjectPaints {
     }
 };
 
+/// Handles begin this far from the middle of the hand, whose soft edge hides their ends.
+inline constexpr float grip = 1.2F;
+
 /// Continues the forearm.
 inline void draw_racket(const View& view, const ObjectPaints& paints, const Limb& arm) {
     const Vec along = (1 / length(arm.end - arm.joint)) * (arm.end - arm.joint);
     const Vec middle = arm.end + 12.6F * along;
-    view.limb(arm.end, arm.end + 6.5F * along, 1.5F, 1.5F, paints.main);
+    view.limb(arm.end + grip * along, arm.end + 6.5F * along, 1.5F, 1.5F, paints.main);
     view.ellipse(middle, along, 7.7F, 6.2F, paints.main);
     view.ellipse(middle, along, 5.3F, 3.9F, paints.part);
 }
@@ -53,7 +56,7 @@ inline void draw_suitcase(const View& view, const ObjectPaints& paints, Vec hand
     const float along = (hand.y - wheel - (half_width - wheel) * -front.y) / -down.y - 0.6F;
     const Vec bottom = hand + along * down;
     const Vec middle = bottom - 0.5F * case_length * down;
-    view.limb(hand, middle, 1.4F, 1.4F, paints.main);
+    view.limb(hand + grip * down, middle, 1.4F, 1.4F, paints.main);
     view.disk(bottom + (half_width - wheel) * front + 0.6F * down, wheel, paints.part);
     view.disk(bottom - (half_width - wheel) * front + 0.6F * down, wheel, paints.part);
     view.box(middle, down, 0.5F * case_length, half_width, 1.6F, paints.main);

@@ -1,5 +1,5 @@
 #pragma once
-// Where the joints are at a time. Seen from the side: x forward, y up from the ground, a person of scale 1 is 48 tall.
+// Where the joints are at a time. Seen from the side: x forward, y up from the ground, a person of scale 1 is 50 tall.
 
 #include <algorithm>
 #include <array>

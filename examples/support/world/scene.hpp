@@ -26,7 +26,7 @@ struct Looks {
     bool long_sleeves = false;
 };
 
-/// Where the person is. Lengths of the body are multiplied by `scale`; a person of scale 1 is 48 tall.
+/// Where the person is. Lengths of the body are multiplied by `scale`; a person of scale 1 is 50 tall.
 struct Place {
     float x = 32;      ///< of the hips when they stand upright
     float ground = 59; ///< what feet stand on, from the top
@@ -125,7 +125,7 @@ struct Reach {
 };
 
 inline Place random_place(Dice& dice, Act act) {
-    constexpr std::array<Reach, act_count> reaches{{{38.5F, 9.5F}, {18, 11}, {13, 30}, {22, 11}}};
+    constexpr std::array<Reach, act_count> reaches{{{38.5F, 9.5F}, {18, 11}, {13, 32}, {22, 11}}};
     const auto [before, behind] = reaches[static_cast<std::size_t>(act)];
     Place place;
     place.scale = dice.between(0.92F, 1.08F);

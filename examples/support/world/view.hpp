@@ -20,7 +20,7 @@ public:
     }
     /// The part of a disk on one side of its middle.
     void half_disk(Vec middle, float radius, Vec toward, Paint paint) const {
-        canvas_.paint(Disk{point(middle), scaled(radius), turned(toward)}, paint);
+        canvas_.paint(HalfDisk{point(middle), scaled(radius), turned(toward)}, paint);
     }
     void ellipse(Vec middle, Vec axis, float along, float across, Paint paint) const {
         canvas_.paint(Ellipse{point(middle), turned(axis), scaled(along), scaled(across)}, paint);
