@@ -104,11 +104,11 @@ int main(int argc, char** argv) {
         Options options;
         CLI::App app(
             "Draws people who pretend to swing a tennis racket, sit on a stool, pull a suitcase or carry a\n"
-            "toolbox. Into DIR/0000, DIR/0001, ... go source.mp4 (pretending), twin.mp4 and twin/ (the same with\n"
-            "the object), mask/ (white where the object is), sheet.png (all of them) and clip.json\n"
-            "(captions); DIR/metadata.jsonl lists the clips. With --pictures, DIR holds captioned pictures instead: "
-            "PNG\n"
-            "files and metadata.jsonl with file_name and text, as Hugging Face's imagefolder has them.");
+            "toolbox. DIR/0000, DIR/0001, ... hold one clip each: source.mp4 (pretending), twin.mp4 and twin/\n"
+            "(the same with the object), mask/ (white where the object is), sheet.png (all of them) and\n"
+            "clip.json (captions); DIR/metadata.jsonl lists the clips. With --pictures, DIR holds captioned\n"
+            "pictures instead: PNG files and metadata.jsonl with file_name and text, as Hugging Face's\n"
+            "imagefolder has them.");
         app.get_formatter()->column_width(30);
         app.option_defaults()->always_capture_default();
         app.add_option("DIR", options.output, "where to write; made if it is not there")
@@ -136,6 +136,7 @@ int main(int argc, char** argv) {
             throw program::UsageError("--seed: expected less than 2^63; larger seeds are for training");
         }
         reel::make_output_folder(options.output);
+        std::filesystem::remove(options.output / "metadata.jsonl"); // an older run's
         if (options.pictures > 0) {
             draw_pictures(options);
             std::cout << "drawn: " << options.pictures << " pictures in " << options.output.string() << '\n';
