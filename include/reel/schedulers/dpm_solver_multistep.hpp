@@ -83,23 +83,17 @@ public:
     }
 
 private:
-    [[nodiscard]] int order_at(std::size_t at) const {
+    [[nodiscard]] OutputWeights weights(const ExponentialStep& step, std::size_t at) const {
         const std::size_t left = this->steps() - at;
         const bool lower = config_.lower_order_final && this->steps() < 15;
         const bool first =
             left == 1 && (lower || config_.euler_at_final || config_.final_sigmas_type == FinalSigma::zero);
-        return std::min(static_cast<int>(this->outputs().size()), first ? 1 : lower && left == 2 ? 2 : 3);
-    }
-
-    [[nodiscard]] OutputWeights weights(const ExponentialStep& step, std::size_t at) const {
-        const int order = order_at(at);
-        const double h0 = order > 1 ? this->lambda(at) - this->lambda(at - 1) : 0;
-        const double h1 = order > 2 ? this->lambda(at - 1) - this->lambda(at - 2) : 0;
+        const int order = this->order_up_to(first ? 1 : lower && left == 2 ? 2 : 3);
         const bool midpoint = order == 2 && config_.solver_type == SolverType::midpoint;
         const double linear = midpoint ? step.constant() / 2 : step.linear();
         const double quadratic =
             config_.algorithm_type == SolverAlgorithm::sde_dpmsolver_pp ? step.quadratic() + 1 : step.quadratic();
-        return multistep_weights(order, step.h, h0, h1, step.constant(), linear, quadratic);
+        return this->history_weights(step, at, order, linear, quadratic);
     }
 
     DPMSolverMultistepConfig config_;

@@ -46,11 +46,12 @@ public:
     }
 
 protected:
-    /// Throws Error, starting with `name`, for an order outside 1 to `highest_order` and thresholds without sense.
+    /// Throws Error, starting with `name`, for an order outside 1 to `highest_order` and thresholds without sense. As
+    /// many outputs are kept as the order says, and `more`.
     ExponentialSolver(std::string_view name, const NoiseScheduleConfig& schedule, PredictionType prediction_type,
-                      const Thresholding& threshold, index_t solver_order, index_t highest_order)
+                      const Thresholding& threshold, index_t solver_order, index_t highest_order, index_t more = 0)
         : VariancePreserving(schedule), name_(name), prediction_type_(prediction_type), threshold_(threshold),
-          keep_(static_cast<std::size_t>(solver_order)) {
+          keep_(static_cast<std::size_t>(solver_order + more)) {
         require(solver_order >= 1 && solver_order <= highest_order, name, ": solver_order is ", solver_order,
                 "; expected 1 to ", highest_order);
         detail::check_thresholding(name, threshold);
@@ -88,7 +89,7 @@ protected:
         return clean ? bounded : mix(noise_mixture(PredictionType::sample, here), sample, bounded);
     }
 
-    /// Adds a converted output to those of the last solver_order steps.
+    /// Adds a converted output to those of the last steps.
     void remember(Tensor<T, B> converted) {
         outputs_.insert(outputs_.begin(), std::move(converted));
         outputs_.resize(std::min(outputs_.size(), keep_));
@@ -96,6 +97,17 @@ protected:
 
     /// The outputs that are kept, newest first.
     [[nodiscard]] const std::vector<Tensor<T, B>>& outputs() const { return outputs_; }
+
+    /// Weights for a step from `at` with the polynomial through the last outputs; see multistep_weights().
+    [[nodiscard]] OutputWeights history_weights(const ExponentialStep& step, std::size_t at, int order, double linear,
+                                                double quadratic) const {
+        const double h0 = order > 1 ? lambda(at) - lambda(at - 1) : 0;
+        const double h1 = order > 2 ? lambda(at - 1) - lambda(at - 2) : 0;
+        return multistep_weights(order, step.h, h0, h1, step.constant(), linear, quadratic);
+    }
+
+    /// The order of a step that may have `highest`: a run begins with lower ones.
+    [[nodiscard]] int order_up_to(int highest) const { return std::min(static_cast<int>(outputs_.size()), highest); }
 
     /// To be called when the step has succeeded.
     void finish(std::size_t position) { run_.advance(position); }

@@ -24,6 +24,7 @@ struct SolverRunOptions {
     std::optional<double> sigma_max{};
     bool use_lu_lambdas = false;    ///< exponential sigmas, with other timesteps
     bool fractions_cut_off = false; ///< Karras' and Lu's timesteps are rounded down, not to the nearest
+    bool repeat_last_sigma = false; ///< spread sigmas: sigma_min is the last of them, so that the last step is void
 };
 
 /// Timesteps of a run and its sigmas, of which there is one more: the level that the last step leads to.
@@ -94,8 +95,9 @@ struct SolverRun {
     }
     require(std::adjacent_find(run.sigmas.begin(), run.sigmas.end(), std::less_equal<>()) == run.sigmas.end(),
             scheduler, ": ", count, " steps of this spacing do not all lead to another noise level; use fewer");
-    run.sigmas.push_back(options.final_sigmas_type == FinalSigma::zero ? 0
-                                                                       : std::min(table.front(), run.sigmas.back()));
+    const bool repeats = options.repeat_last_sigma && options.sigma_spacing != SigmaSpacing::timesteps;
+    const double lowest = repeats ? run.sigmas.back() : std::min(table.front(), run.sigmas.back());
+    run.sigmas.push_back(options.final_sigmas_type == FinalSigma::zero ? 0 : lowest);
     return run;
 }
 
