@@ -34,6 +34,22 @@ namespace reel {
     return {(1 - clean.sample) / sigma, -clean.output / sigma};
 }
 
+/// How a step from sigma, along the flow to a level `distance` away, mixes the sample and the clean one:
+/// x + distance (x - clean) / sigma.
+[[nodiscard]] inline StepWeights flow_weights(double sigma, double distance) {
+    return {.clean = -distance / sigma, .sample = 1 + distance / sigma};
+}
+
+/// Ancestral sampling splits a step from one sigma to another: down to `down` along the flow, then up by noise of the
+/// deviation `up`, with down^2 + up^2 = to^2 and up^2 = to^2 (from^2 - to^2) / from^2.
+struct AncestralStep {
+    double down;
+    double up;
+};
+[[nodiscard]] inline AncestralStep ancestral_step(double from, double to) {
+    return {to * to / from, to * std::sqrt(std::max(from * from - to * to, 0.0)) / from};
+}
+
 /// The half that samplers in sigma share: x = clean + sigma noise, the model is given x / sqrt(1 + sigma^2), timesteps
 /// are fractional. Inherit from it, and add a constructor that names the scheduler, set_timesteps (which calls begin())
 /// and step (which brackets its work with enter() and leave()).
@@ -80,10 +96,12 @@ public:
 protected:
     /// `name` starts messages; for `stages` and `ordered` see CallPosition. A step's last model call may be missing
     /// from the last step, which leads to no noise.
-    SigmaSpace(std::string_view name, const NoiseScheduleConfig& config, TimestepSpacing spacing, index_t stages = 1,
-               bool ordered = false)
+    SigmaSpace(std::string_view name, const NoiseScheduleConfig& config, TimestepSpacing spacing, index_t steps_offset,
+               index_t stages = 1, bool ordered = false)
         : schedule_(config), table_(training_sigmas(schedule_)), spacing_(spacing), name_(name),
-          position_(stages, ordered) {}
+          position_(stages, ordered) {
+        require(steps_offset >= 0, name, ": steps_offset is ", steps_offset, "; expected 0 or more");
+    }
 
     /// Begins a run: sigmas of the steps, and timestep and sigma of every model call.
     void begin(std::vector<double> sigmas, std::vector<double> timesteps, std::vector<double> call_sigmas) {

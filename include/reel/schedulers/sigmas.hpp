@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -179,29 +180,53 @@ struct SigmaRun {
     std::vector<double> sigmas;
 };
 
+/// What sigmas between the levels of the training schedule are.
+enum class SigmaInterpolation {
+    linear,    ///< those of the run's timesteps, linear in sigma between training timesteps
+    log_linear ///< not those of the timesteps: all over the training schedule, evenly in log sigma, ending at its
+               ///< lowest
+};
+
+inline constexpr std::array sigma_interpolation_names{
+    NamedValue{"linear", SigmaInterpolation::linear},
+    NamedValue{"log_linear", SigmaInterpolation::log_linear},
+};
+
 /// What SigmaRun is made from.
 struct SigmaRunOptions {
     TimestepSpacing timestep_spacing = TimestepSpacing::linspace;
     index_t steps_offset = 0;
     SigmaSpacing sigma_spacing = SigmaSpacing::timesteps;
+    SigmaInterpolation interpolation = SigmaInterpolation::linear;
+    std::optional<double> sigma_max{}; ///< in place of the run's own highest, where sigma_spacing spreads
+    std::optional<double> sigma_min{}; ///< the same for the lowest
+    FinalSigma final_sigma = FinalSigma::zero;
 };
 
-/// `count` steps from the noisiest down to no noise, both in float32: the sigmas of the spaced timesteps, or, with
-/// another sigma_spacing, sigmas spread between the first and the last of those, with their timesteps. Throws Error as
-/// fractional_timesteps() does.
+/// `count` steps from the noisiest down, timesteps and sigmas rounded to float32: the sigmas of the spaced timesteps,
+/// or, with another sigma_spacing, sigmas spread between the first and the last of those, with their timesteps. Throws
+/// Error as fractional_timesteps() and spread_sigmas() do.
 [[nodiscard]] inline SigmaRun make_sigma_run(const NoiseSchedule& schedule, const SigmaRunOptions& options,
                                              index_t count) {
     const std::vector<double> table = training_sigmas(schedule);
     SigmaRun run{fractional_timesteps(options.timestep_spacing, schedule.size(), count, options.steps_offset), {}};
-    for (const double timestep : run.timesteps) {
-        run.sigmas.push_back(interpolate(table, timestep));
+    if (options.interpolation == SigmaInterpolation::log_linear) {
+        run.sigmas = exponential_sigmas({table.back(), table.front()}, count + 1);
+    } else {
+        for (const double timestep : run.timesteps) {
+            run.sigmas.push_back(interpolate(table, timestep));
+        }
     }
     if (options.sigma_spacing != SigmaSpacing::timesteps) {
-        run.sigmas = spread_sigmas(options.sigma_spacing, {run.sigmas.front(), run.sigmas.back()}, count);
+        const SigmaRange range{options.sigma_max.value_or(run.sigmas.front()),
+                               options.sigma_min.value_or(run.sigmas.back())};
+        run.sigmas = spread_sigmas(options.sigma_spacing, range, count);
         std::transform(run.sigmas.begin(), run.sigmas.end(), run.timesteps.begin(),
                        [&](double sigma) { return timestep_of_sigma(table, sigma); });
     }
-    run.sigmas.push_back(0);
+    if (static_cast<index_t>(run.sigmas.size()) == count) {
+        run.sigmas.push_back(options.final_sigma == FinalSigma::zero ? 0 : table.front());
+    }
     round_to_float(run.timesteps);
     round_to_float(run.sigmas);
     return run;
