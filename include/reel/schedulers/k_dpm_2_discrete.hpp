@@ -1,0 +1,114 @@
+#pragma once
+
+#include <cmath>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <reel/schedulers/sigma_space.hpp>
+
+namespace reel {
+
+/// Names and defaults are diffusers', but for sigma_spacing, which stands for three flags of theirs. DPM2 and DPM2
+/// ancestral have the same.
+struct KDPM2DiscreteConfig {
+    NoiseScheduleConfig schedule{.beta_start = 0.00085, .beta_end = 0.012};
+    PredictionType prediction_type = PredictionType::epsilon;
+    SigmaSpacing sigma_spacing = SigmaSpacing::timesteps;
+    TimestepSpacing timestep_spacing = TimestepSpacing::linspace;
+    index_t steps_offset = 0;
+
+    friend bool operator==(const KDPM2DiscreteConfig&, const KDPM2DiscreteConfig&) = default;
+};
+
+/// The midpoint method in log sigma, DPM-Solver-2 as algorithm 2 of arXiv:2206.00364 has it (Lu et al. 2022,
+/// arXiv:2206.00927): a step of the flow to sqrt(sigma sigma_end), then the whole step with the derivative found there.
+/// sigma_end is the next level or, for `ancestral`, the level below it from which noise leads up; see ancestral_step().
+/// Two model calls per step, one for the last: n steps have 2 n - 1 timesteps, with those of the midpoints between.
+///
+/// Use KDPM2DiscreteScheduler or KDPM2AncestralDiscreteScheduler.
+template <bool ancestral, Real T, Backend B>
+class MidpointScheduler : public SigmaSpace {
+public:
+    static constexpr std::string_view class_name =
+        ancestral ? "KDPM2AncestralDiscreteScheduler" : "KDPM2DiscreteScheduler";
+
+    MidpointScheduler() : MidpointScheduler(KDPM2DiscreteConfig{}) {}
+
+    /// Throws Error naming a value that makes no sense.
+    explicit MidpointScheduler(const KDPM2DiscreteConfig& config)
+        : SigmaSpace(class_name, config.schedule, config.timestep_spacing, config.steps_offset, 2, true),
+          config_(config) {}
+
+    [[nodiscard]] const KDPM2DiscreteConfig& config() const { return config_; }
+
+    /// Prepares `count` steps. Throws Error when the schedule has no room for them; see spaced_timesteps().
+    void set_timesteps(index_t count) {
+        SigmaRun run = make_sigma_run(schedule(),
+                                      {.timestep_spacing = config_.timestep_spacing,
+                                       .steps_offset = config_.steps_offset,
+                                       .sigma_spacing = config_.sigma_spacing},
+                                      count);
+        std::vector<double> timesteps;
+        std::vector<double> call_sigmas;
+        for (std::size_t k = 0; k < run.timesteps.size(); ++k) {
+            // diffusers rounds the timesteps of Karras sigmas, and of these alone
+            timesteps.push_back(config_.sigma_spacing == SigmaSpacing::karras ? std::nearbyint(run.timesteps[k])
+                                                                              : run.timesteps[k]);
+            call_sigmas.push_back(run.sigmas[k]);
+            if (k + 1 < run.timesteps.size()) {
+                const double middle = std::sqrt(run.sigmas[k] * end_of_flow(run.sigmas[k], run.sigmas[k + 1]).down);
+                timesteps.push_back(timestep_of_sigma(table(), middle));
+                call_sigmas.push_back(middle);
+            }
+        }
+        round_to_float(timesteps);
+        begin(std::move(run.sigmas), std::move(timesteps), std::move(call_sigmas));
+        start_ = {};
+    }
+
+    /// What the model is to be asked next: the sample at the midpoint, or at the next level. `noise` (a tensor or a
+    /// source, see NoiseFor) is used by the ancestral kind in every second call. Throws Error for unequal shapes, for
+    /// any timestep but the next one of the run, and for missing noise.
+    template <class Noise = NoNoise>
+    [[nodiscard]] Tensor<T, B> step(const Tensor<T, B>& model_output, double timestep, const Tensor<T, B>& sample,
+                                    Noise&& noise = {}) {
+        const index_t call = enter(model_output, timestep, sample);
+        const index_t k = call / 2;
+        const Mixture clean = sigma_clean_mixture(config_.prediction_type, call_sigma(call));
+        const auto advance = [&](StepWeights weights, const Tensor<T, B>& base) {
+            return blend_step(sample, model_output, clean, std::nullopt, weights, base);
+        };
+        Tensor<T, B> result;
+        if (call % 2 == 0) {
+            const bool last = call + 1 == static_cast<index_t>(timesteps().size());
+            start_ = sample;
+            result = advance(flow_weights(sigma(k), (last ? sigma(k + 1) : call_sigma(call + 1)) - sigma(k)), {});
+        } else {
+            detail::require_same_shape(name(), start_, sample);
+            const auto [down, up] = end_of_flow(sigma(k), sigma(k + 1));
+            const Tensor<T, B> base =
+                up > 0 ? axpby(T(1), start_, static_cast<T>(up), take_noise(name(), noise, sample, timestep)) : start_;
+            StepWeights weights = flow_weights(call_sigma(call), down - sigma(k));
+            weights.sample -= 1;
+            weights.noise = 1;
+            result = advance(weights, base);
+            start_ = {};
+        }
+        leave(call);
+        return result;
+    }
+
+private:
+    [[nodiscard]] static AncestralStep end_of_flow(double from, double to) {
+        return ancestral ? ancestral_step(from, to) : AncestralStep{to, 0};
+    }
+
+    KDPM2DiscreteConfig config_;
+    Tensor<T, B> start_; ///< the sample before the midpoint
+};
+
+template <Real T = float, Backend B = Cpu>
+using KDPM2DiscreteScheduler = MidpointScheduler<false, T, B>;
+
+} // namespace reel
