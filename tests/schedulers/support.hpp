@@ -46,8 +46,8 @@ struct SineModel {
     constexpr void operator()(index_t i) const { y[i] = a * x[i] + b * std::sin(c * x[i] + phase); }
 };
 
-template <class T>
-[[nodiscard]] Tensor<T> sine_model(PredictionType type, const Tensor<T>& x, index_t timestep) {
+template <class T, class Timestep>
+[[nodiscard]] Tensor<T> sine_model(PredictionType type, const Tensor<T>& x, Timestep timestep) {
     Tensor<T> y(x.backend(), x.shape());
     const T phase = static_cast<T>(timestep) / T(1000);
     SineModel<T> model{T(0.8), T(0.2), T(2), phase, x.data(), y.data()};

@@ -14,6 +14,7 @@
 #include <reel/io/config_reader.hpp>
 #include <reel/schedulers/ddim.hpp>
 #include <reel/schedulers/ddpm.hpp>
+#include <reel/schedulers/sigmas.hpp>
 
 namespace reel {
 
@@ -24,6 +25,8 @@ namespace reel {
 ///     static void write(nlohmann::json& config, const S& scheduler);
 ///
 /// `thresholding` must be false, unless there is also a member `static constexpr bool reads_thresholding = true;`.
+/// Configurations of other classes are refused, and their keys unknown, with `static constexpr bool own_family =
+/// true;`: for samplers of another kind of model.
 template <class S>
 struct SchedulerFile;
 
@@ -116,6 +119,29 @@ inline void write_noise_schedule(nlohmann::json& config, const NoiseScheduleConf
     config["rescale_betas_zero_snr"] = schedule.rescale_betas_zero_snr;
 }
 
+/// diffusers' three flags; at most one may be set.
+[[nodiscard]] inline SigmaSpacing read_sigma_spacing(ConfigReader& config) {
+    SigmaSpacing spacing = SigmaSpacing::timesteps;
+    std::string_view chosen;
+    for (const auto& [key, value] : {NamedValue{"use_karras_sigmas", SigmaSpacing::karras},
+                                     {"use_exponential_sigmas", SigmaSpacing::exponential},
+                                     {"use_beta_sigmas", SigmaSpacing::beta}}) {
+        if (config.get_optional<bool>(key).value_or(false)) {
+            require(chosen.empty(), config.where(), ": \"", chosen, "\" and \"", key,
+                    "\" are both true; set one of them to false");
+            chosen = key;
+            spacing = value;
+        }
+    }
+    return spacing;
+}
+
+inline void write_sigma_spacing(nlohmann::json& config, SigmaSpacing spacing) {
+    config["use_karras_sigmas"] = spacing == SigmaSpacing::karras;
+    config["use_exponential_sigmas"] = spacing == SigmaSpacing::exponential;
+    config["use_beta_sigmas"] = spacing == SigmaSpacing::beta;
+}
+
 /// What DDIM's and DDPM's configurations have in common.
 template <class Config>
 void read_one_step_config(ConfigReader& reader, Config& config) {
@@ -181,15 +207,21 @@ template <class S>
 [[nodiscard]] S scheduler_from_config(const nlohmann::json& config, const std::string& where) {
     ConfigReader reader(config, where);
     const auto name = reader.get<std::string>("_class_name", std::string(SchedulerFile<S>::class_name));
-    const auto& known = detail::scheduler_classes;
-    require(std::find(known.begin(), known.end(), name) != known.end(), where, ": \"_class_name\" is \"",
-            name.substr(0, 80), "\", whose configuration cannot make a ", SchedulerFile<S>::class_name,
-            did_you_mean(name, known));
-    if constexpr (!requires { SchedulerFile<S>::reads_thresholding; }) {
-        reader.expect("thresholding", false);
+    if constexpr (requires { SchedulerFile<S>::own_family; }) {
+        require(name == SchedulerFile<S>::class_name, where, ": \"_class_name\" is \"", name.substr(0, 80),
+                "\", whose configuration describes another kind of model than a ", SchedulerFile<S>::class_name, "'s");
+        reader.ignore({"_diffusers_version", "_name_or_path", "_use_default_values"});
+    } else {
+        const auto& known = detail::scheduler_classes;
+        require(std::find(known.begin(), known.end(), name) != known.end(), where, ": \"_class_name\" is \"",
+                name.substr(0, 80), "\", whose configuration cannot make a ", SchedulerFile<S>::class_name,
+                did_you_mean(name, known));
+        if constexpr (!requires { SchedulerFile<S>::reads_thresholding; }) {
+            reader.expect("thresholding", false);
+        }
+        reader.expect("use_flow_sigmas", false);
+        detail::ignore_sibling_keys(reader);
     }
-    reader.expect("use_flow_sigmas", false);
-    detail::ignore_sibling_keys(reader);
     try {
         S scheduler = SchedulerFile<S>::read(reader);
         reader.finish();
