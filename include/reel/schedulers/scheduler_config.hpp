@@ -14,6 +14,7 @@
 #include <reel/io/config_reader.hpp>
 #include <reel/schedulers/ddim.hpp>
 #include <reel/schedulers/ddpm.hpp>
+#include <reel/schedulers/scheduler_json.hpp>
 #include <reel/schedulers/sigmas.hpp>
 
 namespace reel {
@@ -239,7 +240,7 @@ template <class S>
 template <class S>
 [[nodiscard]] S scheduler_from_pretrained(const std::filesystem::path& folder) {
     const std::filesystem::path file = folder / "scheduler_config.json";
-    return scheduler_from_config<S>(read_json(file), file.string());
+    return scheduler_from_config<S>(read_scheduler_json(file), file.string());
 }
 
 /// The scheduler's configuration, as diffusers reads it.
