@@ -89,6 +89,8 @@ TEST_CASE("Dynamic thresholding takes a quantile per entry of the leading axis")
     CHECK(between.to_host() == std::vector<double>{0.1, -0.2, 0.3, -1.0, 2.0 / 3, 1.0 / 3});
     const auto bounded = dynamic_threshold(x, {.thresholding = true, .sample_max_value = 1});
     CHECK(bounded.to_host() == std::vector<double>{0.1, -0.2, 0.3, -1.0, 1.0, 1.0});
+    CHECK_THROWS_WITH_AS(static_cast<void>(dynamic_threshold(Tensor<double>::full(cpu, {2}, NAN), {})),
+                         doctest::Contains("NaN"), Error);
 }
 
 TEST_CASE_TEMPLATE("Steps follow one another; a run can be begun anew", S, PNDM, Multistep, Singlestep, DEIS, UniPC) {
@@ -106,7 +108,8 @@ TEST_CASE_TEMPLATE("Steps follow one another; a run can be begun anew", S, PNDM,
     CHECK_THROWS_WITH_AS(static_cast<void>(scheduler.step(x, scheduler.timesteps().back(), x)),
                          doctest::Contains("steps follow one another"), Error);
     scheduler.set_timesteps(6);
-    CHECK_THROWS_WITH_AS(static_cast<void>(scheduler.step(x, 12345, x)), doctest::Contains("not one of the"), Error);
+    CHECK_THROWS_WITH_AS(static_cast<void>(scheduler.step(x, 12345, x)), doctest::Contains("not one of this run's"),
+                         Error);
     CHECK(gap(run(cpu, scheduler), first) == 0);
     CHECK_THROWS_WITH_AS(static_cast<void>(scheduler.step(x, 1, Tensor<double>::full(cpu, {4}, 1.0))),
                          doctest::Contains("for a sample of shape [4]"), Error);
@@ -194,6 +197,22 @@ TEST_CASE("Orders of singlestep runs") {
     CHECK(singlestep_orders(3, 5, false, FinalSigma::zero) == Orders{1, 2, 3, 1, 1});
     CHECK(singlestep_orders(2, 4, false, FinalSigma::zero) == Orders{1, 2, 1, 1});
     CHECK(singlestep_orders(1, 2, true, FinalSigma::zero) == Orders{1, 1});
+}
+
+TEST_CASE("PNDM takes predicted samples, which diffusers' does not: with data of one value it is exact") {
+    Cpu cpu(1);
+    const auto clean = Tensor<double>::from_host(cpu, {2}, {0.7, -1.3});
+    const auto noise = Tensor<double>::from_host(cpu, {2}, {0.4, 1.9});
+    for (const bool skip : {false, true}) {
+        PNDM scheduler(
+            {.schedule = stable_diffusion, .prediction_type = PredictionType::sample, .skip_prk_steps = skip});
+        scheduler.set_timesteps(10);
+        auto x = scheduler.add_noise(clean, noise, scheduler.timesteps().front());
+        for (const index_t t : scheduler.timesteps()) {
+            x = scheduler.step(clean, t, x);
+        }
+        CHECK(gap(x, scheduler.add_noise(clean, noise, 0)) < 1e-13);
+    }
 }
 
 TEST_CASE("Noise is added at the run's level, elsewhere at the training timestep's") {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include <reel/core/error.hpp>
@@ -24,8 +25,9 @@ public:
 
     /// Index of the call that `timestep` means. Throws Error starting with `scheduler` when `timesteps` is empty, has
     /// no such timestep, and, for ordered samplers, after the last step and for a timestep that is not the next one.
-    [[nodiscard]] index_t find(std::string_view scheduler, const std::vector<double>& timesteps,
-                               double timestep) const {
+    template <class Timestep>
+    [[nodiscard]] index_t find(std::string_view scheduler, const std::vector<Timestep>& timesteps,
+                               std::type_identity_t<Timestep> timestep) const {
         require(!timesteps.empty(), scheduler, ": call set_timesteps() first");
         const auto count = static_cast<index_t>(timesteps.size());
         if (next_ < count && timesteps[static_cast<std::size_t>(next_)] == timestep) {
@@ -45,6 +47,9 @@ public:
         fail(scheduler, ": timestep ", timestep, " is not one of this run's ", count, " timesteps",
              stages_ > 1 ? " at which a step may begin" : "");
     }
+
+    /// Whether a step has been taken since reset().
+    [[nodiscard]] bool started() const { return started_; }
 
     /// To be called when the step at `call` has succeeded.
     void done(index_t call) {

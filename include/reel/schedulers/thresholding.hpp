@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 #include <vector>
 
 #include <reel/tensor.hpp>
@@ -53,8 +54,11 @@ inline void check_thresholding(std::string_view scheduler, const Thresholding& o
 } // namespace detail
 
 /// The thresholded sample; each entry of the leading axis has its own quantile. The quantiles are found on the host.
+/// Throws Error for a sample that is empty or not a number somewhere.
 template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> dynamic_threshold(const Tensor<T, B>& sample, const Thresholding& options) {
+    require(sample.rank() > 0 && sample.size() > 0, "dynamic_threshold: the sample has shape ", sample.shape(),
+            "; expected a leading axis and values");
     const index_t rows = sample.shape(0);
     const index_t row_size = sample.size() / rows;
     std::vector<T> values = sample.to_host();
@@ -63,6 +67,9 @@ template <Real T, Backend B>
         const auto begin = values.begin() + row * row_size;
         const auto end = begin + row_size;
         std::transform(begin, end, begin, [](T value) { return std::abs(value); });
+        require(std::none_of(begin, end, [](T value) { return std::isnan(value); }),
+                "dynamic_threshold: the predicted sample is not a number (NaN) somewhere in entry ", row,
+                " of its leading axis");
         std::sort(begin, end);
         const double rank = options.dynamic_thresholding_ratio * static_cast<double>(row_size - 1);
         const auto below = static_cast<index_t>(rank);
