@@ -30,6 +30,10 @@ RECENT = int(diffusers.__version__.split(".")[1]) >= 35
 SD = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
 COSINE = dict(beta_schedule="squaredcos_cap_v2")
 STEPS = (5, 20, 50)
+CUSTOM = {  # runs of one's own, for step arguments that have "custom"
+    "timesteps": lambda n: [999 * (1 - i / n) ** 1.5 for i in range(n)],
+    "sigmas": lambda n: [12 * (1 - i / n) ** 3 for i in range(n + 1)],
+}
 
 
 class OtherTorch:
@@ -53,7 +57,11 @@ def model(x, t, prediction):
 def run(kind, config, steps, call, dtype):
     scheduler = getattr(diffusers, kind)(**config)
     module = sys.modules[type(scheduler).__module__]
-    scheduler.set_timesteps(steps)
+    if "custom" in call:
+        scheduler.set_timesteps(**{call["custom"]: CUSTOM[call["custom"]](steps)})
+        call = {}
+    else:
+        scheduler.set_timesteps(steps)
     for name in ("sigmas", "sigmas_interpol", "sigmas_up", "sigmas_down"):
         if hasattr(scheduler, name):
             setattr(scheduler, name, getattr(scheduler, name).to(dtype))
@@ -117,7 +125,10 @@ def variants(kind):
     if kind.startswith("Euler"):
         zero = dict(SD, rescale_betas_zero_snr=True, timestep_spacing="trailing")
         yield "zero_snr", zero, {}, tuple(t for t in types if t != "epsilon")
+    if kind in ("EulerDiscreteScheduler", "HeunDiscreteScheduler"):
+        yield "custom.timesteps", SD, dict(custom="timesteps"), types
     if kind == "EulerDiscreteScheduler":
+        yield "custom.sigmas", SD, dict(custom="sigmas"), types
         yield "log_linear", dict(SD, interpolation_type="log_linear"), {}, types
         yield "final", dict(SD, final_sigmas_type="sigma_min"), {}, types
         yield "continuous", dict(SD, timestep_type="continuous"), {}, ("epsilon", "v_prediction")

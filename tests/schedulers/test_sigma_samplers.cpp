@@ -110,6 +110,48 @@ TEST_CASE_TEMPLATE("add_noise brings clean samples to the level of a timestep", 
     CHECK_THROWS_AS(static_cast<void>(scheduler.add_noise(clean, noise, -5.0)), Error);
 }
 
+TEST_CASE_TEMPLATE("A run of one's own, and previews of the clean sample", S, SIGMA_SAMPLERS) {
+    Cpu cpu(1);
+    S scheduler;
+    scheduler.set_run(sigma_run_through(scheduler.schedule(), {9, 3, 0.5, 0}));
+    CHECK(scheduler.sigmas() == std::vector<double>{9, 3, 0.5, 0});
+    const auto x = start(cpu);
+    const auto output = Tensor<double>::full(cpu, {2, 3}, 0.25);
+    CHECK(gap(scheduler.predict_clean(output, scheduler.timesteps()[0], x), axpby(1, x, -9, output)) < 1e-15);
+    CHECK(run(cpu, scheduler, x).shape() == Shape{2, 3});
+    scheduler.set_run(sigma_run_at(scheduler.schedule(), {900, 450.5, 3}));
+    CHECK(scheduler.timesteps().front() == 900);
+    CHECK(scheduler.sigmas().size() == 4);
+    const auto refuses = [&](const SigmaRun& bad, const char* part) {
+        CHECK_THROWS_WITH_AS(scheduler.set_run(bad), doctest::Contains(part), Error);
+    };
+    refuses({{900, 500}, {3, 2}}, "2 timesteps with 2 sigmas");
+    refuses({{900, 500}, {3, 4, 0}}, "sigmas 3 and 4 of steps 0 and 1");
+    refuses({{900, 500}, {3, 0, 0}}, "above 0");
+    refuses({}, "0 timesteps");
+    CHECK_THROWS_WITH_AS(static_cast<void>(sigma_run_through(scheduler.schedule(), {1})),
+                         doctest::Contains("1 sigmas; expected two"), Error);
+    CHECK_THROWS_WITH_AS(static_cast<void>(sigma_run_at(scheduler.schedule(), {1000})),
+                         doctest::Contains("timestep 1000 is outside"), Error);
+}
+
+TEST_CASE("EDM: sigmas of one's own, and previews") {
+    Cpu cpu(1);
+    EDMEulerScheduler scheduler;
+    scheduler.set_sigmas({10, 1, 0});
+    CHECK(scheduler.timesteps().size() == 2);
+    CHECK(scheduler.timesteps()[1] == 0);
+    const auto x = start(cpu);
+    const auto output = Tensor<double>::full(cpu, {2, 3}, 0.25);
+    static_cast<void>(scheduler.step(output, scheduler.timesteps()[0], x));
+    // At sigma 1 with data of deviation 1/2: 1/5 of the sample and 1 / sqrt(5) of the output, where the last step ends.
+    const auto clean = scheduler.predict_clean(output, 0.0, x);
+    CHECK(gap(clean, axpby(0.2, x, 1 / std::sqrt(5.0), output)) < 1e-15);
+    CHECK(gap(scheduler.step(output, 0.0, x), clean) < 1e-14);
+    CHECK_THROWS_WITH_AS(scheduler.set_sigmas({1, 2, 0}), doctest::Contains("sigmas 1 and 2"), Error);
+    CHECK_THROWS_WITH_AS(scheduler.set_sigmas({1}), doctest::Contains("two or more"), Error);
+}
+
 TEST_CASE("Samplers with memory refuse steps out of order") {
     Cpu cpu(1);
     LMSDiscreteScheduler<double> scheduler;
@@ -128,6 +170,29 @@ TEST_CASE("Samplers with memory refuse steps out of order") {
     euler.set_timesteps(5);
     static_cast<void>(euler.step(x, euler.timesteps()[0], x));
     CHECK(euler.step(x, euler.timesteps()[0], x).defined());
+}
+
+TEST_CASE_TEMPLATE("A sample that is changed between the two calls of a step counts", S, HeunDiscreteScheduler<float>,
+                   KDPM2DiscreteScheduler<float>) {
+    Cpu cpu(1);
+    const auto x = Tensor<float>::from_host(cpu, {2}, {4.0F, -3.0F});
+    const auto zero = Tensor<float>::full(cpu, {2}, 0.0F); // the predicted clean sample
+    const auto result = [&](bool change) {
+        S scheduler({.prediction_type = PredictionType::sample});
+        scheduler.set_timesteps(3);
+        auto middle = scheduler.step(zero, scheduler.timesteps()[0], x);
+        if (change) {
+            middle = scale(middle, 2);
+        }
+        return scheduler.step(zero, scheduler.timesteps()[1], middle);
+    };
+    CHECK(gap(result(true), result(false)) > 0.1);
+    S scheduler({.prediction_type = PredictionType::sample});
+    scheduler.set_timesteps(3);
+    static_cast<void>(scheduler.step(zero, scheduler.timesteps()[0], x));
+    const auto other = Tensor<float>::full(cpu, {3}, 0.0F);
+    CHECK_THROWS_WITH_AS(static_cast<void>(scheduler.step(other, scheduler.timesteps()[1], other)),
+                         doctest::Contains("a sample of shape [3]"), Error);
 }
 
 TEST_CASE("Noise is drawn only when a step uses it") {

@@ -60,14 +60,29 @@ public:
     /// Prepares `count` steps. Throws Error unless count is 1 or more.
     void set_timesteps(index_t count) {
         const SigmaRange range{config_.sigma_max, config_.sigma_min};
-        sigmas_ = config_.sigma_schedule == SigmaSpacing::karras ? karras_sigmas(range, count, config_.rho)
-                                                                 : exponential_sigmas(range, count);
+        std::vector<double> sigmas = config_.sigma_schedule == SigmaSpacing::karras
+                                         ? karras_sigmas(range, count, config_.rho)
+                                         : exponential_sigmas(range, count);
+        sigmas.push_back(config_.final_sigmas_type == FinalSigma::zero ? 0 : sigmas.back());
+        set_sigmas(std::move(sigmas));
+    }
+
+    /// Prepares a run over sigmas of one's own, descending, with the one that the last step leads to (0, mostly).
+    /// Throws Error unless there are two or more, which descend, the last alone 0.
+    void set_sigmas(std::vector<double> sigmas) {
+        require(sigmas.size() >= 2, "EDMEulerScheduler: ", sigmas.size(),
+                " sigmas; expected two or more: one step and its end");
+        for (std::size_t k = 0; k + 1 < sigmas.size(); ++k) {
+            require(std::isfinite(sigmas[k]) && sigmas[k] > 0 && sigmas[k] >= sigmas[k + 1] && sigmas[k + 1] >= 0,
+                    "EDMEulerScheduler: sigmas ", sigmas[k], " and ", sigmas[k + 1],
+                    "; expected finite descending numbers above 0, the last alone may be 0");
+        }
+        sigmas_ = std::move(sigmas);
         round_to_float(sigmas_);
         timesteps_.clear();
-        std::transform(sigmas_.begin(), sigmas_.end(), std::back_inserter(timesteps_),
+        std::transform(sigmas_.begin(), sigmas_.end() - 1, std::back_inserter(timesteps_),
                        [](double sigma) { return 0.25 * std::log(sigma); });
         round_to_float(timesteps_);
-        sigmas_.push_back(config_.final_sigmas_type == FinalSigma::zero ? 0 : sigmas_.back());
         position_.reset();
     }
 
@@ -116,6 +131,15 @@ public:
                                                sigmas_[k + 1], options.s_noise, drawn);
         position_.done(static_cast<index_t>(k));
         return result;
+    }
+
+    /// The clean sample that the model's output stands for: a preview of the result. To be called before the step.
+    /// Throws Error as step() does.
+    template <Real T, Backend B>
+    [[nodiscard]] Tensor<T, B> predict_clean(const Tensor<T, B>& model_output, double timestep,
+                                             const Tensor<T, B>& sample) const {
+        detail::check_step("EDMEulerScheduler", model_output, sample);
+        return mix(clean_mixture_at(sigmas_[static_cast<std::size_t>(find(timestep))]), sample, model_output);
     }
 
 private:

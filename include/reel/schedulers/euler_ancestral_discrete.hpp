@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <utility>
 
 #include <reel/schedulers/sigma_space.hpp>
 
@@ -24,16 +25,18 @@ public:
 
     /// Throws Error naming a value that makes no sense.
     explicit EulerAncestralDiscreteScheduler(const EulerAncestralDiscreteConfig& config)
-        : SigmaSpace("EulerAncestralDiscreteScheduler", config.schedule, config.timestep_spacing, config.steps_offset),
-          config_(config) {}
+        : SigmaSpace("EulerAncestralDiscreteScheduler", config), config_(config) {}
 
     [[nodiscard]] const EulerAncestralDiscreteConfig& config() const { return config_; }
 
     /// Prepares `count` steps. Throws Error when the schedule has no room for them; see spaced_timesteps().
     void set_timesteps(index_t count) {
-        begin(make_sigma_run(
+        set_run(make_sigma_run(
             schedule(), {.timestep_spacing = config_.timestep_spacing, .steps_offset = config_.steps_offset}, count));
     }
+
+    /// Prepares a run of one's own; see sigma_run_at() and sigma_run_through(). Throws Error unless its sigmas descend.
+    void set_run(SigmaRun run) { begin(std::move(run)); }
 
     /// The sample at the next level. `noise` (a tensor or a source, see NoiseFor) is used by every step but the last.
     /// Throws Error for unequal shapes, a timestep that is not of this run, and missing noise.
@@ -45,8 +48,7 @@ public:
         StepWeights weights = flow_weights(sigma(k), down - sigma(k));
         weights.noise = up;
         const auto drawn = up > 0 ? take_noise(name(), noise, sample, timestep) : Tensor<T, B>{};
-        const auto result = blend_step(sample, model_output, sigma_clean_mixture(config_.prediction_type, sigma(k)),
-                                       std::nullopt, weights, drawn);
+        const auto result = blend_step(sample, model_output, clean_at(k), clip(), weights, drawn);
         leave(k);
         return result;
     }

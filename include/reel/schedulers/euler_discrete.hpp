@@ -89,8 +89,7 @@ public:
 
     /// Throws Error naming a value that makes no sense.
     explicit EulerDiscreteScheduler(const EulerDiscreteConfig& config)
-        : SigmaSpace("EulerDiscreteScheduler", config.schedule, config.timestep_spacing, config.steps_offset),
-          config_(config) {
+        : SigmaSpace("EulerDiscreteScheduler", config), config_(config) {
         require(config.sigma_min.value_or(1) > 0 && config.sigma_max.value_or(1) > 0,
                 "EulerDiscreteScheduler: sigma_min is ", config.sigma_min.value_or(1), " and sigma_max is ",
                 config.sigma_max.value_or(1), "; expected numbers above 0");
@@ -102,15 +101,19 @@ public:
 
     /// Prepares `count` steps. Throws Error when the schedule has no room for them; see spaced_timesteps().
     void set_timesteps(index_t count) {
-        SigmaRun run = make_sigma_run(schedule(),
-                                      {.timestep_spacing = config_.timestep_spacing,
-                                       .steps_offset = config_.steps_offset,
-                                       .sigma_spacing = config_.sigma_spacing,
-                                       .interpolation = config_.interpolation_type,
-                                       .sigma_max = config_.sigma_max,
-                                       .sigma_min = config_.sigma_min,
-                                       .final_sigma = config_.final_sigmas_type},
-                                      count);
+        set_run(make_sigma_run(schedule(),
+                               {.timestep_spacing = config_.timestep_spacing,
+                                .steps_offset = config_.steps_offset,
+                                .sigma_spacing = config_.sigma_spacing,
+                                .interpolation = config_.interpolation_type,
+                                .sigma_max = config_.sigma_max,
+                                .sigma_min = config_.sigma_min,
+                                .final_sigma = config_.final_sigmas_type},
+                               count));
+    }
+
+    /// Prepares a run of one's own; see sigma_run_at() and sigma_run_through(). Throws Error unless its sigmas descend.
+    void set_run(SigmaRun run) {
         if (config_.timestep_type == TimestepType::continuous &&
             config_.prediction_type == PredictionType::v_prediction) {
             std::transform(run.timesteps.begin(), run.timesteps.end(), run.sigmas.begin(), run.timesteps.begin(),

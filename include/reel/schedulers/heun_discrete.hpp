@@ -1,10 +1,10 @@
 #pragma once
 
-#include <optional>
 #include <utility>
 #include <vector>
 
 #include <reel/schedulers/sigma_space.hpp>
+#include <reel/schedulers/two_stage_flow.hpp>
 
 namespace reel {
 
@@ -31,21 +31,22 @@ public:
 
     /// Throws Error naming a value that makes no sense.
     explicit HeunDiscreteScheduler(const HeunDiscreteConfig& config)
-        : SigmaSpace("HeunDiscreteScheduler", config.schedule, config.timestep_spacing, config.steps_offset, 2, true),
-          config_(config) {
-        require(!config.clip_sample || config.clip_sample_range > 0, "HeunDiscreteScheduler: clip_sample_range is ",
-                config.clip_sample_range, "; expected a number above 0");
-    }
+        : SigmaSpace("HeunDiscreteScheduler", config, 2, true), config_(config) {}
 
     [[nodiscard]] const HeunDiscreteConfig& config() const { return config_; }
 
     /// Prepares `count` steps. Throws Error when the schedule has no room for them; see spaced_timesteps().
     void set_timesteps(index_t count) {
-        SigmaRun run = make_sigma_run(schedule(),
-                                      {.timestep_spacing = config_.timestep_spacing,
-                                       .steps_offset = config_.steps_offset,
-                                       .sigma_spacing = config_.sigma_spacing},
-                                      count);
+        set_run(make_sigma_run(schedule(),
+                               {.timestep_spacing = config_.timestep_spacing,
+                                .steps_offset = config_.steps_offset,
+                                .sigma_spacing = config_.sigma_spacing},
+                               count));
+    }
+
+    /// Prepares a run of one's own; see sigma_run_at() and sigma_run_through(). Throws Error unless its sigmas descend.
+    void set_run(SigmaRun run) {
+        check_run(run);
         std::vector<double> timesteps{run.timesteps.front()};
         std::vector<double> call_sigmas{run.sigmas.front()};
         for (std::size_t k = 1; k < run.timesteps.size(); ++k) {
@@ -53,7 +54,7 @@ public:
             call_sigmas.insert(call_sigmas.end(), 2, run.sigmas[k]);
         }
         begin(std::move(run.sigmas), std::move(timesteps), std::move(call_sigmas));
-        half_way_ = {};
+        flow_.reset();
     }
 
     /// What the model is to be asked next: the Euler step's result, or the sample at the next level. Draws no noise.
@@ -64,34 +65,18 @@ public:
         const index_t call = enter(model_output, timestep, sample);
         const index_t k = call / 2;
         const double distance = sigma(k + 1) - sigma(k);
-        const Mixture clean = sigma_clean_mixture(config_.prediction_type, call_sigma(call));
-        const auto advance = [&](StepWeights weights, const Tensor<T, B>& base) {
-            return blend_step(sample, model_output, clean, clip(), weights, base);
-        };
-        Tensor<T, B> result;
-        if (call % 2 == 0) {
-            // Half of the step is what remains when the second derivative is known.
-            half_way_ = advance(flow_weights(sigma(k), distance / 2), {});
-            result = advance(flow_weights(sigma(k), distance), {});
-        } else {
-            detail::require_same_shape(name(), half_way_, sample);
-            StepWeights weights = flow_weights(sigma(k + 1), distance / 2);
-            weights.sample -= 1;
-            weights.noise = 1;
-            result = advance(weights, half_way_);
-            half_way_ = {};
-        }
+        const Mixture clean = clean_at(call);
+        const auto result =
+            call % 2 == 0
+                ? flow_.start(sample, model_output, clean, clip(), distance / sigma(k), distance / 2 / sigma(k))
+                : flow_.finish(sample, model_output, clean, clip(), distance / 2 / sigma(k + 1), 0, {});
         leave(call);
         return result;
     }
 
 private:
-    [[nodiscard]] std::optional<double> clip() const {
-        return config_.clip_sample ? std::optional(config_.clip_sample_range) : std::nullopt;
-    }
-
     HeunDiscreteConfig config_;
-    Tensor<T, B> half_way_;
+    TwoStageFlow<T, B> flow_;
 };
 
 } // namespace reel

@@ -1,11 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
-#include <optional>
 #include <utility>
 #include <vector>
 
 #include <reel/schedulers/sigma_space.hpp>
+#include <reel/schedulers/two_stage_flow.hpp>
 
 namespace reel {
 
@@ -37,8 +38,7 @@ public:
 
     /// Throws Error naming a value that makes no sense.
     explicit MidpointScheduler(const KDPM2DiscreteConfig& config)
-        : SigmaSpace(class_name, config.schedule, config.timestep_spacing, config.steps_offset, 2, true),
-          config_(config) {}
+        : SigmaSpace(class_name, config, 2, true), config_(config) {}
 
     [[nodiscard]] const KDPM2DiscreteConfig& config() const { return config_; }
 
@@ -49,12 +49,20 @@ public:
                                        .steps_offset = config_.steps_offset,
                                        .sigma_spacing = config_.sigma_spacing},
                                       count);
+        if (config_.sigma_spacing == SigmaSpacing::karras) { // as diffusers does, for Karras sigmas alone
+            std::transform(run.timesteps.begin(), run.timesteps.end(), run.timesteps.begin(),
+                           [](double timestep) { return std::nearbyint(timestep); });
+        }
+        set_run(std::move(run));
+    }
+
+    /// Prepares a run of one's own; see sigma_run_at() and sigma_run_through(). Throws Error unless its sigmas descend.
+    void set_run(SigmaRun run) {
+        check_run(run);
         std::vector<double> timesteps;
         std::vector<double> call_sigmas;
         for (std::size_t k = 0; k < run.timesteps.size(); ++k) {
-            // diffusers rounds the timesteps of Karras sigmas, and of these alone
-            timesteps.push_back(config_.sigma_spacing == SigmaSpacing::karras ? std::nearbyint(run.timesteps[k])
-                                                                              : run.timesteps[k]);
+            timesteps.push_back(run.timesteps[k]);
             call_sigmas.push_back(run.sigmas[k]);
             if (k + 1 < run.timesteps.size()) {
                 const double middle = std::sqrt(run.sigmas[k] * end_of_flow(run.sigmas[k], run.sigmas[k + 1]).down);
@@ -64,7 +72,7 @@ public:
         }
         round_to_float(timesteps);
         begin(std::move(run.sigmas), std::move(timesteps), std::move(call_sigmas));
-        start_ = {};
+        flow_.reset();
     }
 
     /// What the model is to be asked next: the sample at the midpoint, or at the next level. `noise` (a tensor or a
@@ -75,25 +83,17 @@ public:
                                     Noise&& noise = {}) {
         const index_t call = enter(model_output, timestep, sample);
         const index_t k = call / 2;
-        const Mixture clean = sigma_clean_mixture(config_.prediction_type, call_sigma(call));
-        const auto advance = [&](StepWeights weights, const Tensor<T, B>& base) {
-            return blend_step(sample, model_output, clean, std::nullopt, weights, base);
-        };
+        const Mixture clean = clean_at(call);
         Tensor<T, B> result;
         if (call % 2 == 0) {
             const bool last = call + 1 == static_cast<index_t>(timesteps().size());
-            start_ = sample;
-            result = advance(flow_weights(sigma(k), (last ? sigma(k + 1) : call_sigma(call + 1)) - sigma(k)), {});
+            const double to = last ? sigma(k + 1) : call_sigma(call + 1);
+            result = flow_.start(sample, model_output, clean, clip(), (to - sigma(k)) / sigma(k), 0);
         } else {
-            detail::require_same_shape(name(), start_, sample);
             const auto [down, up] = end_of_flow(sigma(k), sigma(k + 1));
-            const Tensor<T, B> base =
-                up > 0 ? axpby(T(1), start_, static_cast<T>(up), take_noise(name(), noise, sample, timestep)) : start_;
-            StepWeights weights = flow_weights(call_sigma(call), down - sigma(k));
-            weights.sample -= 1;
-            weights.noise = 1;
-            result = advance(weights, base);
-            start_ = {};
+            const auto drawn = up > 0 ? take_noise(name(), noise, sample, timestep) : Tensor<T, B>{};
+            const double distance = (down - sigma(k)) / call_sigma(call);
+            result = flow_.finish(sample, model_output, clean, clip(), distance, up, drawn);
         }
         leave(call);
         return result;
@@ -105,7 +105,7 @@ private:
     }
 
     KDPM2DiscreteConfig config_;
-    Tensor<T, B> start_; ///< the sample before the midpoint
+    TwoStageFlow<T, B> flow_;
 };
 
 template <Real T = float, Backend B = Cpu>

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <deque>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <reel/schedulers/linear_combination.hpp>
@@ -60,8 +61,7 @@ public:
 
     /// Throws Error naming a value that makes no sense.
     explicit LMSDiscreteScheduler(const LMSDiscreteConfig& config)
-        : SigmaSpace("LMSDiscreteScheduler", config.schedule, config.timestep_spacing, config.steps_offset, 1, true),
-          config_(config) {}
+        : SigmaSpace("LMSDiscreteScheduler", config, 1, true), config_(config) {}
 
     LMSOptions options{};
 
@@ -70,11 +70,16 @@ public:
     /// Prepares `count` steps and forgets those before. Throws Error when the schedule has no room for them; see
     /// spaced_timesteps().
     void set_timesteps(index_t count) {
-        begin(make_sigma_run(schedule(),
-                             {.timestep_spacing = config_.timestep_spacing,
-                              .steps_offset = config_.steps_offset,
-                              .sigma_spacing = config_.sigma_spacing},
-                             count));
+        set_run(make_sigma_run(schedule(),
+                               {.timestep_spacing = config_.timestep_spacing,
+                                .steps_offset = config_.steps_offset,
+                                .sigma_spacing = config_.sigma_spacing},
+                               count));
+    }
+
+    /// Prepares a run of one's own; see sigma_run_at() and sigma_run_through(). Throws Error unless its sigmas descend.
+    void set_run(SigmaRun run) {
+        begin(std::move(run));
         derivatives_.clear();
     }
 
@@ -86,7 +91,7 @@ public:
         const index_t k = enter(model_output, timestep, sample);
         require(options.order >= 1 && options.order <= static_cast<index_t>(max_order), name(), ": order is ",
                 options.order, "; expected 1 to ", max_order);
-        const Mixture flow = sigma_derivative(sigma_clean_mixture(config_.prediction_type, sigma(k)), sigma(k));
+        const Mixture flow = sigma_derivative(clean_at(k), sigma(k));
         std::vector<double> nodes{sigma(k)};
         const std::size_t earlier = std::min(derivatives_.size(), static_cast<std::size_t>(options.order - 1));
         for (std::size_t age = 0; age < earlier; ++age) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -93,14 +94,29 @@ public:
         return add_noise(clean, noise, std::span<const double>(&timestep, 1));
     }
 
+    /// The clean sample that the model's output stands for, clipped if the configuration says so: a preview of the
+    /// result. To be called before the step. Throws Error as step() does.
+    template <Real T, Backend B>
+    [[nodiscard]] Tensor<T, B> predict_clean(const Tensor<T, B>& model_output, double timestep,
+                                             const Tensor<T, B>& sample) const {
+        return blend_step(sample, model_output, clean_at(enter(model_output, timestep, sample)), clip_, {.clean = 1},
+                          Tensor<T, B>{});
+    }
+
 protected:
     /// `name` starts messages; for `stages` and `ordered` see CallPosition. A step's last model call may be missing
-    /// from the last step, which leads to no noise.
-    SigmaSpace(std::string_view name, const NoiseScheduleConfig& config, TimestepSpacing spacing, index_t steps_offset,
-               index_t stages = 1, bool ordered = false)
-        : schedule_(config), table_(training_sigmas(schedule_)), spacing_(spacing), name_(name),
-          position_(stages, ordered) {
-        require(steps_offset >= 0, name, ": steps_offset is ", steps_offset, "; expected 0 or more");
+    /// from the last step, which leads to no noise. Throws Error for a negative steps_offset and a clip_sample_range
+    /// that is not above 0.
+    template <class Config>
+    SigmaSpace(std::string_view name, const Config& config, index_t stages = 1, bool ordered = false)
+        : schedule_(config.schedule), table_(training_sigmas(schedule_)), spacing_(config.timestep_spacing),
+          prediction_type_(config.prediction_type), name_(name), position_(stages, ordered) {
+        require(config.steps_offset >= 0, name, ": steps_offset is ", config.steps_offset, "; expected 0 or more");
+        if constexpr (requires { config.clip_sample; }) {
+            require(!config.clip_sample || config.clip_sample_range > 0, name, ": clip_sample_range is ",
+                    config.clip_sample_range, "; expected a number above 0");
+            clip_ = config.clip_sample ? std::optional(config.clip_sample_range) : std::nullopt;
+        }
     }
 
     /// Begins a run: sigmas of the steps, and timestep and sigma of every model call.
@@ -111,8 +127,23 @@ protected:
         position_.reset();
     }
 
+    /// Throws Error unless the run's sigmas descend, one more of them than timesteps, the last alone may be 0.
+    void check_run(const SigmaRun& run) const {
+        require(!run.timesteps.empty() && run.sigmas.size() == run.timesteps.size() + 1, name_, ": a run of ",
+                run.timesteps.size(), " timesteps with ", run.sigmas.size(),
+                " sigmas; expected one or more timesteps and "
+                "one sigma more");
+        for (std::size_t k = 0; k + 1 < run.sigmas.size(); ++k) {
+            require(std::isfinite(run.sigmas[k]) && run.sigmas[k] > 0 && run.sigmas[k] >= run.sigmas[k + 1] &&
+                        run.sigmas[k + 1] >= 0,
+                    name_, ": sigmas ", run.sigmas[k], " and ", run.sigmas[k + 1], " of steps ", k, " and ", k + 1,
+                    "; expected finite descending numbers above 0, the last alone may be 0");
+        }
+    }
+
     /// The same with one model call per step.
     void begin(SigmaRun run) {
+        check_run(run);
         std::vector<double> call_sigmas(run.sigmas.begin(), run.sigmas.end() - 1);
         begin(std::move(run.sigmas), std::move(run.timesteps), std::move(call_sigmas));
     }
@@ -128,6 +159,11 @@ protected:
     /// The sigma of step k, up to and including the number of steps.
     [[nodiscard]] double sigma(index_t k) const { return sigmas_[static_cast<std::size_t>(k)]; }
     [[nodiscard]] double call_sigma(index_t call) const { return call_sigmas_[static_cast<std::size_t>(call)]; }
+    /// The clean sample of a model call.
+    [[nodiscard]] Mixture clean_at(index_t call) const {
+        return sigma_clean_mixture(prediction_type_, call_sigma(call));
+    }
+    [[nodiscard]] const std::optional<double>& clip() const { return clip_; }
     [[nodiscard]] index_t find(double timestep) const { return position_.find(name_, timesteps_, timestep); }
     /// training_sigmas() of the schedule.
     [[nodiscard]] const std::vector<double>& table() const { return table_; }
@@ -149,6 +185,8 @@ private:
     NoiseSchedule schedule_;
     std::vector<double> table_;
     TimestepSpacing spacing_;
+    PredictionType prediction_type_;
+    std::optional<double> clip_;
     std::string_view name_;
     std::vector<double> sigmas_;
     std::vector<double> timesteps_;

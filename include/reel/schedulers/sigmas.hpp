@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <reel/schedulers/beta_distribution.hpp>
@@ -179,6 +180,37 @@ struct SigmaRun {
     std::vector<double> timesteps;
     std::vector<double> sigmas;
 };
+
+/// A run over timesteps of one's own, descending: their sigmas, then no noise. Both are rounded to float32. Throws
+/// Error for a timestep outside the training timesteps.
+[[nodiscard]] inline SigmaRun sigma_run_at(const NoiseSchedule& schedule, std::vector<double> timesteps) {
+    const std::vector<double> table = training_sigmas(schedule);
+    SigmaRun run{std::move(timesteps), {}};
+    round_to_float(run.timesteps);
+    for (const double timestep : run.timesteps) {
+        require(timestep >= 0 && timestep <= static_cast<double>(schedule.size() - 1), "sigma_run_at: timestep ",
+                timestep, " is outside the training timesteps 0 to ", schedule.size() - 1);
+        run.sigmas.push_back(interpolate(table, timestep));
+    }
+    run.sigmas.push_back(0);
+    round_to_float(run.sigmas);
+    return run;
+}
+
+/// A run over sigmas of one's own, descending, with the one that the last step leads to (0, mostly). Both are rounded
+/// to float32. Throws Error unless there are two or more.
+[[nodiscard]] inline SigmaRun sigma_run_through(const NoiseSchedule& schedule, std::vector<double> sigmas) {
+    require(sigmas.size() >= 2, "sigma_run_through: ", sigmas.size(),
+            " sigmas; expected two or more: one step and its end");
+    const std::vector<double> table = training_sigmas(schedule);
+    SigmaRun run{{}, std::move(sigmas)};
+    round_to_float(run.sigmas);
+    for (std::size_t k = 0; k + 1 < run.sigmas.size(); ++k) {
+        run.timesteps.push_back(timestep_of_sigma(table, run.sigmas[k]));
+    }
+    round_to_float(run.timesteps);
+    return run;
+}
 
 /// What sigmas between the levels of the training schedule are.
 enum class SigmaInterpolation {
