@@ -143,7 +143,7 @@ TEST_CASE("A position in a run: in order, from the middle, and not astray") {
         CHECK(position.find("X", timesteps, 5) == 2); // a run begins with a step, not within one
         CHECK_THROWS_WITH_AS(static_cast<void>(position.find("X", timesteps, 3)),
                              doctest::Contains("X: timestep 3 is not one of this run's 5 timesteps"), Error);
-        CHECK_THROWS_WITH_AS(static_cast<void>(position.find("X", {}, 3)), doctest::Contains("set_timesteps() first"),
+        CHECK_THROWS_WITH_AS(static_cast<void>(position.find("X", std::vector<double>{}, 3)), doctest::Contains("set_timesteps() first"),
                              Error);
     }
 }
