@@ -1,5 +1,7 @@
 #pragma once
 
+#include <reel/models/unet.hpp>
+#include <reel/ops/rearrange.hpp>
 #include <reel/pipelines/edit.hpp>
 
 namespace reel {

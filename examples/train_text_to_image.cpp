@@ -1,0 +1,638 @@
+// Trains a small Stable Diffusion from nothing on captioned pictures: first the autoencoder, then the text encoder and
+// the 2D UNet together. Writes a diffusers folder. The model in examples/model was made with it, see docs/model.md.
+
+#include <chrono>
+#include <fstream>
+#include <memory>
+
+#include <reel/io/frame_grid.hpp>
+#include <reel/io/png.hpp>
+#include <reel/models/config_writers.hpp>
+#include <reel/pipelines/clips.hpp>
+#include <reel/pipelines/text_to_image.hpp>
+#include <reel/pipelines/training_checkpoint.hpp>
+#include <reel/schedulers/ddim.hpp>
+#include <reel/text/bpe_learning.hpp>
+#include <reel/text/clip_tokenizer.hpp>
+#include <reel/text/tokenizer_writer.hpp>
+
+#include "support/picture_source.hpp"
+#include "support/program.hpp"
+
+namespace {
+
+using reel::Cpu;
+using reel::index_t;
+using Tensor = reel::Tensor<float>;
+using Variable = reel::Variable<float>;
+using Autoencoder = reel::AutoencoderKL<float>;
+using TextEncoder = reel::CLIPTextModel<float>;
+using UNet = reel::UNet3DConditionModel<float>;
+using Training = reel::Training<float>;
+using Parameters = std::vector<reel::NamedParameter<float>>;
+
+struct Options {
+    std::string data;
+    int resolution = 64;
+    std::string output;
+    std::uint64_t seed = 0;
+    int threads = 0;
+    std::string mixed_precision = "no";
+
+    std::vector<index_t> vae_channels{16, 32, 64};
+    index_t latent_channels = 4;
+    index_t vae_groups = 8;
+    index_t vae_batch_size = 32;
+    double kl_weight = 5e-5;
+    reel::TrainOptions vae{.learning_rate = 2e-3, .max_train_steps = 3000, .lr_decay_steps = 1500, .ema_decay = 0.998};
+
+    std::size_t vocab_size = 1024;
+    int model_max_length = 16;
+    index_t text_width = 96;
+    index_t text_layers = 2;
+    index_t text_heads = 3;
+    std::vector<index_t> unet_channels{64, 128, 128};
+    std::vector<int> unet_attention{0, 1, 1};
+    index_t unet_layers = 1;
+    index_t unet_heads = 4;
+    index_t unet_groups = 16;
+    std::string prediction_type = "epsilon";
+    index_t train_batch_size = 64;
+    double snr_gamma = 5;
+    double proportion_empty_prompts = 0.1;
+    reel::TrainOptions unet{.learning_rate = 1e-3, .max_train_steps = 10000, .lr_decay_steps = 3000};
+
+    index_t checkpointing_steps = 500;
+    index_t validation_steps = 250;
+    index_t sample_steps = 1000;
+    bool resume = false;
+};
+
+/// Random streams of a training, one number each per step: a run that continues draws what an uninterrupted one does.
+enum class Draw : std::uint64_t { latents, noise, timesteps, empty_prompts };
+
+[[nodiscard]] std::uint64_t stream(index_t step, Draw what) {
+    return 4 * static_cast<std::uint64_t>(step) + static_cast<std::uint64_t>(what);
+}
+
+[[nodiscard]] Tensor pixels_of(Cpu& cpu, const pictures::Batch& batch, int size) {
+    return reel::pixels_from_bytes<float>(cpu, {static_cast<index_t>(batch.captions.size()), size, size, 3}, batch.rgb);
+}
+
+/// Peak signal-to-noise ratio in dB of pictures in -1..1 whose squared error is known.
+[[nodiscard]] double psnr(double squared_error) {
+    return 10 * std::log10(4 / squared_error);
+}
+
+/// log.csv: appended to as the training goes, cut back to where a run continues.
+class Log {
+public:
+    Log(std::filesystem::path path, index_t last_step) : path_(std::move(path)) {
+        std::ifstream file(path_);
+        std::string line;
+        std::getline(file, line);
+        while (std::getline(file, line) && std::atoll(line.c_str()) <= last_step) {
+            text_ += line + '\n';
+        }
+    }
+
+    void add(const reel::TrainReport& report, double loss, double held_out, double seconds) {
+        std::array<char, 200> line{};
+        std::snprintf(line.data(), line.size(), "%td,%.6g,%.6g,%.4g,%.4g,%.4f\n", report.step, loss, held_out,
+                      report.grad_norm, report.learning_rate, seconds);
+        text_ += line.data();
+    }
+
+    void write() const {
+        reel::write_file(path_, "step,loss,held_out,grad_norm,learning_rate,seconds_per_step\n" + text_);
+    }
+
+private:
+    std::filesystem::path path_;
+    std::string text_;
+};
+
+/// What the two trainings share: checkpoints, the log and the loop.
+class Loop {
+public:
+    Loop(std::string name, const Options& options, const reel::TrainOptions& train, nlohmann::json identity)
+        : name_(std::move(name)), options_(options), train_(train),
+          folder_(std::filesystem::path(options.output) / name_), identity_(std::move(identity)), training_(train) {
+        reel::make_output_folder(folder_);
+    }
+
+    [[nodiscard]] Training& training() { return training_; }
+    [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
+
+    /// Continues from the last checkpoint if asked to and if there is one.
+    void resume(Cpu& cpu, const Parameters& parameters) {
+        const auto checkpoint = options_.resume ? reel::latest_checkpoint(folder_) : std::nullopt;
+        if (checkpoint) {
+            const index_t step = std::stoll(checkpoint->filename().string().substr(sizeof("checkpoint-") - 1));
+            reel::load_training(*checkpoint, cpu, training_, parameters, identity_at(step));
+            std::cerr << name_ << ": continuing from " << checkpoint->string() << '\n';
+        }
+    }
+
+    /// `step(k)` computes gradients for update k and returns the loss; `held_out()` a loss; `sample(k)` pictures.
+    template <class Gathered, class Step, class HeldOut, class Sample>
+    void run(const Gathered& parameters, const Step& step, const HeldOut& held_out, const Sample& sample) {
+        Log log(folder_ / "log.csv", training_.step_count());
+        const index_t total = train_.max_train_steps;
+        reel::Progress bar("train " + name_, static_cast<std::size_t>(total));
+        bar.skip(static_cast<std::size_t>(training_.step_count()));
+        double loss = 0;
+        index_t since = 0;
+        auto start = std::chrono::steady_clock::now();
+        while (training_.step_count() < total) {
+            loss += step(training_.step_count());
+            const reel::TrainReport report = training_.update(parameters());
+            ++since;
+            bar.step();
+            const bool last = report.step == total;
+            if (last || report.step % options_.validation_steps == 0) {
+                const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+                const double value = held_out();
+                const auto count = static_cast<double>(since);
+                log.add(report, loss / count, value, seconds / count);
+                log.write();
+                bar.note(reel::concat_text("loss ", loss / count, ", held out ", value));
+                loss = 0;
+                since = 0;
+                start = std::chrono::steady_clock::now();
+            }
+            if (last || report.step % options_.checkpointing_steps == 0) {
+                checkpoint(parameters());
+            }
+            if (last || report.step % options_.sample_steps == 0) {
+                sample(report.step);
+            }
+            program::check_stop();
+        }
+    }
+
+private:
+    /// The options that a run which continues must share. How long it goes on may change as long as the learning rate
+    /// has not begun to depend on it.
+    [[nodiscard]] nlohmann::json identity_at(index_t step) const {
+        nlohmann::json identity = identity_;
+        const bool constant = train_.lr_scheduler == reel::LrScheduleKind::constant ||
+                              train_.lr_scheduler == reel::LrScheduleKind::constant_with_warmup;
+        if (!constant || (train_.lr_decay_steps > 0 && step > train_.max_train_steps - train_.lr_decay_steps)) {
+            identity["max_train_steps"] = train_.max_train_steps;
+            identity["lr_decay_steps"] = train_.lr_decay_steps;
+        }
+        return identity;
+    }
+
+    /// Writes a checkpoint and removes all but the two newest.
+    void checkpoint(const Parameters& parameters) {
+        const index_t step = training_.step_count();
+        reel::save_training(folder_ / ("checkpoint-" + std::to_string(step)), training_, parameters, identity_at(step));
+        for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+            const std::string name = entry.path().filename().string();
+            if (name.starts_with("checkpoint-") &&
+                std::atoll(name.c_str() + sizeof("checkpoint-") - 1) <= step - 2 * options_.checkpointing_steps) {
+                std::error_code ignored;
+                std::filesystem::remove_all(entry.path(), ignored);
+            }
+        }
+    }
+
+    std::string name_;
+    const Options& options_;
+    const reel::TrainOptions& train_;
+    std::filesystem::path folder_;
+    nlohmann::json identity_;
+    Training training_;
+};
+
+[[nodiscard]] nlohmann::json describe(const reel::TrainOptions& o) {
+    return {{"learning_rate", o.learning_rate},     {"lr_scheduler", static_cast<int>(o.lr_scheduler)},
+            {"lr_warmup_steps", o.lr_warmup_steps}, {"adam_beta1", o.adam_beta1},
+            {"adam_beta2", o.adam_beta2},           {"adam_weight_decay", o.adam_weight_decay},
+            {"max_grad_norm", o.max_grad_norm},     {"ema_decay", o.ema_decay}};
+}
+
+/// Pictures beside each other, `columns` in a row.
+[[nodiscard]] reel::Frames sheet_of(const Tensor& pixels, int columns) {
+    const auto count = static_cast<int>(pixels.shape(0));
+    const auto height = static_cast<int>(pixels.shape(1));
+    const auto width = static_cast<int>(pixels.shape(2));
+    const std::vector<float> host = pixels.to_host();
+    reel::Frames all = reel::make_frames(count, height, width);
+    std::transform(host.begin(), host.end(), all.rgb.begin(), [](float value) {
+        return static_cast<std::uint8_t>(std::lround(std::clamp(127.5F * value + 127.5F, 0.0F, 255.0F)));
+    });
+    std::vector<reel::Frames> rows;
+    for (int i = 0; i + columns <= count; i += columns) {
+        rows.push_back(reel::make_frames(columns, height, width));
+        std::copy_n(all.rgb.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(i) * all.frame_bytes()),
+                    rows.back().rgb.size(), rows.back().rgb.begin());
+    }
+    return reel::contact_sheet(rows);
+}
+
+/// The whole training.
+class Job {
+public:
+    explicit Job(const Options& options)
+        : options_(options), output_(options.output), cpu_(options.threads), source_(make_source(options)),
+          vae_(vae_config(options)) {
+        reel::make_output_folder(output_);
+        if (options.mixed_precision == "bf16") {
+            cpu_.float32_matmul_precision = reel::Float32MatmulPrecision::medium;
+        }
+        reel::initialize(vae_, cpu_, options.seed);
+        // Nearly without noise at first: latents that are all noise teach the decoder to ignore them.
+        const index_t latent = options.latent_channels;
+        vae_.quant_conv.bias->value().slice(latent, 2 * latent).fill(-8);
+    }
+
+    void run() {
+        make_tokenizer();
+        train_autoencoder();
+        save_autoencoder();
+        train_unet();
+        std::cout << "trained: " << (output_ / "model").string() << '\n';
+    }
+
+private:
+    static constexpr index_t held_out_pictures = 64;
+
+    [[nodiscard]] static std::unique_ptr<pictures::Source> make_source(const Options& o) {
+        if (o.data.empty()) {
+            return std::make_unique<pictures::World>(o.resolution, o.seed);
+        }
+        return std::make_unique<pictures::Folder>(o.data, o.resolution, o.seed);
+    }
+
+    [[nodiscard]] static reel::AutoencoderKLConfig vae_config(const Options& o) {
+        reel::AutoencoderKLConfig config;
+        config.block_out_channels = o.vae_channels;
+        config.layers_per_block = 1;
+        config.latent_channels = o.latent_channels;
+        config.norm_num_groups = o.vae_groups;
+        config.sample_size = o.resolution;
+        return config;
+    }
+
+    void make_tokenizer() {
+        const std::filesystem::path folder = output_ / "model" / "tokenizer";
+        const std::vector<std::string> captions = source_->captions();
+        reel::make_output_folder(folder);
+        reel::write_tokenizer(folder, reel::learn_bpe(captions, options_.vocab_size), options_.model_max_length);
+        tokenizer_.emplace(reel::CLIPTokenizer::from_pretrained(folder));
+    }
+
+    [[nodiscard]] nlohmann::json identity() const {
+        return {{"data", options_.data.empty() ? "world" : options_.data},
+                {"resolution", options_.resolution},
+                {"seed", options_.seed},
+                {"mixed_precision", options_.mixed_precision},
+                {"vae_channels", options_.vae_channels},
+                {"latent_channels", options_.latent_channels}};
+    }
+
+    [[nodiscard]] pictures::Batch batch_of(index_t step, index_t size) const {
+        return source_->trained(cpu_, static_cast<std::uint64_t>(step) * static_cast<std::uint64_t>(size), size);
+    }
+
+    void train_autoencoder() {
+        nlohmann::json same = identity();
+        same.update(describe(options_.vae));
+        same.update(nlohmann::json{{"batch", options_.vae_batch_size}, {"kl_weight", options_.kl_weight}});
+        Loop loop("autoencoder", options_, options_.vae, same);
+        reel::train_all(vae_);
+        const auto parameters = [&] {
+            Parameters all;
+            reel::append_trained(all, vae_, "");
+            return all;
+        };
+        loop.resume(cpu_, parameters());
+        const int side = options_.resolution;
+        const index_t per_latent = vae_.config.pixels_per_latent();
+        const Tensor unseen = pixels_of(cpu_, source_->held_out(cpu_, held_out_pictures), side);
+        Autoencoder averaged(vae_.config);
+        const auto reconstruct = [&] {
+            reel::set_to_averages(averaged, loop.training().ema(), "");
+            return reel::sliced(unseen, [&](const Tensor& x) {
+                return averaged.decode(reel::sample_latents(averaged.encode(x), Tensor{}, 1.0));
+            });
+        };
+        loop.run(
+            parameters,
+            [&](index_t step) {
+                reel::zero_grad(vae_);
+                const Tensor pixels = pixels_of(cpu_, batch_of(step, options_.vae_batch_size), side);
+                Tensor noise(cpu_,
+                             {options_.vae_batch_size, side / per_latent, side / per_latent, options_.latent_channels});
+                reel::fill_normal(cpu_, noise, options_.seed, stream(step, Draw::latents));
+                const auto loss = reel::autoencoder_loss(vae_, pixels, noise, options_.kl_weight);
+                reel::backward(loss.total);
+                return psnr(static_cast<double>(loss.reconstruction.value().to_host()[0]));
+            },
+            [&] { return psnr(reel::mse(reconstruct(), unseen)); },
+            [&](index_t step) {
+                const Tensor decoded = reconstruct();
+                reel::write_png(loop.folder() / ("sample-" + std::to_string(step) + ".png"),
+                                sheet_of(reel::concat_rows({unseen.slice(0, 16), decoded.slice(0, 16)}), 16));
+            });
+        reel::train_all(vae_, false);
+        reel::set_to_averages(vae_, loop.training().ema(), "");
+    }
+
+    /// Finds the factor that gives the latents unit variance, and writes vae/ and the parts that need no training.
+    void save_autoencoder() {
+        const Tensor pixels = pixels_of(cpu_, batch_of(0, 256), options_.resolution);
+        const Tensor latents =
+            reel::sliced(pixels, [&](const Tensor& x) { return reel::sample_latents(vae_.encode(x), Tensor{}, 1.0); });
+        const double count = static_cast<double>(latents.size());
+        const double mean = reel::sum_all(latents) / count;
+        const double deviation = std::sqrt(reel::squared_norm(latents) / count - mean * mean);
+        vae_.config.scaling_factor = std::round(1e5 / deviation) / 1e5;
+        const std::filesystem::path folder = output_ / "model";
+        reel::make_output_folder(folder / "vae");
+        reel::write_json(folder / "vae" / "config.json", reel::write_autoencoder_kl_config(vae_.config));
+        reel::write_safetensors(folder / "vae" / "diffusion_pytorch_model.safetensors",
+                                reel::parameter_sources(vae_, reel::DType::f16), {{"format", "pt"}});
+        // From here on with the weights that were written.
+        vae_ = reel::load_autoencoder_kl<float>(cpu_, folder / "vae");
+        reel::save_scheduler(reel::DDIMScheduler(schedule()), folder / "scheduler");
+        reel::write_json(folder / "model_index.json", reel::write_model_index());
+    }
+
+    /// Stable Diffusion's.
+    [[nodiscard]] reel::DDIMConfig schedule() const {
+        reel::DDIMConfig ddim;
+        ddim.schedule.beta_start = 0.00085;
+        ddim.schedule.beta_end = 0.012;
+        ddim.schedule.beta_schedule = reel::BetaSchedule::scaled_linear;
+        ddim.prediction_type = reel::value_in(reel::prediction_type_names, options_.prediction_type, "prediction_type");
+        ddim.clip_sample = false;
+        ddim.set_alpha_to_one = false;
+        ddim.steps_offset = 1;
+        return ddim;
+    }
+
+    [[nodiscard]] reel::CLIPTextConfig text_config() const {
+        reel::CLIPTextConfig config;
+        config.vocab_size = static_cast<index_t>(options_.vocab_size);
+        config.hidden_size = options_.text_width;
+        config.intermediate_size = 4 * options_.text_width;
+        config.num_hidden_layers = options_.text_layers;
+        config.num_attention_heads = options_.text_heads;
+        config.max_position_embeddings = options_.model_max_length;
+        return config;
+    }
+
+    [[nodiscard]] reel::UNetConfig unet_config() const {
+        reel::UNetConfig config;
+        const std::size_t levels = options_.unet_channels.size();
+        config.temporal = false;
+        config.sample_size = options_.resolution / vae_.config.pixels_per_latent();
+        config.in_channels = options_.latent_channels;
+        config.out_channels = options_.latent_channels;
+        config.block_out_channels = options_.unet_channels;
+        config.down_block_attention.assign(options_.unet_attention.begin(), options_.unet_attention.end());
+        config.up_block_attention.assign(options_.unet_attention.rbegin(), options_.unet_attention.rend());
+        config.layers_per_block = options_.unet_layers;
+        config.norm_num_groups = options_.unet_groups;
+        config.cross_attention_dim = options_.text_width;
+        config.heads.assign(levels, options_.unet_heads);
+        return config;
+    }
+
+    [[nodiscard]] std::vector<std::int32_t> ids_of(const std::vector<std::string>& captions) const {
+        std::vector<std::int32_t> ids;
+        for (const std::string& caption : captions) {
+            const std::vector<std::int32_t> row = tokenizer_->encode(caption);
+            ids.insert(ids.end(), row.begin(), row.end());
+        }
+        return ids;
+    }
+
+    /// One timestep per scene, spread evenly over the schedule with a random place in each share; noise equal for the
+    /// pictures of a scene, so that what differs between their gradients is what differs between the pictures.
+    struct Randomness {
+        std::vector<index_t> timesteps;
+        Tensor noise;
+    };
+
+    [[nodiscard]] Randomness randomness(index_t count, std::uint64_t seed, index_t step, index_t train_timesteps) {
+        const index_t repeat = source_->per_scene();
+        const index_t scenes = count / repeat;
+        const index_t side = options_.resolution / vae_.config.pixels_per_latent();
+        Randomness result;
+        Tensor noise(cpu_, {scenes, side, side, options_.latent_channels});
+        reel::fill_normal(cpu_, noise, seed, stream(step, Draw::noise));
+        const reel::Philox random(seed, stream(step, Draw::timesteps));
+        std::vector<Tensor> rows;
+        for (index_t scene = 0; scene < scenes; ++scene) {
+            const double share = (static_cast<double>(scene) +
+                                  static_cast<double>(random.bits(static_cast<std::uint64_t>(scene))) * 0x1p-32) /
+                                 static_cast<double>(scenes);
+            for (index_t i = 0; i < repeat; ++i) {
+                rows.push_back(noise.slice(scene, scene + 1));
+                result.timesteps.push_back(static_cast<index_t>(share * static_cast<double>(train_timesteps)));
+            }
+        }
+        result.noise = reel::concat_rows(std::span<const Tensor>(rows));
+        return result;
+    }
+
+    [[nodiscard]] Tensor encode(const Tensor& pixels, const Tensor& posterior) const {
+        return reel::sample_latents(vae_.encode(pixels), posterior, vae_.config.scaling_factor);
+    }
+
+    void train_unet() {
+        nlohmann::json same = identity();
+        same.update(describe(options_.unet));
+        same.update(nlohmann::json{{"batch", options_.train_batch_size},
+                                   {"snr_gamma", options_.snr_gamma},
+                                   {"proportion_empty_prompts", options_.proportion_empty_prompts},
+                                   {"prediction_type", options_.prediction_type},
+                                   {"unet_channels", options_.unet_channels},
+                                   {"unet_attention", options_.unet_attention},
+                                   {"unet_layers", options_.unet_layers},
+                                   {"text_width", options_.text_width}});
+        Loop loop("unet", options_, options_.unet, same);
+        UNet unet(unet_config());
+        TextEncoder text_encoder(text_config());
+        reel::initialize(unet, cpu_, options_.seed);
+        reel::initialize(text_encoder, cpu_, options_.seed);
+        reel::train_all(unet);
+        reel::train_all(text_encoder);
+        const auto parameters = [&] {
+            Parameters all;
+            reel::append_trained(all, text_encoder, "text_encoder.");
+            reel::append_trained(all, unet, "unet.");
+            return all;
+        };
+        loop.resume(cpu_, parameters());
+        const reel::DDPMScheduler scheduler =
+            reel::scheduler_from_pretrained<reel::DDPMScheduler>(output_ / "model" / "scheduler");
+        const index_t train_timesteps = scheduler.schedule().size();
+        const index_t batch_size = options_.train_batch_size;
+        reel::require(batch_size % source_->per_scene() == 0 && held_out_pictures % source_->per_scene() == 0,
+                      "train_batch_size ", batch_size, ": expected a multiple of ", source_->per_scene(),
+                      ", the pictures per scene");
+
+        const pictures::Batch unseen = source_->held_out(cpu_, held_out_pictures);
+        const Tensor unseen_latents = encode(pixels_of(cpu_, unseen, options_.resolution), Tensor{});
+        const std::vector<std::int32_t> unseen_ids = ids_of(unseen.captions);
+        const Randomness fixed = randomness(held_out_pictures, ~options_.seed, 0, train_timesteps);
+
+        UNet averaged_unet(unet.config);
+        TextEncoder averaged_text(text_encoder.config);
+        loop.run(
+            parameters,
+            [&](index_t step) {
+                reel::zero_grad(unet);
+                reel::zero_grad(text_encoder);
+                pictures::Batch batch = batch_of(step, batch_size);
+                const reel::Philox empty(options_.seed, stream(step, Draw::empty_prompts));
+                for (index_t i = 0; i < batch_size; ++i) {
+                    const auto scene = static_cast<std::uint64_t>(i / source_->per_scene());
+                    if (static_cast<double>(empty.bits(scene)) * 0x1p-32 < options_.proportion_empty_prompts) {
+                        batch.captions[static_cast<std::size_t>(i)].clear();
+                    }
+                }
+                const Randomness random = randomness(batch_size, options_.seed, step, train_timesteps);
+                Tensor posterior(cpu_, random.noise.shape());
+                reel::fill_normal(cpu_, posterior, options_.seed, stream(step, Draw::latents));
+                const Tensor latents = encode(pixels_of(cpu_, batch, options_.resolution), posterior);
+                const std::vector<std::int32_t> ids = ids_of(batch.captions);
+                const Variable text = text_encoder.template operator()<Variable>(ids, batch_size);
+                const Variable loss =
+                    reel::diffusion_loss(unet, scheduler, latents, random.noise,
+                                         std::span<const index_t>(random.timesteps), text, options_.snr_gamma);
+                reel::backward(loss);
+                return static_cast<double>(loss.value().to_host()[0]);
+            },
+            [&] {
+                const Tensor text = text_encoder(std::span<const std::int32_t>(unseen_ids), held_out_pictures);
+                return static_cast<double>(reel::diffusion_loss(unet, scheduler, unseen_latents, fixed.noise,
+                                                                std::span<const index_t>(fixed.timesteps), text,
+                                                                options_.snr_gamma)
+                                               .to_host()[0]);
+            },
+            [&](index_t step) {
+                reel::set_to_averages(averaged_unet, loop.training().ema(), "unet.");
+                reel::set_to_averages(averaged_text, loop.training().ema(), "text_encoder.");
+                save_model(averaged_unet, averaged_text);
+                sample(averaged_unet, averaged_text, unseen,
+                       loop.folder() / ("sample-" + std::to_string(step) + ".png"));
+            });
+    }
+
+    void save_model(const UNet& unet, const TextEncoder& text_encoder) const {
+        reel::AtomicFolder folder(output_ / "model" / "unet");
+        reel::save_unet(unet, folder.path(), true, reel::DType::f16);
+        folder.commit();
+        reel::AtomicFolder text_folder(output_ / "model" / "text_encoder");
+        reel::write_json(text_folder.path() / "config.json", reel::write_clip_text_config(text_encoder.config));
+        reel::write_safetensors(text_folder.path() / "model.safetensors",
+                                reel::parameter_sources(text_encoder, reel::DType::f16), {{"format", "pt"}});
+        text_folder.commit();
+    }
+
+    /// A sheet of pictures for held-out captions: 25 DDIM steps, guidance 4, the same noise every time.
+    void sample(const UNet& unet, const TextEncoder& text_encoder, const pictures::Batch& unseen,
+                const std::filesystem::path& path) {
+        constexpr index_t count = 32;
+        const std::vector<std::string> captions(unseen.captions.begin(), unseen.captions.begin() + count);
+        const std::vector<std::int32_t> ids = ids_of(captions);
+        const std::vector<std::int32_t> empty = ids_of(std::vector<std::string>(count));
+        const reel::Guidance<float, Cpu> guidance{text_encoder(std::span<const std::int32_t>(ids), count),
+                                                  text_encoder(std::span<const std::int32_t>(empty), count), 4.0};
+        Tensor noise(cpu_, {count, unet.config.sample_size, unet.config.sample_size, unet.config.in_channels});
+        reel::fill_normal(cpu_, noise, options_.seed, ~std::uint64_t{0});
+        reel::DDIMScheduler scheduler(schedule());
+        const Tensor latents = reel::sample_pictures(unet, scheduler, noise, guidance, 25, reel::NoNoise{},
+                                                     [](index_t, const Tensor&) { program::check_stop(); });
+        reel::write_png(
+            path, sheet_of(vae_.decode(reel::scale(latents, static_cast<float>(1 / vae_.config.scaling_factor))), 8));
+    }
+
+    const Options& options_;
+    std::filesystem::path output_;
+    mutable Cpu cpu_;
+    std::unique_ptr<pictures::Source> source_;
+    std::optional<reel::CLIPTokenizer> tokenizer_;
+    Autoencoder vae_;
+};
+
+} // namespace
+
+int main(int argc, char** argv) {
+    return program::run("train_text_to_image", [&] {
+        Options options;
+        CLI::App app(
+            "Trains a small Stable Diffusion from nothing: the autoencoder first, then text encoder and UNet.\n"
+            "Without --data on pictures of the drawn world, of which there is no end. Writes into OUTPUT:\n"
+            "model/ (a diffusers folder, averaged weights in float16), autoencoder/ and unet/ with log.csv,\n"
+            "sample-N.png and checkpoint-N/.");
+        app.get_formatter()->column_width(38);
+        app.option_defaults()->always_capture_default();
+        const auto at_least = [](double least) { return CLI::Range(least, 1e12); };
+        app.add_option("--output", options.output, "folder to write into")->required();
+        app.add_option("--data", options.data,
+                       "folder of pictures with metadata.jsonl (file_name, text); none: the drawn world");
+        app.add_option("--resolution", options.resolution, "side of the pictures, pixels")->check(CLI::Range(16, 1024));
+        app.add_option("--seed", options.seed, "of everything random")->check(program::not_negative);
+        app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
+        app.add_option("--mixed_precision", options.mixed_precision,
+                       "bf16: factors of products in bfloat16, where oneDNN and the processor have it")
+            ->check(CLI::IsMember({"no", "bf16"}));
+        app.add_flag("--resume", options.resume, "continue from the last checkpoints in OUTPUT");
+        app.add_option("--checkpointing_steps", options.checkpointing_steps, "checkpoint after every so many steps")
+            ->check(at_least(1));
+        app.add_option("--validation_steps", options.validation_steps, "held-out loss after every so many steps")
+            ->check(at_least(1));
+        app.add_option("--sample_steps", options.sample_steps, "sample sheet and model after every so many steps")
+            ->check(at_least(1));
+
+        app.add_option("--vae_channels", options.vae_channels, "channels per level; every level but one halves")
+            ->delimiter(',');
+        app.add_option("--latent_channels", options.latent_channels, "of the autoencoder")->check(at_least(1));
+        app.add_option("--vae_steps", options.vae.max_train_steps, "updates of the autoencoder")->check(at_least(0));
+        app.add_option("--vae_batch_size", options.vae_batch_size, "pictures per update")->check(at_least(1));
+        app.add_option("--vae_learning_rate", options.vae.learning_rate, "")->check(at_least(0));
+        app.add_option("--vae_decay_steps", options.vae.lr_decay_steps, "the rate falls to 0 over the last so many")
+            ->check(at_least(0));
+        app.add_option("--kl_weight", options.kl_weight, "of the divergence (nats per latent)")->check(at_least(0));
+
+        app.add_option("--vocab_size", options.vocab_size, "of the BPE vocabulary that is learned from the captions");
+        app.add_option("--model_max_length", options.model_max_length, "tokens of a caption, start and end included");
+        app.add_option("--text_width", options.text_width, "channels of the text encoder")->check(at_least(1));
+        app.add_option("--text_layers", options.text_layers, "layers of the text encoder")->check(at_least(1));
+        app.add_option("--text_heads", options.text_heads, "heads of the text encoder")->check(at_least(1));
+        app.add_option("--unet_channels", options.unet_channels, "channels per level of the UNet")->delimiter(',');
+        app.add_option("--unet_attention", options.unet_attention, "1 for the levels with attention")->delimiter(',');
+        app.add_option("--unet_layers", options.unet_layers, "layers per block of the UNet")->check(at_least(1));
+        app.add_option("--unet_heads", options.unet_heads, "attention heads of the UNet")->check(at_least(1));
+        app.add_option("--prediction_type", options.prediction_type, "what the UNet predicts")
+            ->check(CLI::IsMember({"epsilon", "v_prediction", "sample"}));
+        app.add_option("--max_train_steps", options.unet.max_train_steps, "updates of text encoder and UNet")
+            ->check(at_least(0));
+        app.add_option("--train_batch_size", options.train_batch_size, "pictures per update")->check(at_least(1));
+        app.add_option("--learning_rate", options.unet.learning_rate, "after the warm-up")->check(at_least(0));
+        app.add_option("--lr_warmup_steps", options.unet.lr_warmup_steps, "rising to it")->check(at_least(0));
+        app.add_option("--lr_decay_steps", options.unet.lr_decay_steps, "falling to 0 over the last so many steps")
+            ->check(at_least(0));
+        app.add_option("--adam_weight_decay", options.unet.adam_weight_decay, "of text encoder and UNet")
+            ->check(at_least(0));
+        app.add_option("--max_grad_norm", options.unet.max_grad_norm, "gradients are clipped to this norm");
+        app.add_option("--ema_decay", options.unet.ema_decay, "of the averages that are saved")
+            ->check(CLI::Range(0.0, 0.999999));
+        app.add_option("--snr_gamma", options.snr_gamma, "min-SNR weighting; 0: none")->check(at_least(0));
+        app.add_option("--proportion_empty_prompts", options.proportion_empty_prompts, "captions left out")
+            ->check(CLI::Range(0.0, 1.0));
+        if (const auto status = program::parse(app, argc, argv)) {
+            return *status;
+        }
+        Job(options).run();
+        return 0;
+    });
+}
