@@ -37,6 +37,7 @@ struct SchedulerInterface {
     [[nodiscard]] virtual bool set_eta(double eta) = 0;
     [[nodiscard]] virtual std::optional<PredictionType> prediction_type() const = 0;
     [[nodiscard]] virtual const void* as(const std::type_info& type) const = 0;
+    [[nodiscard]] virtual bool same_configuration(const SchedulerInterface& other) const = 0;
 };
 
 /// Whether a scheduler has a choice of how much noise its steps draw.
@@ -102,6 +103,20 @@ public:
     }
     [[nodiscard]] const void* as(const std::type_info& type) const override {
         return type == typeid(S) ? &scheduler_ : nullptr;
+    }
+    [[nodiscard]] bool same_configuration(const SchedulerInterface<T, B>& other) const override {
+        const auto* same = static_cast<const S*>(other.as(typeid(S)));
+        if constexpr (requires {
+                          { scheduler_.config() == scheduler_.config() } -> std::convertible_to<bool>;
+                      }) {
+            if (same == nullptr || !(same->config() == scheduler_.config())) {
+                return false;
+            }
+        }
+        if constexpr (HasEta<S>) {
+            return same != nullptr && same->options.eta == scheduler_.options.eta;
+        }
+        return same != nullptr;
     }
 
 private:
@@ -193,6 +208,11 @@ public:
 
     /// What the model must have been trained to give; nothing when the scheduler does not say.
     [[nodiscard]] std::optional<PredictionType> prediction_type() const { return held_->prediction_type(); }
+
+    /// Whether both hold the same type of scheduler with equal configurations (where it has one) and equal eta.
+    [[nodiscard]] bool same_configuration(const AnyScheduler& other) const {
+        return held_->same_configuration(*other.held_);
+    }
 
     /// The scheduler within, or null when it has another type.
     template <class S>

@@ -39,6 +39,8 @@ inline constexpr std::array inversion_formula_names{
 ///     v         x_t = (x_p + (s_p n_t - n_p s_t) out) / (s_p s_t + n_p n_t)
 class DDIMInverseScheduler {
 public:
+    static constexpr std::string_view class_name = "DDIMInverseScheduler";
+
     /// Throws Error when the configuration clips and the formula is exact: clipping cannot be undone. (The other
     /// formulas, like their originals, ignore clip_sample.)
     explicit DDIMInverseScheduler(const DDIMConfig& config, InversionFormula formula = InversionFormula::exact)
@@ -71,6 +73,17 @@ public:
         const NoiseLevel low = NoiseLevel::from_alpha_bar(sampler_.previous_alpha_bar(timestep));
         const NoiseLevel high = sampler_.schedule().level(timestep);
         return mix(weights(low, high), sample, model_output);
+    }
+
+    /// Throws Error unless the sampler takes the steps that this undoes. After set_timesteps() of both.
+    void check_sampler(const DDIMScheduler& sampler) const {
+        require(sampler.config() == config(), class_name,
+                ": the sampler has another configuration than the inversion; make both from one");
+        require(sampler.options.eta == 0, class_name, ": the sampler's eta is ", sampler.options.eta,
+                ", so that it draws noise and does not return to the clip; set it to 0");
+        require(!timesteps_.empty() && sampler.timesteps() == sampler_.timesteps(), class_name, ": the sampler takes ",
+                sampler.timesteps().size(), " steps and the inversion ", timesteps_.size(),
+                "; give both the same number");
     }
 
 private:

@@ -152,6 +152,14 @@ template <class I, class S>
     return inverts<I, S>;
 }
 
+/// The same for two objects: fails to compile for a wrong pair of types, and throws Error, saying what differs, for
+/// configurations that do not fit each other. An inversion says so in check_sampler(). After set_timesteps() of both.
+template <class I, class S>
+void require_inversion_pair(const I& inversion, const S& sampler) {
+    static_assert(check_inversion_pair<I, S>());
+    inversion.check_sampler(sampler);
+}
+
 /// The noise of a step, from a tensor or a source, for the step of a scheduler to call when it draws. Throws Error that
 /// starts with the scheduler's name when the caller gave NoNoise, or noise that has not the sample's shape.
 template <class T, class B, class Noise, class Timestep>

@@ -12,6 +12,7 @@
 #include <reel/schedulers/any_scheduler.hpp>
 #include <reel/schedulers/multistep_config.hpp>
 #include <reel/schedulers/scheduler_config.hpp>
+#include <reel/schedulers/sigma_config.hpp>
 
 namespace reel {
 
@@ -27,11 +28,26 @@ struct SchedulerList {
 
 /// What make_scheduler() can make, for tensors of T on B: one line per class.
 template <Real T = float, Backend B = Cpu>
-using RegisteredSchedulers = SchedulerList<DDIMScheduler,       //
-                                           DDPMScheduler,       //
-                                           PNDMScheduler<T, B>, //
-                                           LCMScheduler,        //
-                                           TCDScheduler>;
+using RegisteredSchedulers = SchedulerList<
+    // clang-format off
+    DDIMScheduler,
+    DDPMScheduler,
+    PNDMScheduler<T, B>,
+    LMSDiscreteScheduler<T, B>,
+    EulerDiscreteScheduler,
+    EulerAncestralDiscreteScheduler,
+    HeunDiscreteScheduler<T, B>,
+    KDPM2DiscreteScheduler<T, B>,
+    KDPM2AncestralDiscreteScheduler<T, B>,
+    DPMSolverMultistepScheduler<T, B>,
+    DPMSolverSinglestepScheduler<T, B>,
+    UniPCMultistepScheduler<T, B>,
+    DEISMultistepScheduler<T, B>,
+    LCMScheduler,
+    TCDScheduler,
+    EDMEulerScheduler
+    // clang-format on
+    >;
 
 /// A short name for a class, or for a class and some of its choices.
 struct SchedulerAlias {
@@ -42,9 +58,25 @@ struct SchedulerAlias {
 
 /// The short names.
 inline constexpr std::array scheduler_aliases{
-    SchedulerAlias{"ddim", "DDIMScheduler"}, SchedulerAlias{"ddpm", "DDPMScheduler"},
-    SchedulerAlias{"pndm", "PNDMScheduler"}, SchedulerAlias{"plms", "PNDMScheduler", R"({"skip_prk_steps": true})"},
-    SchedulerAlias{"lcm", "LCMScheduler"},   SchedulerAlias{"tcd", "TCDScheduler"},
+    SchedulerAlias{"ddim", "DDIMScheduler"},
+    SchedulerAlias{"ddpm", "DDPMScheduler"},
+    SchedulerAlias{"pndm", "PNDMScheduler"},
+    SchedulerAlias{"plms", "PNDMScheduler", R"({"skip_prk_steps": true})"},
+    SchedulerAlias{"lms", "LMSDiscreteScheduler"},
+    SchedulerAlias{"euler", "EulerDiscreteScheduler"},
+    SchedulerAlias{"euler_a", "EulerAncestralDiscreteScheduler"},
+    SchedulerAlias{"heun", "HeunDiscreteScheduler"},
+    SchedulerAlias{"dpm2", "KDPM2DiscreteScheduler"},
+    SchedulerAlias{"dpm2_a", "KDPM2AncestralDiscreteScheduler"},
+    SchedulerAlias{"dpm++_2m", "DPMSolverMultistepScheduler", R"({"solver_order": 2})"},
+    SchedulerAlias{"dpm++_3m", "DPMSolverMultistepScheduler", R"({"solver_order": 3})"},
+    SchedulerAlias{"dpm++_2m_sde", "DPMSolverMultistepScheduler", R"({"algorithm_type": "sde-dpmsolver++"})"},
+    SchedulerAlias{"dpm++_2s", "DPMSolverSinglestepScheduler"},
+    SchedulerAlias{"unipc", "UniPCMultistepScheduler"},
+    SchedulerAlias{"deis", "DEISMultistepScheduler"},
+    SchedulerAlias{"lcm", "LCMScheduler"},
+    SchedulerAlias{"tcd", "TCDScheduler"},
+    SchedulerAlias{"edm_euler", "EDMEulerScheduler"},
 };
 
 /// The class names that make_scheduler() knows, without the short ones.
@@ -127,7 +159,7 @@ template <Real T, Backend B = Cpu>
     std::error_code ignored;
     const std::filesystem::path file =
         std::filesystem::is_directory(path, ignored) ? path / "scheduler_config.json" : path;
-    return make_scheduler<T, B>(name, read_json(file), file.string(), option);
+    return make_scheduler<T, B>(name, read_scheduler_json(file), file.string(), option);
 }
 
 /// The scheduler's configuration, as diffusers reads it. Throws Error for one that is not in RegisteredSchedulers.
@@ -145,19 +177,22 @@ template <Real T, Backend B>
     return config;
 }
 
-/// Throws Error, with both names and what would do, unless samples from `scheduler` may start where the inversion
-/// ended: check_inversion_pair() for a choice at run time.
+/// For a choice at run time what require_inversion_pair() of scheduler.hpp is at compile time: throws Error, with both
+/// names and what would do, unless samples from `scheduler` may start where the inversion ended.
 template <class Inversion, Real T, Backend B>
-void require_inversion_pair(std::string_view inversion_name, const AnyScheduler<T, B>& scheduler) {
+void require_inversion_pair(const Inversion& inversion, const AnyScheduler<T, B>& scheduler) {
     std::string suited;
     const bool pair = RegisteredSchedulers<T, B>::any([&]<class S>() {
         if constexpr (inverts<Inversion, S>) {
             suited += (suited.empty() ? "" : ", ") + std::string(SchedulerFile<S>::class_name);
-            return scheduler.template as<S>() != nullptr;
+            if (const S* held = scheduler.template as<S>()) {
+                inversion.check_sampler(*held);
+                return true;
+            }
         }
         return false;
     });
-    require(pair, inversion_name, ": its result does not suit ", scheduler.name(), "; sample with ",
+    require(pair, Inversion::class_name, ": its result does not suit ", scheduler.name(), "; sample with ",
             suited.empty() ? "a scheduler that it was made for" : suited);
 }
 
