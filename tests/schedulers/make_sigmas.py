@@ -1,4 +1,4 @@
-"""Quantiles of beta distributions by SciPy; noise schedules of a recent diffusers (tests/golden/requirements-recent.txt).
+"""Quantiles of beta distributions by SciPy; noise schedules and guidance rescale of a recent diffusers (tests/golden/requirements-recent.txt).
 
     python make_sigmas.py
 """
@@ -6,7 +6,9 @@ import pathlib
 
 import numpy as np
 import scipy.stats
+import torch
 from diffusers import DDPMScheduler, HeunDiscreteScheduler
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from safetensors.numpy import save_file
 
 SHAPES = [(0.6, 0.6), (0.5, 0.5), (0.3, 2.0), (5.0, 1.0), (2.0, 3.5), (30.0, 4.0)]
@@ -17,6 +19,10 @@ curves = {"exp": HeunDiscreteScheduler(beta_schedule="exp"), "laplace": DDPMSche
 tensors = {"beta.shapes": np.array(SHAPES), "beta.p": P, "beta.quantiles": quantiles}
 for name, scheduler in curves.items():
     tensors[f"curve.{name}.alphas_cumprod"] = scheduler.alphas_cumprod.numpy()
+generator = torch.Generator().manual_seed(0)
+guided, text = (torch.randn(2, 3, 4, dtype=torch.float64, generator=generator) * scale + 0.5 for scale in (4, 1))
+tensors |= {"guidance.guided": guided.numpy(), "guidance.text": text.numpy(),
+            "guidance.rescaled": rescale_noise_cfg(guided, text, 0.7).numpy()}
 path = pathlib.Path(__file__).parent / "golden" / "sigmas.safetensors"
 save_file(tensors, str(path))
 path.chmod(0o644)

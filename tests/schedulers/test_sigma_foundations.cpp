@@ -143,8 +143,8 @@ TEST_CASE("A position in a run: in order, from the middle, and not astray") {
         CHECK(position.find("X", timesteps, 5) == 2); // a run begins with a step, not within one
         CHECK_THROWS_WITH_AS(static_cast<void>(position.find("X", timesteps, 3)),
                              doctest::Contains("X: timestep 3 is not one of this run's 5 timesteps"), Error);
-        CHECK_THROWS_WITH_AS(static_cast<void>(position.find("X", std::vector<double>{}, 3)), doctest::Contains("set_timesteps() first"),
-                             Error);
+        CHECK_THROWS_WITH_AS(static_cast<void>(position.find("X", std::vector<double>{}, 3)),
+                             doctest::Contains("set_timesteps() first"), Error);
     }
 }
 
@@ -171,6 +171,10 @@ TEST_CASE_TEMPLATE("Guidance rescale gives each clip the deviation of its condit
     }
     CHECK(gap(rescale_noise_cfg(guided, text, 0, 2), guided) == 0);
     CHECK(gap(rescale_noise_cfg(guided, text, 0.7, 2), axpby(T(0.7), full, T(0.3), guided)) < 1e-6);
+    const StateDict golden = read_safetensors("schedulers/golden/sigmas.safetensors"); // diffusers': two clips
+    CHECK(gap(rescale_noise_cfg(golden_tensor<T>(cpu, golden, "guidance.guided"),
+                                golden_tensor<T>(cpu, golden, "guidance.text"), 0.7, 2),
+              golden_tensor<T>(cpu, golden, "guidance.rescaled")) < (std::is_same_v<T, double> ? 1e-14 : 1e-6));
     CHECK_THROWS_WITH_AS(static_cast<void>(rescale_noise_cfg(guided, text, 1.2)), doctest::Contains("rescale is 1.2"),
                          Error);
     CHECK_THROWS_WITH_AS(static_cast<void>(rescale_noise_cfg(guided, text, 1, 3)), doctest::Contains("3 clips"), Error);

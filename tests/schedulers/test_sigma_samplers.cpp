@@ -152,6 +152,19 @@ TEST_CASE("EDM: sigmas of one's own, and previews") {
     CHECK_THROWS_WITH_AS(scheduler.set_sigmas({1}), doctest::Contains("two or more"), Error);
 }
 
+TEST_CASE("DPM2 ancestral has midpoints from the highest sigma of the cosine schedule on") {
+    Cpu cpu(1);
+    auto scheduler = read<KDPM2AncestralDiscreteScheduler<double>>(R"({"beta_schedule": "squaredcos_cap_v2"})");
+    scheduler.set_timesteps(5);
+    CHECK(scheduler.init_noise_sigma() > 2e4);
+    for (const double timestep : scheduler.timesteps()) {
+        CHECK(std::isfinite(timestep));
+    }
+    for (const double value : run(cpu, scheduler, scale(start(cpu), scheduler.init_noise_sigma())).to_host()) {
+        CHECK(std::isfinite(value));
+    }
+}
+
 TEST_CASE("Samplers with memory refuse steps out of order") {
     Cpu cpu(1);
     LMSDiscreteScheduler<double> scheduler;
