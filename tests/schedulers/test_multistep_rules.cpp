@@ -117,16 +117,24 @@ TEST_CASE_TEMPLATE("Steps follow one another; a run can be begun anew", S, PNDM,
     CHECK_THROWS_WITH_AS(scheduler.set_timesteps(5000), doctest::Contains("5000 steps"), Error);
 }
 
-TEST_CASE("A failed step leaves the run where it was") {
+TEST_CASE_TEMPLATE("A failed step leaves the run where it was", S, Multistep, Singlestep) {
     Cpu cpu(1);
-    Multistep scheduler({.algorithm_type = SolverAlgorithm::sde_dpmsolver_pp});
+    S scheduler({.algorithm_type = SolverAlgorithm::sde_dpmsolver_pp});
     scheduler.set_timesteps(5);
-    const auto x = start(cpu);
-    CHECK_THROWS_WITH_AS(static_cast<void>(scheduler.step(x, scheduler.timesteps()[0], x)),
-                         doctest::Contains("draws noise"), Error);
+    const auto whole = run(cpu, scheduler);
+    scheduler.set_timesteps(5);
+    auto x = start(cpu);
     int calls = 0;
-    static_cast<void>(scheduler.step(x, scheduler.timesteps()[0], x, CountedNoise{&cpu, &calls}));
-    CHECK(calls == 1);
+    for (const index_t t : scheduler.timesteps()) {
+        const auto output = sine_model(PredictionType::epsilon, x, t);
+        if (t != scheduler.timesteps().back()) {
+            CHECK_THROWS_WITH_AS(static_cast<void>(scheduler.step(output, t, x)), doctest::Contains("draws noise"),
+                                 Error);
+        }
+        x = scheduler.step(output, t, x, CountedNoise{&cpu, &calls});
+    }
+    CHECK(calls == 4);
+    CHECK(gap(x, whole) == 0);
 }
 
 TEST_CASE_TEMPLATE("A run may begin in the middle", S, Multistep, Singlestep, DEIS, UniPC) {

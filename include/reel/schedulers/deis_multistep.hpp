@@ -50,7 +50,7 @@ public:
     /// one.
     template <class Noise = NoNoise>
     [[nodiscard]] Tensor<T, B> step(const Tensor<T, B>& model_output, index_t timestep, const Tensor<T, B>& sample,
-                                    Noise&& noise = {}) {
+                                    Noise&& /*noise*/ = {}) {
         const std::size_t at = this->find(model_output, timestep, sample);
         this->remember(this->convert(false, model_output, sample, at));
         const ExponentialStep step(SolverAlgorithm::dpmsolver, this->level(at), this->level(at + 1));
@@ -58,7 +58,7 @@ public:
         const bool lower = config_.lower_order_final && this->steps() < 15;
         const int order = this->order_up_to(lower && left <= 2 ? static_cast<int>(left) : 3);
         const auto weights = this->history_weights(step, at, order, step.linear(), 2 * step.quadratic());
-        Tensor<T, B> result = this->evaluate(step, sample, weights, noise, timestep);
+        Tensor<T, B> result = this->evaluate(step, sample, weights);
         this->finish(at);
         return result;
     }

@@ -75,9 +75,10 @@ public:
     [[nodiscard]] Tensor<T, B> step(const Tensor<T, B>& model_output, index_t timestep, const Tensor<T, B>& sample,
                                     Noise&& noise = {}) {
         const std::size_t at = this->find(model_output, timestep, sample);
-        this->remember(this->convert(integrates_clean(config_.algorithm_type), model_output, sample, at));
         const ExponentialStep step(config_.algorithm_type, this->level(at), this->level(at + 1));
-        Tensor<T, B> result = this->evaluate(step, sample, weights(step, at), noise, timestep);
+        const Tensor<T, B> drawn = this->draw(step, noise, sample, timestep);
+        this->remember(this->convert(integrates_clean(config_.algorithm_type), model_output, sample, at));
+        Tensor<T, B> result = this->evaluate(step, sample, weights(step, at), drawn);
         this->finish(at);
         return result;
     }

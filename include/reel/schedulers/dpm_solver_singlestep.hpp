@@ -85,14 +85,15 @@ public:
     [[nodiscard]] Tensor<T, B> step(const Tensor<T, B>& model_output, index_t timestep, const Tensor<T, B>& sample,
                                     Noise&& noise = {}) {
         const std::size_t at = this->find(model_output, timestep, sample);
+        const int order = std::min(orders_[at], static_cast<int>(this->outputs().size()) + 1); // it may begin within
+        const ExponentialStep step(config_.algorithm_type, this->level(at + 1 - static_cast<std::size_t>(order)),
+                                   this->level(at + 1));
+        const Tensor<T, B> drawn = this->draw(step, noise, sample, timestep);
         this->remember(this->convert(integrates_clean(config_.algorithm_type), model_output, sample, at));
-        const int order = std::min(orders_[at], static_cast<int>(this->outputs().size())); // a run may begin within
         if (order == 1) {
             start_ = sample;
         }
-        const ExponentialStep step(config_.algorithm_type, this->level(at + 1 - static_cast<std::size_t>(order)),
-                                   this->level(at + 1));
-        Tensor<T, B> result = this->evaluate(step, start_, weights(step, order, at), noise, timestep);
+        Tensor<T, B> result = this->evaluate(step, start_, weights(step, order, at), drawn);
         this->finish(at);
         return result;
     }

@@ -112,16 +112,20 @@ protected:
     /// To be called when the step has succeeded.
     void finish(std::size_t position) { run_.advance(position); }
 
-    /// step.sample x - step.scale (sum of weights times outputs) + step.noise z
+    /// The noise of a step, undefined where it has none. To be called before anything changes: it may throw.
     template <class Noise>
+    [[nodiscard]] Tensor<T, B> draw(const ExponentialStep& step, Noise& noise, const Tensor<T, B>& sample,
+                                    index_t timestep) const {
+        return step.noise != 0 ? take_noise(name_, noise, sample, timestep) : Tensor<T, B>{};
+    }
+
+    /// step.sample x - step.scale (sum of weights times outputs) + step.noise z
     [[nodiscard]] Tensor<T, B> evaluate(const ExponentialStep& step, const Tensor<T, B>& sample,
-                                        std::span<const double> weights, Noise&& noise, index_t timestep) const {
-        std::vector<WeightedTensor<T, B>> terms{{step.sample, &sample}};
+                                        std::span<const double> weights, const Tensor<T, B>& noise = {}) const {
+        std::vector<WeightedTensor<T, B>> terms{{step.sample, &sample}, {step.noise, &noise}};
         for (std::size_t k = 0; k < weights.size() && k < outputs_.size(); ++k) {
             terms.push_back({-step.scale * weights[k], &outputs_[k]});
         }
-        const Tensor<T, B> drawn = step.noise != 0 ? take_noise(name_, noise, sample, timestep) : Tensor<T, B>{};
-        terms.push_back({step.noise, &drawn});
         return linear_combination<T, B>(terms);
     }
 

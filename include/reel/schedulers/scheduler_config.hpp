@@ -103,8 +103,8 @@ template <class Table, class E>
     const auto old_type = old.value_or(true) ? PredictionType::epsilon : PredictionType::sample;
     const auto type = named_value(config, "prediction_type", prediction_type_names, old_type);
     require(!old || type == old_type, config.where(), ": \"prediction_type\" is \"",
-            name_in(prediction_type_names, type), "\", but \"predict_epsilon\" is ", *old ? "true" : "false",
-            "; remove one of them");
+            name_in(prediction_type_names, type), "\", but \"predict_epsilon\" is ",
+            old.value_or(true) ? "true" : "false", "; remove one of them");
     return type;
 }
 

@@ -154,18 +154,18 @@ public:
     /// unequal shapes and for any timestep but the next one.
     template <class Noise = NoNoise>
     [[nodiscard]] Tensor<T, B> step(const Tensor<T, B>& model_output, index_t timestep, const Tensor<T, B>& sample,
-                                    Noise&& noise = {}) {
+                                    Noise&& /*noise*/ = {}) {
         const std::size_t at = this->find(model_output, timestep, sample);
         this->remember(this->convert(config_.predict_x0, model_output, sample, at));
         const auto& off = config_.disable_corrector;
         const bool corrects =
             last_sample_.defined() && std::find(off.begin(), off.end(), static_cast<index_t>(at) - 1) == off.end();
-        const Tensor<T, B> corrected = corrects ? correct(at, noise, timestep) : sample;
+        const Tensor<T, B> corrected = corrects ? correct(at) : sample;
         const std::size_t left = config_.lower_order_final ? this->steps() - at : this->steps();
         order_ = std::min({static_cast<std::size_t>(config_.solver_order), left, this->outputs().size()});
         const ExponentialStep step(algorithm(), this->level(at), this->level(at + 1));
         const auto weights = detail::unipc_weights(step, config_.solver_type, ratios(at, step.h));
-        Tensor<T, B> result = this->evaluate(step, corrected, weights, noise, timestep);
+        Tensor<T, B> result = this->evaluate(step, corrected, weights);
         last_sample_ = corrected;
         this->finish(at);
         return result;
@@ -186,14 +186,13 @@ private:
     }
 
     /// The last step once more, with the output at its end.
-    template <class Noise>
-    [[nodiscard]] Tensor<T, B> correct(std::size_t at, Noise&& noise, index_t timestep) const {
+    [[nodiscard]] Tensor<T, B> correct(std::size_t at) const {
         const ExponentialStep step(algorithm(), this->level(at - 1), this->level(at));
         std::vector<double> places = ratios(at - 1, step.h);
         places.push_back(1);
         std::vector<double> weights = detail::unipc_weights(step, config_.solver_type, places);
         std::rotate(weights.begin(), weights.end() - 1, weights.end()); // the end's output is the newest
-        return this->evaluate(step, last_sample_, weights, noise, timestep);
+        return this->evaluate(step, last_sample_, weights);
     }
 
     UniPCMultistepConfig config_;
