@@ -16,22 +16,52 @@ namespace reel::test {
 /// 1025 timesteps, so that 16, 32, 64, ... steps of equal length fit.
 inline const NoiseScheduleConfig contract_schedule{.num_train_timesteps = 1025};
 
+/// What a network is given and gives.
+enum class Network {
+    variance_preserving, ///< Stable Diffusion's
+    edm                  ///< with EDM's preconditioning (arXiv:2206.00364, table 1) for sigma_data = 0.5
+};
+
 /// A mixture of Gaussians as a network trained on a noise schedule.
 template <class T>
 struct AnalyticModel {
     AnalyticModel(Cpu& cpu, const std::vector<GaussianComponent>& components,
-                  const NoiseScheduleConfig& config = contract_schedule)
-        : mixture(cpu, components), schedule(config) {}
+                  Network its_network = Network::variance_preserving)
+        : mixture(cpu, components), schedule(contract_schedule), network(its_network) {}
 
-    [[nodiscard]] NoiseLevel level(double timestep) const { return interpolated_level(schedule, timestep); }
+    [[nodiscard]] NoiseLevel level(double timestep) const {
+        return network == Network::edm ? level_of_sigma(std::exp(4 * timestep))
+                                       : interpolated_level(schedule, timestep);
+    }
 
-    /// The output for variance-preserving points.
-    [[nodiscard]] Tensor<T> operator()(PredictionType type, const Tensor<T>& x, double timestep) const {
-        return mixture.predict(type, x, level(timestep));
+    /// The highest level of a run.
+    [[nodiscard]] NoiseLevel highest() const {
+        return network == Network::edm ? level_of_sigma(80) : schedule.level(1024);
+    }
+
+    /// Of the network's input, to make it variance-preserving.
+    [[nodiscard]] double input_scale(double timestep) const {
+        const double sigma = std::exp(4 * timestep);
+        return network == Network::edm ? std::hypot(sigma, 0.5) / std::hypot(sigma, 1) : 1;
+    }
+
+    /// The output for the network's input.
+    [[nodiscard]] Tensor<T> operator()(PredictionType type, const Tensor<T>& input, double timestep) const {
+        if (network == Network::variance_preserving) {
+            return mixture.predict(type, input, level(timestep));
+        }
+        const double sigma = std::exp(4 * timestep);
+        const double length = std::hypot(sigma, 0.5);
+        const auto x = scale(input, static_cast<T>(input_scale(timestep)));
+        const auto clean = mixture.predict(PredictionType::sample, x, level(timestep));
+        const double sign = type == PredictionType::v_prediction ? -1 : 1;
+        const double out = sign * length / (sigma * 0.5);
+        return axpby(static_cast<T>(out), clean, static_cast<T>(-out * 0.25 / length), input);
     }
 
     GaussianMixture<T> mixture;
     NoiseSchedule schedule;
+    Network network;
 };
 
 inline const std::vector<GaussianComponent> contract_clusters{{.weight = 2, .mean = {1.0, -0.5}, .deviation = 0.6},
@@ -89,25 +119,33 @@ struct PatternNoise {
     }
 };
 
-/// The state before every model call, in the model's coordinates, and the result.
+/// The state before every model call, variance-preserving, and the result.
 template <class T>
 struct ContractRun {
-    std::vector<Tensor<T>> inputs;
+    std::vector<Tensor<T>> states;
     Tensor<T> result;
     int draws = 0;
 };
 
-/// A run from the variance-preserving start `x` with a model `output(input, timestep)`.
-template <class T, class S, class Model>
-[[nodiscard]] ContractRun<T> contract_run(Cpu& cpu, S& scheduler, const Tensor<T>& x, const Model& output) {
+/// What to multiply variance-preserving samples at the first timestep with to start a run.
+template <class T, class S>
+[[nodiscard]] double start_scale(Cpu& cpu, S& scheduler, const AnalyticModel<T>& model) {
+    const double first = scheduler.timesteps().front();
+    const auto unit = Tensor<T>::full(cpu, {1}, T(1));
+    return 1 / (static_cast<double>(scheduler.scale_model_input(unit, first).to_host()[0]) * model.input_scale(first));
+}
+
+/// A run from the variance-preserving start `x`.
+template <class T, class S>
+[[nodiscard]] ContractRun<T> contract_run(Cpu& cpu, S& scheduler, const Tensor<T>& x, const AnalyticModel<T>& model,
+                                          PredictionType type = PredictionType::epsilon) {
     ContractRun<T> run;
     PatternNoise<T> noise{&cpu};
-    const auto unit = Tensor<T>::full(cpu, {1}, T(1));
-    const T factor = scheduler.scale_model_input(unit, scheduler.timesteps().front()).to_host()[0];
-    run.result = scale(x, T(1) / factor);
-    for (const auto t : scheduler.timesteps()) {
-        run.inputs.push_back(scheduler.scale_model_input(run.result, t));
-        run.result = scheduler.step(output(run.inputs.back(), static_cast<double>(t)), t, run.result, noise);
+    run.result = scale(x, static_cast<T>(start_scale(cpu, scheduler, model)));
+    for (const double t : scheduler.timesteps()) {
+        const auto input = scheduler.scale_model_input(run.result, t);
+        run.states.push_back(scale(input, static_cast<T>(model.input_scale(t))));
+        run.result = scheduler.step(model(type, input, t), t, run.result, noise);
     }
     run.draws = noise.draws;
     return run;
