@@ -1,5 +1,6 @@
 #!/bin/sh
-# Seconds to compile a minimal program with reel/models/unet.hpp, and examples/insert_object.cpp.
+# Seconds to compile a minimal program with reel/models/unet.hpp, examples/insert_object.cpp, and what it shares with the
+# other programs.
 # CXX chooses the compiler; words given here are added to its flags: bench/compile_time.sh -O0
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -34,6 +35,8 @@ seconds() {
 
 unet=$(seconds "$@" "$work/unet.cpp")
 program=$(seconds "$@" "$root/examples/insert_object.cpp")
+shared=$(seconds "$@" "$root/examples/support/editing.cpp")
 printf '| %s | seconds |\n|---|---|\n' "$("$cxx" --version | head -n 1)${*:+, $*}"
 printf '| a program with reel/models/unet.hpp | %s |\n' "$unet"
 printf '| examples/insert_object.cpp | %s |\n' "$program"
+printf '| examples/support/editing.cpp | %s |\n' "$shared"

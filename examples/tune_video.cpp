@@ -78,7 +78,7 @@ void validate(Cpu& cpu, const editing::Model& model, const reel::TuneAVideoConfi
     const std::string number = std::to_string(step);
     Tensor start;
     if (options.use_inv_latent) {
-        start = editing::invert(model, latents, options.num_inv_steps, formula, [](index_t, const Tensor&) {});
+        start = editing::invert(model, latents, "", options.num_inv_steps, formula, [](index_t, const Tensor&) {});
         reel::make_output_folder(output / "inv_latents");
         reel::write_torch_tensor(output / "inv_latents" / ("ddim_latent-" + number + ".pt"),
                                  reel::to_file(reel::to_reference_order(start, start.shape(0))));
@@ -94,8 +94,8 @@ void validate(Cpu& cpu, const editing::Model& model, const reel::TuneAVideoConfi
     std::set<std::string> names;
     for (std::size_t i = 0; i < options.prompts.size(); ++i) {
         const std::string& prompt = options.prompts[i];
-        const Tensor sampled =
-            editing::sample(cpu, model, start, prompt, options, *config.seed + i, [](index_t, const Tensor&) {});
+        const Tensor sampled = editing::sample(cpu, model, start, prompt, options.negative_prompt.value_or(""), options,
+                                               *config.seed + i, [](index_t, const Tensor&) {});
         clips.push_back(editing::decode(model, sampled, fps));
         std::string name = editing::file_name_of(prompt);
         if (!names.insert(name).second) {
@@ -124,7 +124,7 @@ int tune(const Options& options) {
     const reel::Frames clip = editing::read_clip(config.train_data);
     const double fps = clip.fps > 0 ? clip.fps : 8;
     Cpu cpu(options.threads);
-    editing::Model model = reel::load_stable_diffusion<float>(cpu, config.pretrained_model_path, *config.seed);
+    editing::Model model = editing::load_model(cpu, config.pretrained_model_path, *config.seed);
     editing::check_prompts(model, config);
     if (config.validation_steps <= config.max_train_steps) {
         editing::check_steps(model, config.validation_data);
@@ -132,7 +132,7 @@ int tune(const Options& options) {
     reel::write_tune_config(output / "config.yaml", config);
 
     const Tensor moments = editing::encode(cpu, model, clip);
-    const Tensor text = reel::encode_prompt(model, config.train_data.prompt);
+    const Tensor text = editing::encode_prompt(model, config.train_data.prompt);
     editing::prepare_training(model, config, options.reference_checkpointing);
     reel::Tuner<float, Cpu> tuner(model.unet, model.training_scheduler, moments, text, model.vae.config.scaling_factor,
                                   editing::tune_options(config));
@@ -155,7 +155,7 @@ int tune(const Options& options) {
                            static_cast<std::size_t>(std::max<index_t>(config.max_train_steps - tuner.step_count(), 0)));
         while (tuner.step_count() < config.max_train_steps) {
             const auto start = std::chrono::steady_clock::now();
-            const reel::TuneReport report = tuner.update(draw);
+            const reel::TuneReport report = editing::update(tuner, draw);
             log.add(report, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
             bar.note(reel::concat_text("loss ", report.loss));
             bar.step();

@@ -27,6 +27,19 @@ namespace program {
     return path;
 }
 
+/// Whether one of some options is on the command line, as "--name" or "--name=value".
+[[nodiscard]] inline bool any_given(int argc, char** argv, std::initializer_list<std::string_view> names) {
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view word = argv[i];
+        for (const std::string_view name : names) {
+            if (word == name || (word.starts_with(name) && word.substr(name.size()).starts_with('='))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /// Options of both programs. One clip and one size serve training and validation.
 class ConfigOptions {
 public:

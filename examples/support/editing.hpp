@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,8 +15,8 @@
 #include <reel/io/tune_config.hpp>
 #include <reel/io/video_reader.hpp>
 #include <reel/io/video_writer.hpp>
-#include <reel/pipelines/clips.hpp>
-#include <reel/pipelines/edit.hpp>
+#include <reel/pipelines/blend.hpp>
+#include <reel/pipelines/mask.hpp>
 #include <reel/pipelines/replay.hpp>
 #include <reel/pipelines/saved_folder.hpp>
 #include <reel/pipelines/stable_diffusion.hpp>
@@ -24,7 +25,8 @@
 
 #include "program.hpp"
 
-/// What insert_object and tune_video have in common: the stages of the job, each with its progress bar.
+/// What the editing programs have in common: the stages of the job, each with its progress bar. What runs a model is
+/// compiled once for all of them, in editing.cpp.
 namespace editing {
 
 using reel::Cpu;
@@ -52,31 +54,28 @@ using Model = reel::StableDiffusion<float, Cpu>;
     return frames;
 }
 
+/// load_stable_diffusion().
+[[nodiscard]] Model load_model(Cpu& cpu, const std::filesystem::path& folder, std::uint64_t seed,
+                               const std::filesystem::path& unet_folder = {});
+
+/// A prompt for the UNet: [1, tokens, channels].
+[[nodiscard]] Tensor encode_prompt(const Model& model, const std::string& prompt);
+
 /// Moments of the clip's latents.
-[[nodiscard]] inline Tensor encode(Cpu& cpu, const Model& model, const reel::Frames& clip) {
-    const reel::Shape shape{clip.count, clip.height, clip.width, 3};
-    const Tensor pixels = reel::pixels_from_bytes<float>(cpu, shape, clip.rgb);
-    reel::Progress bar("encode", static_cast<std::size_t>(clip.count));
-    return reel::encode_clip(model.vae, pixels, [&] {
-        bar.step();
-        program::check_stop();
-    });
-}
+[[nodiscard]] Tensor encode(Cpu& cpu, const Model& model, const reel::Frames& clip);
 
 /// Latents to a clip of bytes; `pixels`, when given, gets the values in 0..1 [frames, height, width, 3].
-[[nodiscard]] inline reel::Frames decode(const Model& model, const Tensor& latents, double fps,
-                                         Tensor* pixels = nullptr) {
-    reel::Progress bar("decode", static_cast<std::size_t>(latents.shape(0)));
-    const Tensor unit = reel::decode_clip(model.vae, latents, [&] {
-        bar.step();
-        program::check_stop();
-    });
-    if (pixels != nullptr) {
-        *pixels = unit;
-    }
-    return reel::to_frames_u8(unit.to_host(), static_cast<int>(unit.shape(0)), static_cast<int>(unit.shape(1)),
-                              static_cast<int>(unit.shape(2)), fps);
-}
+[[nodiscard]] reel::Frames decode(const Model& model, const Tensor& latents, double fps, Tensor* pixels = nullptr);
+
+/// The (scaled) mean of the clip's latents.
+[[nodiscard]] Tensor mean_latents(const Model& model, const Tensor& moments);
+
+/// The clip as the autoencoder draws it: the decoded mean of its latents.
+[[nodiscard]] reel::Frames reconstruct(const Model& model, const Tensor& moments, double fps);
+
+/// One update of tuning.
+[[nodiscard]] reel::TuneReport update(reel::Tuner<float, Cpu>& tuner,
+                                      const std::function<reel::TrainingNoise<float, Cpu>(index_t draw)>& draw);
 
 [[nodiscard]] inline reel::TuneOptions tune_options(const reel::TuneAVideoConfig& config) {
     const double learning_rate =
@@ -161,57 +160,51 @@ private:
     std::vector<std::pair<reel::TuneReport, double>> rows_;
 };
 
-/// Source of the noise that a sampler draws at eta > 0: step by step, a function of the seed alone.
-class SamplingNoise {
-public:
-    SamplingNoise(Cpu& cpu, std::uint64_t seed) : cpu_(&cpu), seed_(seed) {}
+/// Sees the step's number and its latents.
+using Each = std::function<void(index_t, const Tensor&)>;
 
-    [[nodiscard]] Tensor operator()(const reel::Shape& shape) {
-        Tensor noise(*cpu_, shape);
-        reel::fill_normal(*cpu_, noise, seed_, first_stream + drawn_++);
-        return noise;
-    }
+/// The noise that the clip's latents invert to under a prompt. `each` sees the start (step 0) and every step.
+[[nodiscard]] Tensor invert(const Model& model, const Tensor& latents, const std::string& prompt, int steps,
+                            reel::InversionFormula formula, const Each& each);
 
-private:
-    static constexpr std::uint64_t first_stream = std::uint64_t{1} << 40; // beyond any training step's
-    Cpu* cpu_;
-    std::uint64_t seed_;
-    std::uint64_t drawn_ = 0;
+using Trajectory = reel::Trajectory<float, Cpu>;
+
+/// The same, keeping every step's latents.
+[[nodiscard]] Trajectory invert_trajectory(const Model& model, const Tensor& latents, const std::string& prompt,
+                                           int steps, reel::InversionFormula formula, const Each& each);
+
+/// Noise of the latents' shape, from the seed: where sampling starts without an inversion.
+[[nodiscard]] Tensor noise_like(Cpu& cpu, const Tensor& latents, std::uint64_t seed);
+
+/// The clip's latents with that noise, at the sampler's noise levels, in place of an inversion.
+[[nodiscard]] Trajectory noised_trajectory(Cpu& cpu, const Model& model, const Tensor& latents, int steps,
+                                           std::uint64_t seed);
+
+/// How the place of an edit is found.
+struct MaskSettings {
+    reel::MaskOptions options;
+    std::string noise = "draws";        ///< "draws": fresh noise on the clip; "inversion": the inversion's own latents
+    std::vector<double> strengths{0.5}; ///< noise levels at which the captions are compared
+    int draws = 10;                     ///< of noise at each strength
 };
 
-/// The noise that the clip's latents invert to under an empty prompt. `each(k, latents)` sees the start and every step.
-template <class Each>
-[[nodiscard]] Tensor invert(const Model& model, const Tensor& latents, int steps, reel::InversionFormula formula,
-                            const Each& each) {
-    reel::DDIMInverseScheduler scheduler(model.sampling, formula);
-    reel::Progress bar("invert", static_cast<std::size_t>(steps));
-    const Tensor text = reel::encode_prompt(model, "");
-    return reel::invert(model.unet, scheduler, latents, text, steps, [&](index_t k, const Tensor& x) {
-        program::check_stop();
-        each(k, x);
-        if (k > 0) {
-            bar.step();
-        }
-    });
-}
+/// Where the edited caption wants another picture than the source's: [frames, h, w, 1] in latents' pixels, 0 or 1.
+[[nodiscard]] Tensor difference_mask(const Model& model, const Trajectory& trajectory, const std::string& source,
+                                     const std::string& edited, const MaskSettings& settings, std::uint64_t seed);
 
-/// Sampling with an edited prompt. `each(k, latents)` sees every step.
-template <class Each>
+/// The clip outside of which nothing is to change.
+struct Outside {
+    const Trajectory& trajectory;
+    const Tensor& mask;
+};
+
+/// Sampling with an edited prompt. `each` sees every step. `outside`, when given, keeps the clip there.
 [[nodiscard]] Tensor sample(Cpu& cpu, const Model& model, const Tensor& latents, const std::string& prompt,
-                            const reel::TuneValidationData& options, std::uint64_t seed, const Each& each) {
-    reel::DDIMScheduler scheduler(model.sampling);
-    scheduler.options.eta = options.eta;
-    const reel::Guidance<float, Cpu> guidance{reel::encode_prompt(model, prompt),
-                                              reel::encode_prompt(model, options.negative_prompt.value_or("")),
-                                              options.guidance_scale};
-    reel::Progress bar("sample", static_cast<std::size_t>(options.num_inference_steps));
-    return reel::sample_clip(model.unet, scheduler, latents, guidance, options.num_inference_steps,
-                             SamplingNoise(cpu, seed), [&](index_t k, const Tensor& x) {
-                                 program::check_stop();
-                                 each(k, x);
-                                 bar.step();
-                             });
-}
+                            const std::string& negative_prompt, const reel::TuneValidationData& options,
+                            std::uint64_t seed, const Each& each, const Outside* outside = nullptr);
+
+/// A mask of latents' pixels as marks of the picture's, [frames, height, width]: each covers its square.
+[[nodiscard]] std::vector<std::uint8_t> marks_of(const Tensor& mask, int height, int width);
 
 /// A prompt as a file name: letters, digits and a few marks kept, at most 80 bytes.
 [[nodiscard]] inline std::string file_name_of(const std::string& prompt) {

@@ -265,7 +265,7 @@ TEST_CASE("options out of range, unknown, missing or given twice") {
     refused(work, {{"--model", "-"}}, {"--model", "required"}, usage);
     check_message(run(work.command() + Words{"--prompt", "again"}), "insert_object", {"--prompt"}, usage);
     check_message(run(work.command() + Words{"--width"}), "insert_object", {"--width"}, usage);
-    check_message(run({insert_object}), "insert_object", {"required", "--help"}, usage);
+    check_message(run({insert_object, "--prompt", "a"}), "insert_object", {"required", "--help"}, usage);
     check_message(run({tune_video}), "tune_video", {"--config", "required"}, usage);
     check_message(run({tune_video, "config.yaml"}), "tune_video", {"--config"}, usage);
     for (const std::string& program : {insert_object, tune_video}) {

@@ -1,0 +1,173 @@
+#include "editing.hpp"
+
+#include <reel/pipelines/clips.hpp>
+#include <reel/pipelines/difference.hpp>
+
+namespace editing {
+
+Model load_model(Cpu& cpu, const std::filesystem::path& folder, std::uint64_t seed,
+                 const std::filesystem::path& unet_folder) {
+    return reel::load_stable_diffusion<float>(cpu, folder, seed, unet_folder);
+}
+
+Tensor encode_prompt(const Model& model, const std::string& prompt) {
+    return reel::encode_prompt(model, prompt);
+}
+
+Tensor encode(Cpu& cpu, const Model& model, const reel::Frames& clip) {
+    const reel::Shape shape{clip.count, clip.height, clip.width, 3};
+    const Tensor pixels = reel::pixels_from_bytes<float>(cpu, shape, clip.rgb);
+    reel::Progress bar("encode", static_cast<std::size_t>(clip.count));
+    return reel::encode_clip(model.vae, pixels, [&] {
+        bar.step();
+        program::check_stop();
+    });
+}
+
+reel::Frames decode(const Model& model, const Tensor& latents, double fps, Tensor* pixels) {
+    reel::Progress bar("decode", static_cast<std::size_t>(latents.shape(0)));
+    const Tensor unit = reel::decode_clip(model.vae, latents, [&] {
+        bar.step();
+        program::check_stop();
+    });
+    if (pixels != nullptr) {
+        *pixels = unit;
+    }
+    return reel::to_frames_u8(unit.to_host(), static_cast<int>(unit.shape(0)), static_cast<int>(unit.shape(1)),
+                              static_cast<int>(unit.shape(2)), fps);
+}
+
+Tensor mean_latents(const Model& model, const Tensor& moments) {
+    return reel::scale(reel::slice_channels(moments, 0, moments.shape(3) / 2),
+                       static_cast<float>(model.vae.config.scaling_factor));
+}
+
+reel::Frames reconstruct(const Model& model, const Tensor& moments, double fps) {
+    return decode(model, mean_latents(model, moments), fps);
+}
+
+reel::TuneReport update(reel::Tuner<float, Cpu>& tuner,
+                        const std::function<reel::TrainingNoise<float, Cpu>(index_t)>& draw) {
+    return tuner.update(draw);
+}
+
+namespace {
+
+/// Source of the noise that a sampler draws at eta > 0: step by step, a function of the seed alone.
+class SamplingNoise {
+public:
+    SamplingNoise(Cpu& cpu, std::uint64_t seed) : cpu_(&cpu), seed_(seed) {}
+
+    [[nodiscard]] Tensor operator()(const reel::Shape& shape) {
+        Tensor noise(*cpu_, shape);
+        reel::fill_normal(*cpu_, noise, seed_, first_stream + drawn_++);
+        return noise;
+    }
+
+private:
+    static constexpr std::uint64_t first_stream = std::uint64_t{1} << 40; // beyond any training step's
+    Cpu* cpu_;
+    std::uint64_t seed_;
+    std::uint64_t drawn_ = 0;
+};
+
+/// Runs an inversion, with its bar.
+template <class Result>
+[[nodiscard]] Result inverted(const Model& model, const std::string& prompt, int steps, reel::InversionFormula formula,
+                              const Each& each, const auto& run) {
+    reel::DDIMInverseScheduler scheduler(model.sampling, formula);
+    reel::Progress bar("invert", static_cast<std::size_t>(steps));
+    return run(scheduler, encode_prompt(model, prompt), [&](index_t k, const Tensor& x) {
+        program::check_stop();
+        each(k, x);
+        if (k > 0) {
+            bar.step();
+        }
+    });
+}
+
+} // namespace
+
+Tensor invert(const Model& model, const Tensor& latents, const std::string& prompt, int steps,
+              reel::InversionFormula formula, const Each& each) {
+    return inverted<Tensor>(model, prompt, steps, formula, each,
+                            [&](auto& scheduler, const Tensor& text, const auto& after_step) {
+                                return reel::invert(model.unet, scheduler, latents, text, steps, after_step);
+                            });
+}
+
+Trajectory invert_trajectory(const Model& model, const Tensor& latents, const std::string& prompt, int steps,
+                             reel::InversionFormula formula, const Each& each) {
+    return inverted<Trajectory>(
+        model, prompt, steps, formula, each, [&](auto& scheduler, const Tensor& text, const auto& after_step) {
+            return reel::invert_trajectory(model.unet, scheduler, latents, text, steps, after_step);
+        });
+}
+
+Tensor noise_like(Cpu& cpu, const Tensor& latents, std::uint64_t seed) {
+    Tensor noise(cpu, latents.shape());
+    reel::fill_normal(cpu, noise, seed, std::uint64_t{1} << 41); // as tune_video without use_inv_latent
+    return noise;
+}
+
+Trajectory noised_trajectory(Cpu& cpu, const Model& model, const Tensor& latents, int steps, std::uint64_t seed) {
+    reel::DDIMScheduler scheduler(model.sampling);
+    return reel::noised_trajectory(scheduler, latents, noise_like(cpu, latents, seed), steps);
+}
+
+Tensor difference_mask(const Model& model, const Trajectory& trajectory, const std::string& source,
+                       const std::string& edited, const MaskSettings& settings, std::uint64_t seed) {
+    reel::require(settings.noise == "draws" || settings.noise == "inversion", "the mask's noise is \"", settings.noise,
+                  "\"; expected draws or inversion");
+    const reel::DDIMScheduler scheduler(model.sampling);
+    const std::span<const double> strengths(settings.strengths);
+    const auto samples = settings.noise == "inversion" ? reel::trajectory_samples(scheduler, trajectory, strengths)
+                                                       : reel::noised_samples(scheduler, trajectory.latents.front(),
+                                                                              strengths, index_t{settings.draws}, seed);
+    reel::Progress bar("find the place", samples.size());
+    const Tensor difference = reel::prediction_difference(model.unet, samples, encode_prompt(model, source),
+                                                          encode_prompt(model, edited), [&] {
+                                                              bar.step();
+                                                              program::check_stop();
+                                                          });
+    return reel::mask_of(difference, settings.options);
+}
+
+Tensor sample(Cpu& cpu, const Model& model, const Tensor& latents, const std::string& prompt,
+              const std::string& negative_prompt, const reel::TuneValidationData& options, std::uint64_t seed,
+              const Each& each, const Outside* outside) {
+    reel::DDIMScheduler scheduler(model.sampling);
+    scheduler.options.eta = options.eta;
+    const reel::Guidance<float, Cpu> guidance{encode_prompt(model, prompt), encode_prompt(model, negative_prompt),
+                                              options.guidance_scale};
+    const index_t steps = options.num_inference_steps;
+    reel::Progress bar("sample", static_cast<std::size_t>(steps));
+    const auto after_step = [&](index_t k, const Tensor& x) {
+        program::check_stop();
+        each(k, x);
+        bar.step();
+    };
+    SamplingNoise noise(cpu, seed);
+    if (outside == nullptr) {
+        return reel::sample_clip(model.unet, scheduler, latents, guidance, steps, noise, after_step);
+    }
+    return reel::sample_clip_blended(model.unet, scheduler, latents, guidance, steps, outside->trajectory,
+                                     outside->mask, noise, after_step);
+}
+
+std::vector<std::uint8_t> marks_of(const Tensor& mask, int height, int width) {
+    const std::vector<float> values = mask.to_host();
+    const int step = height / static_cast<int>(mask.shape(1));
+    std::vector<std::uint8_t> marks;
+    for (int f = 0; f < static_cast<int>(mask.shape(0)); ++f) {
+        for (int y = 0; y < height; ++y) {
+            for (int x = 0; x < width; ++x) {
+                const index_t pixel = (f * mask.shape(1) + y / step) * mask.shape(2) + x / step;
+                marks.push_back(values[static_cast<std::size_t>(pixel)] > 0.5F ? 1 : 0);
+            }
+        }
+    }
+    return marks;
+}
+
+} // namespace editing
