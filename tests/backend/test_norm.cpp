@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include <reel/backend/cpu/norm.hpp>
+#include <reel/backend/cpu/norm_backward.hpp>
 #include <reel/backend/generic/norm.hpp>
 
 #include "backend/compare.hpp"

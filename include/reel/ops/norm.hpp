@@ -1,6 +1,6 @@
 #pragma once
 
-#include <reel/backend/cpu/norm.hpp>
+#include <reel/backend/cpu/norm_backward.hpp>
 #include <reel/backend/generic/norm.hpp>
 #include <reel/tensor.hpp>
 

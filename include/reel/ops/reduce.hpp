@@ -1,5 +1,6 @@
 #pragma once
 
+#include <reel/backend/cpu/reduce.hpp>
 #include <reel/ops/elementwise.hpp>
 
 namespace reel {
@@ -103,8 +104,13 @@ template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> sum_rows(const Tensor<T, B>& x) {
     const index_t columns = x.shape(-1);
     Tensor<T, B> y(x.backend(), {columns});
-    x.backend().for_each_index(
-        columns, functors::ColumnSum<T>{x.data(), y.data(), x.size() / std::max<index_t>(columns, 1), columns}, 8);
+    const index_t rows = x.size() / std::max<index_t>(columns, 1);
+    B& backend = x.backend();
+    if constexpr (requires { column_sums(backend, x.data(), y.data(), rows, columns); }) {
+        column_sums(backend, x.data(), y.data(), rows, columns);
+    } else {
+        backend.for_each_index(columns, functors::ColumnSum<T>{x.data(), y.data(), rows, columns}, 8);
+    }
     return y;
 }
 

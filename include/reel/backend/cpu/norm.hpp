@@ -184,98 +184,10 @@ void norm_forward(Cpu& backend, const NormProblem<T>& p) {
                     for (index_t c = 0; c < p.channels; ++c) {
                         y[c] = x[c] * scale[c] + shift[c];
                     }
-                    if (p.silu) {
-                        cpu::silu_in_place(y, p.channels);
-                    }
                 }
-            }
-        },
-        1);
-}
-
-/// One pass sums, per channel, the gradient and the gradient times the normalised input; a second writes x_gradient.
-template <class T>
-void norm_backward(Cpu& backend, const NormProblem<T>& p) {
-    const cpu::RowBlocks<T> blocks(p);
-    const index_t channels = p.channels;
-    const index_t width = channels / p.groups;
-    const cpu::Scratch<T> partial(backend, 2 * blocks.count * channels);
-    T* gradient_sums = partial.data();
-    T* normal_sums = gradient_sums + blocks.count * channels;
-    // Calls use(c, normal, gradient) with the gradient of the affine output for every element of a row block.
-    const auto visit = [&](const cpu::RowBlock& block, const auto& use) {
-        std::vector<T> middle(static_cast<std::size_t>(2 * channels));
-        T* mean = middle.data();
-        T* inverse = mean + channels;
-        for (index_t c = 0; c < channels; ++c) {
-            mean[c] = p.mean[block.set * p.groups + c / width];
-            inverse[c] = p.inverse_std[block.set * p.groups + c / width];
-        }
-        for (index_t row = block.set * p.rows + block.begin; row < block.set * p.rows + block.end; ++row) {
-            for (index_t c = 0; c < channels; ++c) {
-                const T normal = (p.x[row * channels + c] - mean[c]) * inverse[c];
-                T gradient = p.y_gradient[row * channels + c];
                 if (p.silu) {
-                    const T affine =
-                        normal * (p.gamma != nullptr ? p.gamma[c] : T(1)) + (p.beta != nullptr ? p.beta[c] : T(0));
-                    gradient *= generic::silu_slope(affine);
+                    cpu::silu_in_place(p.y + (set * p.rows + begin) * p.channels, (end - begin) * p.channels);
                 }
-                use(row, c, normal, gradient, inverse[c]);
-            }
-        }
-    };
-    backend.for_each_range(
-        blocks.count,
-        [&](index_t first, index_t last) {
-            for (index_t b = first; b < last; ++b) {
-                T* gradients = gradient_sums + b * channels;
-                T* normals = normal_sums + b * channels;
-                std::fill_n(gradients, channels, T(0));
-                std::fill_n(normals, channels, T(0));
-                visit(blocks[b], [&](index_t, index_t c, T normal, T gradient, T) {
-                    gradients[c] += gradient;
-                    normals[c] += gradient * normal;
-                });
-            }
-        },
-        1);
-    for (index_t b = 0; b < blocks.count; ++b) {
-        for (index_t c = 0; c < channels; ++c) {
-            if (p.gamma_gradient != nullptr) {
-                p.gamma_gradient[c] += normal_sums[b * channels + c];
-            }
-            if (p.beta_gradient != nullptr) {
-                p.beta_gradient[c] += gradient_sums[b * channels + c];
-            }
-        }
-    }
-    if (p.x_gradient == nullptr) {
-        return;
-    }
-    std::vector<T> group_means(static_cast<std::size_t>(2 * p.sets * p.groups));
-    for (index_t b = 0; b < blocks.count; ++b) {
-        const index_t set = blocks[b].set;
-        for (index_t c = 0; c < channels; ++c) {
-            const T gamma = p.gamma != nullptr ? p.gamma[c] : T(1);
-            const std::size_t group = static_cast<std::size_t>(2 * (set * p.groups + c / width));
-            group_means[group] += gamma * gradient_sums[b * channels + c];
-            group_means[group + 1] += gamma * normal_sums[b * channels + c];
-        }
-    }
-    for (T& value : group_means) {
-        value /= static_cast<T>(p.rows * width);
-    }
-    backend.for_each_range(
-        blocks.count,
-        [&](index_t first, index_t last) {
-            for (index_t b = first; b < last; ++b) {
-                const index_t set = blocks[b].set;
-                visit(blocks[b], [&](index_t row, index_t c, T normal, T gradient, T inverse) {
-                    const std::size_t group = static_cast<std::size_t>(2 * (set * p.groups + c / width));
-                    const T scaled = gradient * (p.gamma != nullptr ? p.gamma[c] : T(1));
-                    p.x_gradient[row * channels + c] =
-                        inverse * (scaled - group_means[group] - normal * group_means[group + 1]);
-                });
             }
         },
         1);
