@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 
 #include <reel/schedulers/multistep_config.hpp>
@@ -237,12 +239,30 @@ TEST_CASE("Noise is added at the run's level, elsewhere at the training timestep
           doctest::Approx(scheduler.schedule().level(t + 1).signal).epsilon(1e-12));
 }
 
-TEST_CASE("Bh1 ends without noise too") {
+TEST_CASE("Numbers come out where diffusers has none: bh1 without noise at the end, last steps that go nowhere") {
     Cpu cpu(1);
-    UniPC scheduler({.schedule = stable_diffusion, .solver_order = 3, .solver_type = UniPCSolverType::bh1});
-    scheduler.set_timesteps(10);
-    const auto values = run(cpu, scheduler).to_host();
-    CHECK(std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); }));
+    const auto finite = [&](auto scheduler) {
+        scheduler.set_timesteps(20);
+        const auto values = run(cpu, scheduler).to_host();
+        return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+    };
+    CHECK(finite(UniPC({.schedule = stable_diffusion, .solver_order = 3, .solver_type = UniPCSolverType::bh1})));
+    CHECK(finite(UniPC({.schedule = stable_diffusion,
+                        .solver_order = 3,
+                        .lower_order_final = false,
+                        .sigma_spacing = SigmaSpacing::karras,
+                        .final_sigmas_type = FinalSigma::sigma_min})));
+    for (const index_t order : {2, 3}) {
+        for (const auto algorithm : {SolverAlgorithm::dpmsolver, SolverAlgorithm::sde_dpmsolver_pp}) {
+            CHECK(finite(Multistep({.schedule = stable_diffusion,
+                                    .solver_order = order,
+                                    .algorithm_type = algorithm,
+                                    .solver_type = SolverType::heun,
+                                    .lower_order_final = false,
+                                    .sigma_spacing = SigmaSpacing::karras,
+                                    .final_sigmas_type = FinalSigma::sigma_min})));
+        }
+    }
 }
 
 TEST_CASE("What a method does not have is refused") {
