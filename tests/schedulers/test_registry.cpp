@@ -5,7 +5,6 @@
 
 #include <io/temporary_folder.hpp>
 
-#include <reel/schedulers/ddim_inverse.hpp>
 #include <reel/schedulers/scheduler_registry.hpp>
 
 #include "support.hpp"
@@ -119,12 +118,4 @@ TEST_CASE("Every scheduler starts from a Stable Diffusion folder's file, whichev
     }
     CHECK_THROWS_WITH_AS(static_cast<void>(load_scheduler<float>(folder.path() / "none.json")),
                          doctest::Contains("none.json"), Error);
-}
-
-TEST_CASE("A wrong pair at run time names both and what would do") {
-    require_inversion_pair<DDIMInverseScheduler>("DDIMInverseScheduler", make_scheduler<float>("ddim"));
-    CHECK_THROWS_WITH_AS(
-        require_inversion_pair<DDIMInverseScheduler>("DDIMInverseScheduler", make_scheduler<float>("ddpm")),
-        doctest::Contains("DDIMInverseScheduler: its result does not suit DDPMScheduler; sample with DDIMScheduler"),
-        Error);
 }

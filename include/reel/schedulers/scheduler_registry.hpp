@@ -12,6 +12,7 @@
 #include <reel/schedulers/any_scheduler.hpp>
 #include <reel/schedulers/multistep_config.hpp>
 #include <reel/schedulers/scheduler_config.hpp>
+#include <reel/schedulers/scheduler_json.hpp>
 #include <reel/schedulers/sigma_config.hpp>
 
 namespace reel {

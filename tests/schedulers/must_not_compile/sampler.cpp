@@ -1,6 +1,7 @@
 // Compiled by check_first_error.cmake, once complete and once without each part: the first error must name the part.
 #include <reel/schedulers/ddim_inverse.hpp>
 #include <reel/schedulers/ddpm.hpp>
+#include <reel/schedulers/edit_friendly.hpp>
 
 using namespace reel;
 
@@ -45,5 +46,12 @@ int main() {
     sample(sampler);
 #ifdef WRONG_PAIR
     static_assert(check_inversion_pair<DDIMInverseScheduler, DDPMScheduler>());
+#endif
+#ifdef WRONG_EDIT_FRIENDLY_PAIR
+    const EditFriendlyTrace<DDPMScheduler> trace{};
+    EditFriendlySampler<DDIMScheduler> edit(DDIMScheduler(), trace);
+#endif
+#ifdef WRONG_PAIR_OF_OBJECTS
+    require_inversion_pair(DDIMInverseScheduler(DDIMConfig{.clip_sample = false}), DDPMScheduler());
 #endif
 }
