@@ -160,7 +160,7 @@ private:
         const editing::Demonstration& demo = options_.demo;
         const world::Clip drawn = world::draw_clip(scene_of(number, seed), demo.frames, demo.size, demo.fps);
         const std::filesystem::path file = output_ / "clip.mp4";
-        reel::write_mp4(file, drawn.pretending, demo.fps);
+        reel::write_mp4(file, drawn.pretending, demo.fps, world::clip_quality);
         config_.train_data.video_path = file.string();
         const reel::Frames source = editing::read_clip(config_.train_data);
         std::filesystem::remove(file);

@@ -104,7 +104,7 @@ private:
     void draw() {
         const reel::TuneTrainData& data = config_.train_data;
         drawn_ = world::draw_clip(*options_.scene, data.n_sample_frames, data.width, editing::demonstration().fps);
-        reel::write_mp4(data.video_path, drawn_->pretending, drawn_->pretending.fps);
+        reel::write_mp4(data.video_path, drawn_->pretending, drawn_->pretending.fps, world::clip_quality);
         outputs_.emplace_back(data.video_path);
     }
 

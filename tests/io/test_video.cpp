@@ -85,6 +85,28 @@ TEST_CASE("mp4: odd sizes repeat their last row and column") {
     CHECK(edge <= 8);
 }
 
+TEST_CASE("write_mp4 with full colour keeps the colours of single pixels") {
+    const TemporaryFolder folder;
+    reel::Frames clip = reel::make_frames(3, 16, 16, 8);
+    for (std::size_t i = 0; i < clip.rgb.size() / 3; ++i) { // neighbours of different colours and similar brightness
+        const bool red = (i + i / 16) % 2 == 0;
+        clip.rgb[3 * i] = red ? 200 : 40;
+        clip.rgb[3 * i + 1] = red ? 40 : 100;
+        clip.rgb[3 * i + 2] = red ? 60 : 180;
+    }
+    const auto worst = [&](const reel::Frames& read) {
+        int difference = 0;
+        for (std::size_t i = 0; i < clip.rgb.size(); ++i) {
+            difference = std::max(difference, std::abs(int{clip.rgb[i]} - int{read.rgb[i]}));
+        }
+        return difference;
+    };
+    reel::write_mp4(folder / "full.mp4", clip, 8, {.crf = 1, .full_colour = true});
+    reel::write_mp4(folder / "half.mp4", clip, 8, {.crf = 1});
+    CHECK(worst(reel::read_video(folder / "full.mp4")) < 12);
+    CHECK(worst(reel::read_video(folder / "half.mp4")) > 40);
+}
+
 TEST_CASE("the same clip gives the same bytes") {
     const TemporaryFolder folder;
     const Frames clip = moving_block(6, 32, 32);

@@ -97,8 +97,8 @@ TEST_CASE("clips come back from their files") {
         REQUIRE(source.count == 4);
         REQUIRE(twin.rgb.size() == clip.twin.rgb.size());
         CHECK(source.fps == doctest::Approx(8));
-        CHECK(psnr(source, clip.pretending) > 35);
-        CHECK(psnr(twin, clip.twin) > 30);
+        CHECK(psnr(source, clip.pretending) > 40);
+        CHECK(psnr(twin, clip.twin) > 40);
         const reel::Frames mask = world::mask_frames(clip);
         for (int i = 0; i < 4; ++i) {
             CHECK(std::ranges::equal(reel::read_png(path / "twin" / (world::numbered(i, 4) + ".png")).frame(0),

@@ -35,16 +35,17 @@ namespace world {
     return std::string(digits - std::min(digits, number.size()), '0') + number;
 }
 
+/// How drawn clips are written: in pictures this small every pixel needs its own colour.
+inline const reel::Mp4Options clip_quality{.crf = 4, .full_colour = true};
+
 /// Writes into a folder: source.mp4 (pretending) and twin.mp4; exactly, frame by frame, twin/0000.png, ... and
-/// mask/0000.png, ...; sheet.png with a row of each; clip.json with `description`. The mp4 that every player knows
-/// keeps colours at half the resolution, which no quality setting makes good: at 64x64 the clips come back with 37 dB
-/// (source) and 34 dB (twin). Throws reel::Error when a file cannot be written.
+/// mask/0000.png, ...; sheet.png with a row of each; clip.json with `description`. The mp4 files keep the colour of
+/// every pixel, as in so small pictures they must. Throws reel::Error when a file cannot be written.
 inline void write_clip(const std::filesystem::path& folder, const Clip& clip, const nlohmann::json& description) {
     reel::make_output_folder(folder / "twin");
     reel::make_output_folder(folder / "mask");
-    const reel::Mp4Options quality{.crf = 4};
-    reel::write_mp4(folder / "source.mp4", clip.pretending, clip.pretending.fps, quality);
-    reel::write_mp4(folder / "twin.mp4", clip.twin, clip.twin.fps, quality);
+    reel::write_mp4(folder / "source.mp4", clip.pretending, clip.pretending.fps, clip_quality);
+    reel::write_mp4(folder / "twin.mp4", clip.twin, clip.twin.fps, clip_quality);
     const reel::Frames mask = mask_frames(clip);
     for (int i = 0; i < mask.count; ++i) {
         const std::string name = numbered(i, mask.count) + ".png";

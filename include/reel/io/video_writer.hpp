@@ -20,6 +20,7 @@ namespace reel {
 struct Mp4Options {
     int crf = 18;                  ///< x264's constant quality: 0 (lossless) to 51; 18 looks like the source
     std::string preset = "medium"; ///< x264's speed against size
+    bool full_colour = false;      ///< a colour for every pixel (yuv444p), which many players and browsers cannot show
 };
 
 namespace detail {
@@ -47,7 +48,9 @@ inline EncoderPlan mp4_plan(const Frames& frames, double fps, const Mp4Options& 
     EncoderPlan plan;
     plan.muxer = "mp4";
     plan.codec = find_h264_encoder(what);
-    plan.format = AV_PIX_FMT_YUV420P;
+    plan.format = options.full_colour ? AV_PIX_FMT_YUV444P : AV_PIX_FMT_YUV420P;
+    require(!options.full_colour || std::string_view(plan.codec->name) == "libx264", what,
+            ": full_colour needs FFmpeg with libx264, this one has ", plan.codec->name);
     plan.width = frames.width + frames.width % 2;
     plan.height = frames.height + frames.height % 2;
     plan.frame_rate = av_d2q(fps, 100'000);
@@ -75,10 +78,10 @@ inline EncoderPlan mp4_plan(const Frames& frames, double fps, const Mp4Options& 
     return detail::find_h264_encoder("h264_encoder_name")->name;
 }
 
-/// Writes a clip as H.264 in mp4, yuv420p, index first ("faststart"): what browsers and players open. Colours are
-/// BT.709 in limited range and marked so. H.264 in yuv420p has even sides only, so the last column or row of an
-/// odd-sized clip is written twice. The same frames and FFmpeg give the same bytes. The file appears complete or not
-/// at all. Throws Error when the clip is empty, fps is not in 0..1000, or the file cannot be written.
+/// Writes a clip as H.264 in mp4, yuv420p (see full_colour), index first ("faststart"): what browsers and players open.
+/// Colours are BT.709 in limited range and marked so. H.264 in yuv420p has even sides only, so the last column or row
+/// of an odd-sized clip is written twice. The same frames and FFmpeg give the same bytes. The file appears complete or
+/// not at all. Throws Error when the clip is empty, fps is not in 0..1000, or the file cannot be written.
 inline void write_mp4(const std::filesystem::path& path, const Frames& frames, double fps,
                       const Mp4Options& options = {}) {
     const std::string what = concat_text("cannot write video ", path.string());
@@ -92,8 +95,9 @@ inline void write_mp4(const std::filesystem::path& path, const Frames& frames, d
     detail::FrameEncoder encoder(file.temporary_path(), plan, what);
     const auto yuv = detail::owned(av_frame_alloc());
     // accurate_rnd and bitexact keep the conversion from depending on the processor.
-    const std::string filters = "scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:"
-                                "out_color_matrix=bt709:out_range=tv,format=yuv420p";
+    const std::string filters =
+        concat_text("scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:",
+                    "out_color_matrix=bt709:out_range=tv,format=", options.full_colour ? "yuv444p" : "yuv420p");
     detail::FilterGraph graph(*detail::to_avframe(frames, 0, plan.width, plan.height), plan.time_base, filters, what);
     for (int i = 0; i < frames.count; ++i) {
         const auto rgb = detail::to_avframe(frames, i, plan.width, plan.height);
