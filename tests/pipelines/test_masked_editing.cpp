@@ -124,6 +124,8 @@ TEST_CASE("a mask: reference value of the clip or the frame, quantile, smoothing
     CHECK(mask({.threshold = 0.1, .smooth = 0, .regions = 1}) ==
           Values{0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0});
     CHECK(reel::mask_of(Tensor::zeros(cpu, {1, 2, 2, 1}), {.threshold = 0}).to_host() == Values(4, 0));
+    CHECK(reel::mask_of(Tensor::full(cpu, {1, 2, 2, 1}, 5e-5), {}).to_host() == Values(4, 0));
+    CHECK(reel::mask_of(Tensor::full(cpu, {1, 2, 2, 1}, 5e-4), {}).to_host() == Values(4, 1));
     for (const reel::MaskOptions& wrong : {reel::MaskOptions{.threshold = 1}, {.quantile = 0}, {.smooth = -1}}) {
         CHECK(message_of([&] { static_cast<void>(mask(wrong)); }).find("expected") != std::string::npos);
     }

@@ -15,6 +15,7 @@ struct MaskOptions {
     bool per_frame = false; ///< each frame has a reference value of its own; otherwise the clip has one
     index_t smooth = 1;     ///< first average over squares of 2 * smooth + 1 pixels a side; 0: do not
     index_t dilate = 0;     ///< at the end grow by so many pixels, in squares
+    double floor = 1e-4;    ///< a reference value below this is rounding, not a difference: noise has unit variance
     index_t regions = 0;    ///< keep so many connected regions in each frame, those of the largest sums; 0: all
 };
 
@@ -93,9 +94,9 @@ inline void keep_regions(std::span<double> mask, std::span<const double> weights
 } // namespace detail
 
 /// The mask of a map of differences [frames, h, w, 1] (values from 0): 1 where the smoothed map is above the threshold
-/// of its reference value, else 0. A map of zeros gives a mask of zeros. The steps are those of DiffEdit (Couairon et
-/// al. 2022, arXiv:2210.11427, section 3.2). Computed on the host: maps are small. Throws Error for an option out of
-/// range.
+/// of its reference value, else 0. A map of zeros, or of rounding, gives a mask of zeros. The steps are those of
+/// DiffEdit (Couairon et al. 2022, arXiv:2210.11427, section 3.2). Computed on the host: maps are small. Throws Error
+/// for an option out of range.
 template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> mask_of(const Tensor<T, B>& difference, const MaskOptions& options) {
     require(difference.rank() == 4 && difference.shape(3) == 1 && difference.size() > 0, "mask_of: a map ",
@@ -122,7 +123,7 @@ template <Real T, Backend B>
             options.per_frame ? detail::quantile_of({weights.begin(), weights.end()}, options.quantile) : clip_value;
         const std::span<double> frame(mask.values.data() + first, pixels);
         for (std::size_t i = 0; i < pixels; ++i) {
-            frame[i] = weights[i] > options.threshold * reference ? 1 : 0;
+            frame[i] = reference >= options.floor && weights[i] > options.threshold * reference ? 1 : 0;
         }
         if (options.regions > 0) {
             detail::keep_regions(frame, weights, static_cast<int>(map.height), static_cast<int>(map.width),
