@@ -2,6 +2,9 @@
 
 #include <reel/backend/cpu/gemm.hpp>
 #include <reel/backend/generic/convolution.hpp>
+#ifdef REEL_ONEDNN
+#include <reel/backend/cpu/onednn/convolution.hpp>
+#endif
 
 namespace reel {
 
@@ -97,6 +100,14 @@ void patch_product(Cpu& backend, const ConvGeometry& g, const T* x, PanelProblem
 /// Convolution as a product of patches and the kernel; the patch matrix never exists.
 template <class T>
 void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const T* kernel, const T* bias, T* y) {
+#ifdef REEL_ONEDNN
+    if constexpr (std::same_as<T, float>) {
+        if (cpu::onednn::takes(backend, g)) {
+            cpu::onednn::convolution(backend, g, x, kernel, bias, y, cpu::onednn::rounds(backend));
+            return;
+        }
+    }
+#endif
     cpu::patch_product(
         backend, g, x,
         cpu::PanelProblem<T>{
@@ -108,6 +119,15 @@ void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const T* kerne
 template <class T>
 void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_gradient, const T* kernel,
                                 T* x_gradient) {
+#ifdef REEL_ONEDNN
+    if constexpr (std::same_as<T, float>) {
+        if (cpu::onednn::takes(backend, g)) {
+            cpu::onednn::convolution_input_gradient(backend, g, y_gradient, kernel, x_gradient,
+                                                    cpu::onednn::rounds(backend));
+            return;
+        }
+    }
+#endif
     const ConvGeometry back{.images = g.images,
                             .height = g.out_height,
                             .width = g.out_width,
@@ -133,6 +153,15 @@ void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_
 template <class T>
 void convolution_kernel_gradient(Cpu& backend, const ConvGeometry& g, const T* x, const T* y_gradient,
                                  T* kernel_gradient) {
+#ifdef REEL_ONEDNN
+    if constexpr (std::same_as<T, float>) {
+        if (cpu::onednn::takes(backend, g)) {
+            cpu::onednn::convolution_kernel_gradient(backend, g, x, y_gradient, kernel_gradient,
+                                                     cpu::onednn::rounds(backend));
+            return;
+        }
+    }
+#endif
     if (g.out_rows() == 0) { // no product runs that would clear it
         std::fill_n(kernel_gradient, g.out_channels * g.patch(), T(0));
         return;

@@ -1,12 +1,22 @@
 #pragma once
 
 #include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <typeindex>
 
 #include <reel/backend/backend.hpp>
 #include <reel/core/memory_pool.hpp>
 #include <reel/core/thread_pool.hpp>
 
 namespace reel {
+
+/// What products and convolutions of float32 values may do inside; torch.set_float32_matmul_precision.
+enum class Float32MatmulPrecision {
+    highest, ///< float32 throughout
+    medium,  ///< factors rounded to bfloat16, sums in float32, where the library and the processor multiply it faster
+};
 
 /// The host processor. Owns its threads and its memory; must outlive the tensors made with it.
 class Cpu {
@@ -15,6 +25,21 @@ public:
     explicit Cpu(int threads = 0) : pool_(threads) {}
 
     [[nodiscard]] int threads() const { return pool_.threads(); }
+
+    /// `medium` is used where oneDNN was found when reel was built and the processor multiplies bfloat16; elsewhere
+    /// float32 is computed.
+    Float32MatmulPrecision float32_matmul_precision = Float32MatmulPrecision::highest;
+
+    /// The one object of a type that this backend keeps for a library, made at first use. Thread-safe.
+    template <class X>
+    [[nodiscard]] X& extension() {
+        const std::lock_guard lock(extensions_mutex_);
+        std::shared_ptr<void>& slot = extensions_[std::type_index(typeid(X))];
+        if (!slot) {
+            slot = std::make_shared<X>();
+        }
+        return *static_cast<X*>(slot.get());
+    }
 
     [[nodiscard]] void* allocate(std::size_t bytes) { return memory_.allocate(bytes); }
     void deallocate(void* block, std::size_t bytes) noexcept { memory_.deallocate(block, bytes); }
@@ -62,8 +87,10 @@ public:
     }
 
 private:
-    // Threads end before the memory they use is given back.
+    // Threads end first, and what libraries keep goes before the memory it may lie in.
     MemoryPool memory_;
+    std::mutex extensions_mutex_;
+    std::map<std::type_index, std::shared_ptr<void>> extensions_;
     ThreadPool pool_;
 };
 

@@ -2,6 +2,9 @@
 
 #include <reel/backend/cpu/gemm_serial.hpp>
 #include <reel/backend/cpu/panel_product.hpp>
+#ifdef REEL_ONEDNN
+#include <reel/backend/cpu/onednn/gemm.hpp>
+#endif
 
 namespace reel {
 
@@ -20,6 +23,14 @@ template <class T>
 /// along the longer side of C, or over the batch.
 template <class T>
 void gemm(Cpu& backend, const GemmProblem<T>& problem) {
+#ifdef REEL_ONEDNN
+    if constexpr (std::same_as<T, float>) {
+        if (cpu::onednn::takes(backend, problem)) {
+            cpu::onednn::gemm(backend, problem, cpu::onednn::rounds(backend));
+            return;
+        }
+    }
+#endif
     if (cpu::suits_panels(problem)) {
         const cpu::PanelProblem<T> panels{.rows = problem.m,
                                           .columns = problem.n,

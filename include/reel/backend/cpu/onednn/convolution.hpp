@@ -1,0 +1,238 @@
+#pragma once
+#ifdef REEL_ONEDNN
+
+#include <reel/backend/cpu/onednn/conv_pieces.hpp>
+#include <reel/backend/cpu/onednn/primitives.hpp>
+
+namespace reel::cpu::onednn {
+
+/// True when oneDNN can do it and it is not tiny.
+[[nodiscard]] inline bool suits(const ConvGeometry& g) {
+    if (g.dilation_in != 1 || g.out_rows() * g.out_channels * g.patch() < (1 << 18)) {
+        return false;
+    }
+    const index_t below = pad_after(g.height, g.kernel_h, g.stride, g.pad_top, g.out_height);
+    const index_t right = pad_after(g.width, g.kernel_w, g.stride, g.pad_left, g.out_width);
+    const auto usual = [&](index_t before, index_t after, index_t kernel) {
+        return before >= 0 && before < kernel && after > -g.stride && after < kernel;
+    };
+    return usual(g.pad_top, below, g.kernel_h) && usual(g.pad_left, right, g.kernel_w);
+}
+
+/// True when oneDNN should do it: in bfloat16. In float32 Eigen does, see docs/backend.md.
+[[nodiscard]] inline bool takes(const Cpu& backend, const ConvGeometry& g) {
+    return suits(g) && rounds(backend);
+}
+
+/// A convolution as oneDNN describes it.
+struct ConvShape {
+    Desc x;
+    Desc y;
+    Desc kernel; ///< in the layout that oneDNN chooses
+    Desc bias;
+    dnnl::memory::dims strides;
+    dnnl::memory::dims before;
+    dnnl::memory::dims after;
+
+    ConvShape(const ConvGeometry& g, Type x_type, Type y_type, Type kernel_type)
+        : x({g.images, g.in_channels, g.height, g.width}, x_type, Tag::nhwc),
+          y({g.images, g.out_channels, g.out_height, g.out_width}, y_type, Tag::nhwc),
+          kernel({g.out_channels, g.in_channels, g.kernel_h, g.kernel_w}, kernel_type, Tag::any),
+          bias({g.out_channels}, Type::f32, Tag::x), strides{g.stride, g.stride}, before{g.pad_top, g.pad_left},
+          after{pad_after(g.height, g.kernel_h, g.stride, g.pad_top, g.out_height),
+                pad_after(g.width, g.kernel_w, g.stride, g.pad_left, g.out_width)} {}
+
+    [[nodiscard]] dnnl::convolution_forward::primitive_desc forward(const Library& library, bool with_bias) const {
+        constexpr auto kind = dnnl::prop_kind::forward_inference;
+        constexpr auto algorithm = dnnl::algorithm::convolution_direct;
+        using Forwards = dnnl::convolution_forward::desc;
+        return {with_bias ? Forwards(kind, algorithm, x, kernel, bias, y, strides, before, after)
+                          : Forwards(kind, algorithm, x, kernel, y, strides, before, after),
+                own_scratchpad(), library.engine()};
+    }
+};
+
+[[nodiscard]] inline Library::Key key_of(const ConvGeometry& g, bool bfloat16, bool bias) {
+    return {g.images, g.height,  g.width,    g.in_channels, g.out_channels, g.kernel_h, g.kernel_w,
+            g.stride, g.pad_top, g.pad_left, g.out_height,  g.out_width,    bfloat16,   bias};
+}
+
+[[nodiscard]] inline const Forward& forward_of(Library& library, const ConvGeometry& g, bool bfloat16, bool bias) {
+    return library.get<Forward>(key_of(g, bfloat16, bias), [&] {
+        const Type type = bfloat16 ? Type::bf16 : Type::f32;
+        const auto d = ConvShape(g, type, Type::f32, type).forward(library, bias);
+        return Forward{d, dnnl::convolution_forward(d)};
+    });
+}
+
+[[nodiscard]] inline const InputGradient& input_gradient_of(Library& library, const ConvGeometry& g, bool bfloat16) {
+    return library.get<InputGradient>(key_of(g, bfloat16, false), [&] {
+        const Type type = bfloat16 ? Type::bf16 : Type::f32;
+        const ConvShape c(g, Type::f32, type, type);
+        const dnnl::convolution_backward_data::primitive_desc d(
+            {dnnl::algorithm::convolution_direct, c.x, c.kernel, c.y, c.strides, c.before, c.after}, own_scratchpad(),
+            library.engine(), ConvShape(g, type, Type::f32, type).forward(library, false));
+        return InputGradient{d, dnnl::convolution_backward_data(d)};
+    });
+}
+
+[[nodiscard]] inline const KernelGradient& kernel_gradient_of(Library& library, const ConvGeometry& g, bool bfloat16) {
+    return library.get<KernelGradient>(key_of(g, bfloat16, false), [&] {
+        const Type type = bfloat16 ? Type::bf16 : Type::f32;
+        const ConvShape c(g, type, type, Type::f32);
+        const dnnl::convolution_backward_weights::primitive_desc d(
+            {dnnl::algorithm::convolution_direct, c.x, c.kernel, c.y, c.strides, c.before, c.after}, own_scratchpad(),
+            library.engine(), ConvShape(g, type, Type::f32, type).forward(library, false));
+        return KernelGradient{d, dnnl::convolution_backward_weights(d)};
+    });
+}
+
+/// A kernel [out, h, w, in] of floats as oneDNN sees it.
+[[nodiscard]] inline dnnl::memory plain_kernel(const Library& library, const ConvGeometry& g, const float* kernel) {
+    const Desc plain({g.out_channels, g.in_channels, g.kernel_h, g.kernel_w}, Type::f32, Tag::ohwi);
+    return {plain, library.engine(), const_cast<float*>(kernel)};
+}
+
+/// The kernel in each of the layouts that the pieces' primitives want; mostly that is one.
+class PackedKernels {
+public:
+    PackedKernels(Cpu& backend, Library& library, const ConvGeometry& g, const float* kernel)
+        : backend_(backend), library_(library), plain_(plain_kernel(library, g, kernel)) {}
+
+    void pack(const Desc& wanted) {
+        if (std::none_of(packed_.begin(), packed_.end(), [&](const auto& one) { return one->desc == wanted; })) {
+            packed_.push_back(std::make_unique<One>(backend_, library_, wanted));
+            reorder(library_, plain_, packed_.back()->memory);
+        }
+    }
+
+    [[nodiscard]] const dnnl::memory& operator[](const Desc& wanted) const {
+        return (*std::find_if(packed_.begin(), packed_.end(), [&](const auto& one) { return one->desc == wanted; }))
+            ->memory;
+    }
+
+private:
+    struct One {
+        Desc desc;
+        Scratch<std::byte> bytes;
+        dnnl::memory memory;
+        One(Cpu& backend, Library& library, const Desc& wanted)
+            : desc(wanted), bytes(backend, static_cast<index_t>(wanted.get_size())),
+              memory(wanted, library.engine(), bytes.data()) {}
+    };
+    Cpu& backend_;
+    Library& library_;
+    dnnl::memory plain_;
+    std::vector<std::unique_ptr<One>> packed_;
+};
+
+/// As generic::convolution.
+inline void convolution(Cpu& backend, const ConvGeometry& g, const float* x, const float* kernel, const float* bias,
+                        float* y, bool bfloat16) {
+    Library& library = backend.extension<Library>();
+    const Operand input(backend, x, g.images * g.height * g.width * g.in_channels, bfloat16);
+    const auto parts = pieces_of(g, backend.threads(), false);
+    PackedKernels kernels(backend, library, g, kernel);
+    const Alone here;
+    for (const auto& part : parts) {
+        for (const ConvPiece& piece : part) {
+            kernels.pack(forward_of(library, piece.g, bfloat16, bias != nullptr).description.weights_desc());
+        }
+    }
+    backend.for_each_task(static_cast<index_t>(parts.size()), [&](index_t part) {
+        const Alone there;
+        for (const ConvPiece& piece : parts[static_cast<std::size_t>(part)]) {
+            const Forward& made = forward_of(library, piece.g, bfloat16, bias != nullptr);
+            const auto& d = made.description;
+            Arguments arguments{{DNNL_ARG_SRC, {d.src_desc(), library.engine(), input.at(piece.x)}},
+                                {DNNL_ARG_WEIGHTS, kernels[d.weights_desc()]},
+                                {DNNL_ARG_DST, {d.dst_desc(), library.engine(), y + piece.y}}};
+            if (bias != nullptr) {
+                arguments.emplace(DNNL_ARG_BIAS,
+                                  dnnl::memory(d.bias_desc(), library.engine(), const_cast<float*>(bias)));
+            }
+            execute(backend, library, made, std::move(arguments));
+        }
+    });
+}
+
+/// As generic::convolution_input_gradient.
+inline void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const float* y_gradient,
+                                       const float* kernel, float* x_gradient, bool bfloat16) {
+    Library& library = backend.extension<Library>();
+    const Operand output(backend, y_gradient, g.out_rows() * g.out_channels, bfloat16);
+    const auto parts = pieces_of(g, backend.threads(), true);
+    PackedKernels kernels(backend, library, g, kernel);
+    const Alone here;
+    for (const auto& part : parts) {
+        for (const ConvPiece& piece : part) {
+            if (piece.g.out_height > 0) {
+                kernels.pack(input_gradient_of(library, piece.g, bfloat16).description.weights_desc());
+            }
+        }
+    }
+    backend.for_each_task(static_cast<index_t>(parts.size()), [&](index_t part) {
+        const Alone there;
+        for (const ConvPiece& piece : parts[static_cast<std::size_t>(part)]) {
+            if (piece.g.out_height <= 0) { // rows below what the last output sees
+                std::fill_n(x_gradient + piece.x, piece.g.height * g.width * g.in_channels, 0.0F);
+                continue;
+            }
+            const InputGradient& made = input_gradient_of(library, piece.g, bfloat16);
+            const auto& d = made.description;
+            execute(backend, library, made,
+                    {{DNNL_ARG_DIFF_DST, {d.diff_dst_desc(), library.engine(), output.at(piece.y)}},
+                     {DNNL_ARG_WEIGHTS, kernels[d.weights_desc()]},
+                     {DNNL_ARG_DIFF_SRC, {d.diff_src_desc(), library.engine(), x_gradient + piece.x}}});
+        }
+    });
+}
+
+/// As generic::convolution_kernel_gradient. Every part sums its own rows; the parts' sums are added in order.
+inline void convolution_kernel_gradient(Cpu& backend, const ConvGeometry& g, const float* x, const float* y_gradient,
+                                        float* kernel_gradient, bool bfloat16) {
+    Library& library = backend.extension<Library>();
+    const Operand input(backend, x, g.images * g.height * g.width * g.in_channels, bfloat16);
+    const Operand output(backend, y_gradient, g.out_rows() * g.out_channels, bfloat16);
+    const auto parts = pieces_of(g, backend.threads(), false);
+    std::vector<index_t> first{0}; // each part's first piece
+    for (const auto& part : parts) {
+        first.push_back(first.back() + static_cast<index_t>(part.size()));
+    }
+    const index_t count = g.out_channels * g.patch();
+    const Scratch<float> others(backend, (first.back() - 1) * count);
+    const auto sums = [&](index_t piece) { return piece == 0 ? kernel_gradient : others.data() + (piece - 1) * count; };
+    backend.for_each_task(static_cast<index_t>(parts.size()), [&](index_t part) {
+        const Alone there;
+        index_t at = first[static_cast<std::size_t>(part)];
+        for (const ConvPiece& piece : parts[static_cast<std::size_t>(part)]) {
+            const KernelGradient& made = kernel_gradient_of(library, piece.g, bfloat16);
+            const auto& d = made.description;
+            const Desc given = d.diff_weights_desc();
+            const Scratch<std::byte> packed(backend, static_cast<index_t>(given.get_size()));
+            const dnnl::memory gradient(given, library.engine(), packed.data());
+            execute(backend, library, made,
+                    {{DNNL_ARG_SRC, {d.src_desc(), library.engine(), input.at(piece.x)}},
+                     {DNNL_ARG_DIFF_DST, {d.diff_dst_desc(), library.engine(), output.at(piece.y)}},
+                     {DNNL_ARG_DIFF_WEIGHTS, gradient}});
+            reorder(library, gradient, plain_kernel(library, g, sums(at++)));
+        }
+    });
+    if (first.back() > 1) {
+        backend.for_each_range(
+            count,
+            [&](index_t begin, index_t end) {
+                for (index_t piece = 1; piece < first.back(); ++piece) {
+                    const float* sum = sums(piece);
+                    for (index_t i = begin; i < end; ++i) {
+                        kernel_gradient[i] += sum[i];
+                    }
+                }
+            },
+            1 << 14);
+    }
+}
+
+} // namespace reel::cpu::onednn
+
+#endif // REEL_ONEDNN
