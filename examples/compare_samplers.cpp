@@ -46,7 +46,7 @@ public:
         prepare_samplers();
         load();
         reference_.sampler = "ddim " + std::to_string(options_.reference_steps);
-        auto exact = reel::make_scheduler<float>("DDIMScheduler", config("leading", 0), where_);
+        auto exact = reel::make_scheduler<float>("DDIMScheduler", config("trailing", 0), where_);
         const Tensor goal = sample(exact, options_.reference_steps, reference_);
         reference_.picture = editing::decode(*model_, goal, 0);
         for (auto& sampler : samplers_) {
