@@ -124,13 +124,20 @@ public:
     [[nodiscard]] Training& training() { return training_; }
     [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
 
+    /// Finds out whether the last checkpoint, if it is asked for and there is one, was made with these options.
+    void check() const {
+        if (const auto last = last_checkpoint()) {
+            static_cast<void>(reel::check_training(*last, identity_at(step_of(*last))));
+        }
+    }
+
     /// Continues from the last checkpoint if asked to and if there is one.
     void resume(Cpu& cpu, const Parameters& parameters) {
-        const auto checkpoint = options_.resume ? reel::latest_checkpoint(folder_) : std::nullopt;
-        if (checkpoint) {
-            const index_t step = std::stoll(checkpoint->filename().string().substr(sizeof("checkpoint-") - 1));
-            reel::load_training(*checkpoint, cpu, training_, parameters, identity_at(step));
-            std::cerr << name_ << ": continuing from " << checkpoint->string() << '\n';
+        if (const auto last = last_checkpoint()) {
+            reel::load_training(*last, cpu, training_, parameters, identity_at(step_of(*last)));
+            std::cerr << name_ << ": continuing from " << last->string() << '\n';
+        } else if (options_.resume) {
+            std::cerr << name_ << ": no checkpoint in " << folder_.string() << ", starting from nothing\n";
         }
     }
 
@@ -161,17 +168,26 @@ public:
                 since = 0;
                 start = std::chrono::steady_clock::now();
             }
-            if (last || report.step % options_.checkpointing_steps == 0) {
-                checkpoint(parameters());
-            }
+            // Before the checkpoint: a run that is killed between the two does this step again, pictures and all.
             if (last || report.step % options_.sample_steps == 0) {
                 sample(report.step);
+            }
+            if (last || report.step % options_.checkpointing_steps == 0) {
+                checkpoint(parameters());
             }
             program::check_stop();
         }
     }
 
 private:
+    [[nodiscard]] std::optional<std::filesystem::path> last_checkpoint() const {
+        return options_.resume ? reel::latest_checkpoint(folder_) : std::nullopt;
+    }
+
+    [[nodiscard]] static index_t step_of(const std::filesystem::path& checkpoint) {
+        return std::stoll(checkpoint.filename().string().substr(sizeof("checkpoint-") - 1));
+    }
+
     /// The options that a run which continues must share. How long it goes on may change as long as the learning rate
     /// has not begun to depend on it.
     [[nodiscard]] nlohmann::json identity_at(index_t step) const {
@@ -233,13 +249,32 @@ private:
     return reel::contact_sheet(rows);
 }
 
+/// Throws Error, naming the options, where sizes do not fit each other: the UNet's turn comes hours later.
+void check_sizes(const Options& o) {
+    const auto multiples = [](const char* option, const std::vector<index_t>& values, const char* of, index_t divisor) {
+        for (const index_t value : values) {
+            reel::require(value % divisor == 0, option, " ", value, ": expected a multiple of ", of, ", which is ",
+                          divisor);
+        }
+    };
+    multiples("--vae_channels", o.vae_channels, "--vae_groups", o.vae_groups);
+    multiples("--unet_channels", o.unet_channels, "--unet_groups", o.unet_groups);
+    multiples("--unet_channels", o.unet_channels, "--unet_heads", o.unet_heads);
+    multiples("--unet_channels", {o.unet_channels.front()}, "two", 2);
+    multiples("--text_width", {o.text_width}, "--text_heads", o.text_heads);
+    multiples("--resolution", {o.resolution}, "the autoencoder's pixels per latent",
+              index_t{1} << (o.vae_channels.size() - 1));
+    reel::require(o.unet_attention.size() == o.unet_channels.size(), "--unet_attention: ", o.unet_attention.size(),
+                  " values for the ", o.unet_channels.size(), " levels of --unet_channels; expected one for each");
+}
+
 /// The whole training.
 class Job {
 public:
     explicit Job(const Options& options)
-        : options_(options), output_(options.output), cpu_(options.threads), source_(make_source(options)),
+        : options_(options), output_(made(options.output)), cpu_(options.threads), source_(make_source(options)),
           vae_(vae_config(options)) {
-        reel::make_output_folder(output_);
+        check_batch();
         if (options.mixed_precision == "bf16") {
             cpu_.float32_matmul_precision = reel::Float32MatmulPrecision::medium;
         }
@@ -250,15 +285,31 @@ public:
     }
 
     void run() {
+        Loop autoencoder("autoencoder", options_, options_.vae, autoencoder_identity());
+        Loop unet("unet", options_, options_.unet, unet_identity());
+        autoencoder.check(); // both before model/ is touched
+        unet.check();
         make_tokenizer();
-        train_autoencoder();
+        train_autoencoder(autoencoder);
         save_autoencoder();
-        train_unet();
+        train_unet(unet);
         std::cout << "trained: " << (output_ / "model").string() << '\n';
     }
 
 private:
     static constexpr index_t held_out_pictures = 64;
+
+    /// Finds out before the work whether the folder can be written.
+    [[nodiscard]] static std::filesystem::path made(const std::string& folder) {
+        reel::make_output_folder(folder);
+        return folder;
+    }
+
+    void check_batch() const {
+        const index_t scene = source_->per_scene();
+        reel::require(options_.train_batch_size % scene == 0, "--train_batch_size ", options_.train_batch_size,
+                      ": expected a multiple of ", scene, ", the number of pictures of a scene");
+    }
 
     [[nodiscard]] static std::unique_ptr<pictures::Source> make_source(const Options& o) {
         if (o.data.empty()) {
@@ -283,26 +334,66 @@ private:
         reel::make_output_folder(folder);
         reel::write_tokenizer(folder, reel::learn_bpe(captions, options_.vocab_size), options_.model_max_length);
         tokenizer_.emplace(reel::CLIPTokenizer::from_pretrained(folder));
+        const auto cut = std::count_if(captions.begin(), captions.end(), [&](const std::string& caption) {
+            return tokenizer_->encode_with_details(caption).truncated;
+        });
+        if (cut > 0) {
+            std::cerr << "warning: " << cut << " of " << captions.size() << " captions are longer than "
+                      << options_.model_max_length << " tokens and are cut; see --model_max_length\n";
+        }
     }
 
     [[nodiscard]] nlohmann::json identity() const {
-        return {{"data", options_.data.empty() ? "world" : options_.data},
-                {"resolution", options_.resolution},
-                {"seed", options_.seed},
-                {"mixed_precision", options_.mixed_precision},
-                {"vae_channels", options_.vae_channels},
-                {"latent_channels", options_.latent_channels}};
+        nlohmann::json same{{"data", source_->identity()},
+                            {"resolution", options_.resolution},
+                            {"seed", options_.seed},
+                            {"mixed_precision", options_.mixed_precision},
+                            {"vae_channels", options_.vae_channels},
+                            {"latent_channels", options_.latent_channels}};
+        add_changed(same, "vae_groups", &Options::vae_groups);
+        return same;
+    }
+
+    /// Adds an option unless it has its default.
+    template <class V>
+    void add_changed(nlohmann::json& identity, const char* key, V Options::*option) const {
+        if (options_.*option != Options{}.*option) {
+            identity[key] = options_.*option;
+        }
+    }
+
+    [[nodiscard]] nlohmann::json autoencoder_identity() const {
+        nlohmann::json same = identity();
+        same.update(describe(options_.vae));
+        same.update(nlohmann::json{{"batch", options_.vae_batch_size}, {"kl_weight", options_.kl_weight}});
+        return same;
+    }
+
+    [[nodiscard]] nlohmann::json unet_identity() const {
+        nlohmann::json same = identity();
+        same.update(describe(options_.unet));
+        same.update(nlohmann::json{{"batch", options_.train_batch_size},
+                                   {"snr_gamma", options_.snr_gamma},
+                                   {"proportion_empty_prompts", options_.proportion_empty_prompts},
+                                   {"prediction_type", options_.prediction_type},
+                                   {"unet_channels", options_.unet_channels},
+                                   {"unet_attention", options_.unet_attention},
+                                   {"unet_layers", options_.unet_layers},
+                                   {"text_width", options_.text_width}});
+        add_changed(same, "unet_heads", &Options::unet_heads);
+        add_changed(same, "unet_groups", &Options::unet_groups);
+        add_changed(same, "text_layers", &Options::text_layers);
+        add_changed(same, "text_heads", &Options::text_heads);
+        add_changed(same, "vocab_size", &Options::vocab_size);
+        add_changed(same, "model_max_length", &Options::model_max_length);
+        return same;
     }
 
     [[nodiscard]] pictures::Batch batch_of(index_t step, index_t size) const {
         return source_->trained(cpu_, static_cast<std::uint64_t>(step) * static_cast<std::uint64_t>(size), size);
     }
 
-    void train_autoencoder() {
-        nlohmann::json same = identity();
-        same.update(describe(options_.vae));
-        same.update(nlohmann::json{{"batch", options_.vae_batch_size}, {"kl_weight", options_.kl_weight}});
-        Loop loop("autoencoder", options_, options_.vae, same);
+    void train_autoencoder(Loop& loop) {
         reel::train_all(vae_);
         const auto parameters = [&] {
             Parameters all;
@@ -445,18 +536,7 @@ private:
         return reel::sample_latents(vae_.encode(pixels), posterior, vae_.config.scaling_factor);
     }
 
-    void train_unet() {
-        nlohmann::json same = identity();
-        same.update(describe(options_.unet));
-        same.update(nlohmann::json{{"batch", options_.train_batch_size},
-                                   {"snr_gamma", options_.snr_gamma},
-                                   {"proportion_empty_prompts", options_.proportion_empty_prompts},
-                                   {"prediction_type", options_.prediction_type},
-                                   {"unet_channels", options_.unet_channels},
-                                   {"unet_attention", options_.unet_attention},
-                                   {"unet_layers", options_.unet_layers},
-                                   {"text_width", options_.text_width}});
-        Loop loop("unet", options_, options_.unet, same);
+    void train_unet(Loop& loop) {
         UNet unet(unet_config());
         TextEncoder text_encoder(text_config());
         reel::initialize(unet, cpu_, options_.seed);
@@ -474,9 +554,6 @@ private:
             reel::scheduler_from_pretrained<reel::DDPMScheduler>(output_ / "model" / "scheduler");
         const index_t train_timesteps = scheduler.schedule().size();
         const index_t batch_size = options_.train_batch_size;
-        reel::require(batch_size % source_->per_scene() == 0 && held_out_pictures % source_->per_scene() == 0,
-                      "train_batch_size ", batch_size, ": expected a multiple of ", source_->per_scene(),
-                      ", the pictures per scene");
 
         const pictures::Batch unseen = source_->held_out(cpu_, held_out_pictures);
         const Tensor unseen_latents = encode(pixels_of(cpu_, unseen, options_.resolution), Tensor{});
@@ -594,24 +671,36 @@ int main(int argc, char** argv) {
             ->check(at_least(1));
 
         app.add_option("--vae_channels", options.vae_channels, "channels per level; every level but one halves")
-            ->delimiter(',');
+            ->delimiter(',')
+            ->check(at_least(1))
+            ->expected(1, 8);
         app.add_option("--latent_channels", options.latent_channels, "of the autoencoder")->check(at_least(1));
-        app.add_option("--vae_steps", options.vae.max_train_steps, "updates of the autoencoder")->check(at_least(0));
+        app.add_option("--vae_groups", options.vae_groups, "groups of its norms")->check(at_least(1));
+        app.add_option("--vae_steps", options.vae.max_train_steps, "updates of the autoencoder")->check(at_least(1));
         app.add_option("--vae_batch_size", options.vae_batch_size, "pictures per update")->check(at_least(1));
-        app.add_option("--vae_learning_rate", options.vae.learning_rate, "")->check(at_least(0));
+        app.add_option("--vae_learning_rate", options.vae.learning_rate, "after the warm-up")->check(at_least(0));
         app.add_option("--vae_decay_steps", options.vae.lr_decay_steps, "the rate falls to 0 over the last so many")
             ->check(at_least(0));
         app.add_option("--kl_weight", options.kl_weight, "of the divergence (nats per latent)")->check(at_least(0));
 
-        app.add_option("--vocab_size", options.vocab_size, "of the BPE vocabulary that is learned from the captions");
-        app.add_option("--model_max_length", options.model_max_length, "tokens of a caption, start and end included");
+        app.add_option("--vocab_size", options.vocab_size, "of the BPE vocabulary that is learned from the captions")
+            ->check(CLI::Range(reel::smallest_bpe_vocabulary, reel::largest_bpe_vocabulary));
+        app.add_option("--model_max_length", options.model_max_length, "tokens of a caption, start and end included")
+            ->check(CLI::Range(3, 1024));
         app.add_option("--text_width", options.text_width, "channels of the text encoder")->check(at_least(1));
         app.add_option("--text_layers", options.text_layers, "layers of the text encoder")->check(at_least(1));
         app.add_option("--text_heads", options.text_heads, "heads of the text encoder")->check(at_least(1));
-        app.add_option("--unet_channels", options.unet_channels, "channels per level of the UNet")->delimiter(',');
-        app.add_option("--unet_attention", options.unet_attention, "1 for the levels with attention")->delimiter(',');
+        app.add_option("--unet_channels", options.unet_channels, "channels per level of the UNet")
+            ->delimiter(',')
+            ->check(at_least(1))
+            ->expected(1, 16);
+        app.add_option("--unet_attention", options.unet_attention, "1 for the levels with attention")
+            ->delimiter(',')
+            ->check(CLI::Range(0, 1))
+            ->expected(1, 16);
         app.add_option("--unet_layers", options.unet_layers, "layers per block of the UNet")->check(at_least(1));
         app.add_option("--unet_heads", options.unet_heads, "attention heads of the UNet")->check(at_least(1));
+        app.add_option("--unet_groups", options.unet_groups, "groups of its norms")->check(at_least(1));
         app.add_option("--prediction_type", options.prediction_type, "what the UNet predicts")
             ->check(CLI::IsMember({"epsilon", "v_prediction", "sample"}));
         app.add_option("--max_train_steps", options.unet.max_train_steps, "updates of text encoder and UNet")
@@ -623,7 +712,8 @@ int main(int argc, char** argv) {
             ->check(at_least(0));
         app.add_option("--adam_weight_decay", options.unet.adam_weight_decay, "of text encoder and UNet")
             ->check(at_least(0));
-        app.add_option("--max_grad_norm", options.unet.max_grad_norm, "gradients are clipped to this norm");
+        app.add_option("--max_grad_norm", options.unet.max_grad_norm, "gradients are clipped to this norm")
+            ->check(CLI::PositiveNumber);
         app.add_option("--ema_decay", options.unet.ema_decay, "of the averages that are saved")
             ->check(CLI::Range(0.0, 0.999999));
         app.add_option("--snr_gamma", options.snr_gamma, "min-SNR weighting; 0: none")->check(at_least(0));
@@ -632,6 +722,7 @@ int main(int argc, char** argv) {
         if (const auto status = program::parse(app, argc, argv)) {
             return *status;
         }
+        check_sizes(options);
         Job(options).run();
         return 0;
     });

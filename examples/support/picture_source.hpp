@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <fstream>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include <reel/core/progress.hpp>
 #include <reel/core/random.hpp>
 #include <reel/io/json.hpp>
+#include <reel/io/sha256.hpp>
 #include <reel/io/video_reader.hpp>
 
 #include "world.hpp"
@@ -37,6 +39,8 @@ public:
     [[nodiscard]] virtual int size() const = 0;
     /// How many pictures in a row show one scene, and should be given the same noise.
     [[nodiscard]] virtual index_t per_scene() const { return 1; }
+    /// What a training that continues must share.
+    [[nodiscard]] virtual std::string identity() const = 0;
     /// Captions to learn a vocabulary from.
     [[nodiscard]] virtual std::vector<std::string> captions() const = 0;
     /// Pictures first, ..., first + count - 1 of the stream that is trained on.
@@ -53,6 +57,7 @@ public:
 
     [[nodiscard]] int size() const override { return side_; }
     [[nodiscard]] index_t per_scene() const override { return 2; }
+    [[nodiscard]] std::string identity() const override { return "world"; }
 
     [[nodiscard]] std::vector<std::string> captions() const override {
         std::vector<std::string> all;
@@ -111,11 +116,12 @@ public:
                       "\"text\": \"a caption\"} per line");
         std::vector<std::pair<std::string, std::string>> entries;
         std::string line;
-        while (std::getline(file, line)) {
+        for (std::size_t number = 1; std::getline(file, line); ++number) {
             if (line.find_first_not_of(" \t\r") != std::string::npos) {
-                entries.push_back(parse(line, reel::concat_text(list.string(), ":", entries.size() + 1)));
+                entries.push_back(parse(line, reel::concat_text(list.string(), ":", number)));
             }
         }
+        identity_ = "metadata.jsonl of SHA-256 " + reel::sha256_file(list);
         reel::require(entries.size() >= 20, list.string(), ": names ", entries.size(),
                       " pictures; expected 20 or more, of which one in twenty is held out");
         reel::Progress bar("read pictures", entries.size());
@@ -128,6 +134,7 @@ public:
     }
 
     [[nodiscard]] int size() const override { return side_; }
+    [[nodiscard]] std::string identity() const override { return identity_; }
 
     [[nodiscard]] std::vector<std::string> captions() const override {
         std::vector<std::string> all;
@@ -194,6 +201,7 @@ private:
 
     int side_;
     std::uint64_t seed_;
+    std::string identity_;
     std::vector<Picture> trained_;
     std::vector<Picture> held_out_;
     mutable std::vector<std::size_t> order_;

@@ -30,22 +30,37 @@ void save_training(const std::filesystem::path& path, const Training<T, B>& trai
     folder.commit();
 }
 
-/// Continues from what save_training() wrote: overwrites the parameters' elements in place. Throws Error when the
-/// folder does not fit the model, or was made with other options, naming the first that differs.
-template <Real T, Backend B>
-void load_training(const std::filesystem::path& folder, B& backend, Training<T, B>& training,
-                   const std::vector<NamedParameter<T, B>>& parameters, const nlohmann::json& options) {
+/// The step of a folder that save_training() wrote. Throws Error unless it was made with these `options`, naming the
+/// first that differs.
+[[nodiscard]] inline index_t check_training(const std::filesystem::path& folder, const nlohmann::json& options) {
     const std::string where = (folder / "state.json").string();
     const nlohmann::json state = read_json(folder / "state.json");
     require(state.is_object() && state.contains("step") && state["step"].is_number_integer() &&
-                state["step"].template get<std::int64_t>() >= 0 && state.contains("options"),
+                state["step"].get<std::int64_t>() >= 0 && state.contains("options") && state["options"].is_object(),
             where, ": expected an object with \"step\" and \"options\"");
-    for (const auto& [key, value] : options.items()) {
-        const nlohmann::json saved = state["options"].contains(key) ? state["options"][key] : nlohmann::json();
-        require(saved == value, where, ": the checkpoint was made with ", key, " ", saved.dump(), ", this run has ",
-                value.dump(), "; use the same options, or start afresh in another output folder");
+    const auto differs = [&](const std::string& key, const std::string& saved, const std::string& now) {
+        fail(where, ": the checkpoint was made with ", key, " ", saved, ", this run has ", now,
+             "; use the same options, or start afresh in another output folder");
+    };
+    for (const auto& [key, value] : state["options"].items()) {
+        if (!options.contains(key) || options[key] != value) {
+            differs(key, value.dump(), options.contains(key) ? options[key].dump() : "another");
+        }
     }
-    const auto step = static_cast<index_t>(state["step"].template get<std::int64_t>());
+    for (const auto& [key, value] : options.items()) {
+        if (!state["options"].contains(key)) {
+            differs(key, "another", value.dump());
+        }
+    }
+    return static_cast<index_t>(state["step"].get<std::int64_t>());
+}
+
+/// Continues from what save_training() wrote: overwrites the parameters' elements in place. Throws Error when the
+/// folder does not fit the model, and what check_training() throws.
+template <Real T, Backend B>
+void load_training(const std::filesystem::path& folder, B& backend, Training<T, B>& training,
+                   const std::vector<NamedParameter<T, B>>& parameters, const nlohmann::json& options) {
+    const index_t step = check_training(folder, options);
     const auto read = [&](const char* file) {
         const std::string name = (folder / file).string();
         const StateDict tensors = read_safetensors(folder / file);
