@@ -22,6 +22,10 @@ inline std::int64_t gif_time(int index, double fps) {
     return std::llround(100.0 * index / fps);
 }
 
+/// One palette for all frames, and error diffusion.
+inline const std::string gif_filters = "split[all][again];[all]palettegen=stats_mode=full[palette];"
+                                       "[again][palette]paletteuse=dither=floyd_steinberg:diff_mode=rectangle";
+
 inline EncoderPlan gif_plan(const Frames& frames, double fps, const std::string& what) {
     EncoderPlan plan;
     plan.muxer = "gif";
@@ -53,10 +57,8 @@ inline void write_gif(const std::filesystem::path& path, const Frames& frames, d
     const detail::QuietFfmpeg quiet;
     AtomicFile file(path);
     detail::FrameEncoder encoder(file.temporary_path(), detail::gif_plan(frames, fps, what), what);
-    const std::string filters = "split[all][again];[all]palettegen=stats_mode=full[palette];"
-                                "[again][palette]paletteuse=dither=floyd_steinberg:diff_mode=rectangle";
-    detail::FilterGraph graph(*detail::to_avframe(frames, 0, frames.width, frames.height), AVRational{1, 100}, filters,
-                              what);
+    detail::FilterGraph graph(*detail::to_avframe(frames, 0, frames.width, frames.height), AVRational{1, 100},
+                              detail::gif_filters, what);
     for (int i = 0; i < frames.count; ++i) {
         const auto rgb = detail::to_avframe(frames, i, frames.width, frames.height);
         rgb->pts = detail::gif_time(i, fps);

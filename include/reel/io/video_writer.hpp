@@ -44,6 +44,14 @@ inline void require_preset(const std::string& preset, const std::string& what) {
             "\"; expected one from ultrafast, veryfast, medium, ... to veryslow");
 }
 
+/// RGB to the plan's YUV in limited range. accurate_rnd and bitexact keep the conversion from depending on the
+/// processor.
+inline std::string yuv_filters(const EncoderPlan& plan) {
+    return concat_text("scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:out_color_matrix=",
+                       plan.bt709 ? "bt709" : "bt601",
+                       ":out_range=tv,format=", plan.format == AV_PIX_FMT_YUV444P ? "yuv444p" : "yuv420p");
+}
+
 inline EncoderPlan mp4_plan(const Frames& frames, double fps, const Mp4Options& options, const std::string& what) {
     EncoderPlan plan;
     plan.muxer = "mp4";
@@ -94,11 +102,8 @@ inline void write_mp4(const std::filesystem::path& path, const Frames& frames, d
     AtomicFile file(path);
     detail::FrameEncoder encoder(file.temporary_path(), plan, what);
     const auto yuv = detail::owned(av_frame_alloc());
-    // accurate_rnd and bitexact keep the conversion from depending on the processor.
-    const std::string filters =
-        concat_text("scale=flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:",
-                    "out_color_matrix=bt709:out_range=tv,format=", options.full_colour ? "yuv444p" : "yuv420p");
-    detail::FilterGraph graph(*detail::to_avframe(frames, 0, plan.width, plan.height), plan.time_base, filters, what);
+    detail::FilterGraph graph(*detail::to_avframe(frames, 0, plan.width, plan.height), plan.time_base,
+                              detail::yuv_filters(plan), what);
     for (int i = 0; i < frames.count; ++i) {
         const auto rgb = detail::to_avframe(frames, i, plan.width, plan.height);
         rgb->pts = i;
