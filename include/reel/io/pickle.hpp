@@ -39,6 +39,9 @@ struct PickleHooks {
     std::function<PickleValue(const std::string&, const std::vector<std::uint32_t>&)> call;
     /// What a persistent id (in PyTorch: a storage) stands for.
     std::function<PickleValue(const PickleValue&)> persistent;
+    /// Whether objects of classes that nobody knows stand for None; else they are errors. Nothing is executed either
+    /// way. Then knows_global accepts every name.
+    bool skip_objects = false;
 };
 
 /// Runs a pickle of protocol 2 to 5 and keeps its values.
@@ -51,6 +54,7 @@ public:
 
     /// Runs to the STOP opcode and returns the index of the result. Throws Error for anything not understood.
     std::uint32_t run(const PickleHooks& hooks) {
+        skip_objects_ = hooks.skip_objects;
         while (true) {
             const auto opcode = static_cast<unsigned char>(take(1)[0]);
             if (opcode == '.') {
@@ -251,14 +255,26 @@ private:
         case 'R': { // REDUCE
             const PickleValue& arguments = values_[pop()];
             const PickleValue& callee = values_[pop()];
+            if (skip_objects_ && callee.kind == Kind::none) {
+                return push({}), true;
+            }
             require(callee.kind == Kind::global && arguments.kind == Kind::tuple, where_,
                     ": the pickle calls something other than a known function");
             return push(hooks.call(callee.text, arguments.items)), true;
         }
+        case 0x81: // NEWOBJ: class, arguments
+            if (!skip_objects_) {
+                return false;
+            }
+            (void)pop_many(2);
+            return push({}), true;
         case 'Q': // BINPERSID
             return push(hooks.persistent(values_[pop()])), true;
         case 'b': { // BUILD: sets attributes, which a state dict has (_metadata) and which do not concern us
             const Kind state = values_[pop()].kind;
+            if (skip_objects_ && values_[top()].kind == Kind::none) {
+                return true;
+            }
             require(values_[top()].kind == Kind::dict && state == Kind::dict, where_,
                     ": the pickle sets the state of something other than a dict");
             return true;
@@ -277,6 +293,9 @@ private:
 
     void extend(Kind kind, const std::vector<std::uint32_t>& items) {
         PickleValue& target = values_[top()];
+        if (skip_objects_ && target.kind == Kind::none) {
+            return; // an object that is a container
+        }
         require(target.kind == kind && (kind != Kind::dict || items.size() % 2 == 0), where_,
                 ": damaged pickle (items for something that is no ", kind == Kind::dict ? "dict" : "list", ")");
         target.items.insert(target.items.end(), items.begin(), items.end());
@@ -318,6 +337,7 @@ private:
     std::span<const std::byte> bytes_;
     std::string where_;
     std::size_t position_ = 0;
+    bool skip_objects_ = false;
     std::vector<PickleValue> values_;
     std::vector<std::uint32_t> stack_;
     std::vector<std::size_t> marks_;

@@ -31,7 +31,8 @@ namespace reel {
 
 namespace detail {
 
-[[nodiscard]] inline TorchCheckpoint read_torch_zip(const std::shared_ptr<const MappedFile>& file, bool verify) {
+[[nodiscard]] inline TorchCheckpoint read_torch_zip(const std::shared_ptr<const MappedFile>& file, bool verify,
+                                                    TorchObjects objects) {
     const std::string& path = file->path();
     const ZipEntries entries = read_zip(file->bytes(), path);
     const auto pickle = std::find_if(entries.begin(), entries.end(), [](const auto& entry) {
@@ -46,7 +47,7 @@ namespace detail {
         require(std::string_view(reinterpret_cast<const char*>(order.data()), order.size()) == "little", path,
                 ": saved on a big-endian machine, which is not supported");
     }
-    TorchTensors tensors(file, zip_content(entries, pickle->first, path, verify));
+    TorchTensors tensors(file, zip_content(entries, pickle->first, path, verify), objects);
     const std::size_t used = tensors.read();
     require(used == pickle->second.bytes.size(), path, ": bytes follow the pickle's end");
     tensors.attach([&](const std::string& key, std::size_t) {
@@ -55,12 +56,13 @@ namespace detail {
     return tensors.result();
 }
 
-[[nodiscard]] inline TorchCheckpoint read_torch_legacy(const std::shared_ptr<const MappedFile>& file) {
+[[nodiscard]] inline TorchCheckpoint read_torch_legacy(const std::shared_ptr<const MappedFile>& file,
+                                                       TorchObjects objects) {
     const std::string& path = file->path();
     std::span<const std::byte> rest = file->bytes();
     const auto next_pickle = [&] {
         // The pickles' lengths are not announced, and the storages follow them.
-        TorchTensors tensors(file, rest.first(std::min(rest.size(), std::size_t{64} << 20)));
+        TorchTensors tensors(file, rest.first(std::min(rest.size(), std::size_t{64} << 20)), objects);
         rest = rest.subspan(tensors.read());
         return tensors;
     };
@@ -95,16 +97,18 @@ namespace detail {
 /// (see TorchCheckpoint for the names). Dense tensors point into a memory map; others are copied. Nothing is executed:
 /// a pickle that uses an opcode or a Python global outside a short list is an Error that names it, and so is everything
 /// that does not fit (sizes, offsets, strides, checksums). `verify_checksums` = false skips the archive's CRC-32s of
-/// tensors, which takes about a second per GB.
+/// tensors, which takes about a second per GB. TorchObjects::skip reads the tensors of a training program's checkpoint
+/// that also holds objects of its own.
 [[nodiscard]] inline TorchCheckpoint read_torch_checkpoint(const std::filesystem::path& path,
-                                                           bool verify_checksums = true) {
+                                                           bool verify_checksums = true,
+                                                           TorchObjects objects = TorchObjects::refuse) {
     const auto file = std::make_shared<const MappedFile>(path);
     refuse_placeholder(file->bytes(), file->path());
     switch (file_kind(file->bytes())) {
     case FileKind::torch_zip:
-        return detail::read_torch_zip(file, verify_checksums);
+        return detail::read_torch_zip(file, verify_checksums, objects);
     case FileKind::torch_legacy:
-        return detail::read_torch_legacy(file);
+        return detail::read_torch_legacy(file, objects);
     default:
         fail(file->path(), ": not a PyTorch checkpoint (neither a zip archive nor torch.save's older format)");
     }

@@ -40,6 +40,12 @@ struct TorchCheckpoint {
     }
 };
 
+/// What reading does with objects of classes that plain tensors do not need, such as a training program's own.
+enum class TorchObjects {
+    refuse, ///< an Error that names the class
+    skip    ///< they count as None; nothing of theirs is executed
+};
+
 namespace detail {
 
 struct TorchStorageType {
@@ -68,15 +74,17 @@ inline constexpr std::array torch_storage_types{
 /// tensors their data.
 class TorchTensors {
 public:
-    TorchTensors(std::shared_ptr<const MappedFile> file, std::span<const std::byte> pickle)
-        : file_(std::move(file)), path_(file_->path()), pickle_(pickle, path_),
+    TorchTensors(std::shared_ptr<const MappedFile> file, std::span<const std::byte> pickle,
+                 TorchObjects objects = TorchObjects::refuse)
+        : file_(std::move(file)), path_(file_->path()), pickle_(pickle, path_), objects_(objects),
           expansion_budget_((std::size_t{256} << 20) + 4 * file_->size()) {}
 
     /// Reads the pickle; returns the number of bytes it takes.
     std::size_t read() {
         PickleHooks hooks;
-        hooks.knows_global = [](const std::string& name) {
-            return name == "collections.OrderedDict" || name == "torch.Size" ||
+        hooks.skip_objects = objects_ == TorchObjects::skip;
+        hooks.knows_global = [this](const std::string& name) {
+            return objects_ == TorchObjects::skip || name == "collections.OrderedDict" || name == "torch.Size" ||
                    name == "torch._utils._rebuild_tensor_v2" || name == "torch._utils._rebuild_parameter" ||
                    torch_storage_dtype(name).has_value();
         };
@@ -192,6 +200,9 @@ private:
             require(tensor.kind == Kind::opaque && tensor.integer >= 0, path_, ": a parameter that is no tensor");
             return tensor;
         }
+        if (objects_ == TorchObjects::skip && name != "torch._utils._rebuild_tensor_v2") {
+            return {};
+        }
         require(name == "torch._utils._rebuild_tensor_v2" && (arguments.size() == 6 || arguments.size() == 7), path_,
                 ": refused: a call of \"", name, "\" with ", arguments.size(), " arguments; nothing was executed");
         const PickleValue& source = pickle_.value(arguments[0]);
@@ -249,6 +260,9 @@ private:
         if (value.kind == Kind::dict) {
             for (std::size_t i = 0; i < value.items.size(); i += 2) {
                 const PickleValue& key = pickle_.value(value.items[i]);
+                if (objects_ == TorchObjects::skip && key.kind != Kind::text && key.kind != Kind::integer) {
+                    continue; // a class: a callback's state
+                }
                 require(key.kind == Kind::text || key.kind == Kind::integer, path_,
                         ": a dict key that is neither text nor integer");
                 collect(value.items[i + 1], prefix + (key.kind == Kind::text ? key.text : std::to_string(key.integer)),
@@ -314,6 +328,7 @@ private:
     std::shared_ptr<const MappedFile> file_;
     std::string path_;
     Pickle pickle_;
+    TorchObjects objects_;
     std::uint32_t root_ = 0;
     std::vector<Storage> storages_;
     std::map<std::tuple<std::string, DType, std::int64_t>, std::size_t> storage_index_;

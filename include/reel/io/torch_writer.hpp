@@ -110,10 +110,15 @@ inline void write_torch_archive(const std::filesystem::path& path, const TorchPi
 } // namespace detail
 
 /// Writes a state dict, in the order given, asking for one tensor at a time. Throws Error on a repeated name and when
-/// the file cannot be written; then nothing is left behind. `zip_limit` is for tests: see ZipWriter.
+/// the file cannot be written; then nothing is left behind. With `under` the file holds {under: state dict}, as
+/// training programs write it. `zip_limit` is for tests: see ZipWriter.
 inline void write_torch_checkpoint(const std::filesystem::path& path, const std::vector<TensorSource>& sources,
-                                   std::uint64_t zip_limit = 0xffffffff) {
+                                   std::uint64_t zip_limit = 0xffffffff, std::string_view under = {}) {
     detail::TorchPickle pickle;
+    if (!under.empty()) {
+        pickle.put("}");
+        pickle.put_text(under);
+    }
     pickle.put_ordered_dict();
     pickle.put("(");
     std::set<std::string_view> names;
@@ -122,7 +127,7 @@ inline void write_torch_checkpoint(const std::filesystem::path& path, const std:
         pickle.put_text(sources[i].name);
         pickle.put_tensor(sources[i], std::to_string(i));
     }
-    pickle.put("u.");
+    pickle.put(under.empty() ? "u." : "us.");
     detail::write_torch_archive(path, pickle, sources, zip_limit);
 }
 

@@ -4,9 +4,7 @@
 #include <filesystem>
 #include <system_error>
 
-#include <unistd.h>
-
-#include <reel/io/atomic_file.hpp>
+#include <reel/io/atomic_folder.hpp>
 #include <reel/io/json.hpp>
 #include <reel/io/safetensors.hpp>
 #include <reel/models/from_pretrained.hpp>
@@ -16,46 +14,6 @@
 #include <reel/schedulers/scheduler_config.hpp>
 
 namespace reel {
-
-/// Makes a folder under a temporary name beside its final one and renames it when complete: a folder of that name is
-/// either the old one or whole. The destructor removes what was not committed.
-class AtomicFolder {
-public:
-    explicit AtomicFolder(std::filesystem::path path)
-        : path_(std::move(path)), temporary_(path_.parent_path() / ("." + path_.filename().string() + "." +
-                                                                    std::to_string(::getpid()) + ".tmp")) {
-        std::error_code ignored;
-        std::filesystem::remove_all(temporary_, ignored);
-        make_output_folder(temporary_);
-    }
-    AtomicFolder(const AtomicFolder&) = delete;
-    AtomicFolder& operator=(const AtomicFolder&) = delete;
-    ~AtomicFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(temporary_, ignored);
-    }
-
-    [[nodiscard]] const std::filesystem::path& path() const { return temporary_; }
-
-    void commit() {
-        std::error_code error;
-        std::filesystem::remove_all(path_, error);
-        std::filesystem::rename(temporary_, path_, error);
-        require(!error, "cannot rename ", temporary_.string(), " to ", path_.string(), ": ", error.message());
-    }
-
-private:
-    std::filesystem::path path_;
-    std::filesystem::path temporary_;
-};
-
-/// Copies a file byte by byte through AtomicFile's checks.
-inline void copy_file_atomically(const std::filesystem::path& from, const std::filesystem::path& to) {
-    const MappedFile source(from);
-    AtomicFile target(to);
-    target.write(source.bytes());
-    target.commit();
-}
 
 /// Throws Error when `output` is the folder `source`: saving a tuned model there would replace the original.
 inline void require_other_folder(const std::filesystem::path& output, const std::filesystem::path& source) {
