@@ -67,17 +67,18 @@ inline void check_stop() {
     } catch (const CLI::Success& done) {
         return app.exit(done);
     } catch (const CLI::ExtrasError&) {
+        const CLI::App& used = app.get_subcommands().empty() ? app : *app.get_subcommands().back();
         std::vector<std::string> known;
-        for (const CLI::Option* option : app.get_options()) {
+        for (const CLI::Option* option : used.get_options()) {
             known.push_back(option->get_name());
         }
-        for (const std::string& extra : app.remaining()) {
+        for (const std::string& extra : used.remaining()) {
             if (extra.starts_with("-")) {
                 const std::string name = extra.substr(0, extra.find('='));
                 throw UsageError(name + ": unknown option" + reel::did_you_mean(name, known) + "; see --help");
             }
         }
-        throw UsageError("\"" + app.remaining().front() + "\" belongs to no option; see --help");
+        throw UsageError("\"" + used.remaining().front() + "\" belongs to no option; see --help");
     } catch (const CLI::ParseError& error) {
         std::string message = error.what();
         message = message.substr(0, message.find('\n'));
