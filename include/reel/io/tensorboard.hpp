@@ -120,9 +120,9 @@ public:
                                std::optional<std::int64_t> resume_step = std::nullopt) {
         make_output_folder(folder);
         open_new_file(folder);
-        detail::ProtobufMessage version;
-        version.fixed(wall_time_field, detail::seconds_since_1970()).bytes(file_version_field, "brain.Event:2");
-        write(version);
+        detail::ProtobufMessage greeting;
+        greeting.fixed(wall_time_field, detail::seconds_since_1970()).bytes(file_version_field, "brain.Event:2");
+        write(greeting);
         if (resume_step) {
             detail::ProtobufMessage session;
             session.varint(1, 1); // SessionLog.status = START
