@@ -127,14 +127,14 @@ public:
     /// Finds out whether the last checkpoint, if it is asked for and there is one, was made with these options.
     void check() const {
         if (const auto last = last_checkpoint()) {
-            static_cast<void>(reel::check_training(*last, identity_at(step_of(*last))));
+            static_cast<void>(reel::check_training(*last, identity_beside(*last)));
         }
     }
 
     /// Continues from the last checkpoint if asked to and if there is one.
     void resume(Cpu& cpu, const Parameters& parameters) {
         if (const auto last = last_checkpoint()) {
-            reel::load_training(*last, cpu, training_, parameters, identity_at(step_of(*last)));
+            reel::load_training(*last, cpu, training_, parameters, identity_beside(*last));
             std::cerr << name_ << ": continuing from " << last->string() << '\n';
         } else if (options_.resume) {
             std::cerr << name_ << ": no checkpoint in " << folder_.string() << ", starting from nothing\n";
@@ -146,6 +146,12 @@ public:
     void run(const Gathered& parameters, const Step& step, const HeldOut& held_out, const Sample& sample) {
         Log log(folder_ / "log.csv", training_.step_count());
         const index_t total = train_.max_train_steps;
+        reel::require(training_.step_count() <= total || total == 0, folder_.string(),
+                      ": the last checkpoint is at step ", training_.step_count(), ", beyond the ", total,
+                      " that this run asks for");
+        if (total > 0 && training_.step_count() == total) {
+            sample(total); // a longer run may have been stopped before it got that far
+        }
         reel::Progress bar("train " + name_, static_cast<std::size_t>(total));
         bar.skip(static_cast<std::size_t>(training_.step_count()));
         double loss = 0;
@@ -184,8 +190,16 @@ private:
         return options_.resume ? reel::latest_checkpoint(folder_) : std::nullopt;
     }
 
-    [[nodiscard]] static index_t step_of(const std::filesystem::path& checkpoint) {
-        return std::stoll(checkpoint.filename().string().substr(sizeof("checkpoint-") - 1));
+    /// What a checkpoint's options are compared with: those of the rate's end wherever one of the two depends on it.
+    [[nodiscard]] nlohmann::json identity_beside(const std::filesystem::path& checkpoint) const {
+        const std::string name = checkpoint.filename().string();
+        nlohmann::json identity = identity_at(std::stoll(name.substr(sizeof("checkpoint-") - 1)));
+        const nlohmann::json state = reel::read_json(checkpoint / "state.json");
+        if (state.is_object() && state.contains("options") && state["options"].contains("max_train_steps")) {
+            identity["max_train_steps"] = train_.max_train_steps;
+            identity["lr_decay_steps"] = train_.lr_decay_steps;
+        }
+        return identity;
     }
 
     /// The options that a run which continues must share. How long it goes on may change as long as the learning rate
@@ -433,6 +447,22 @@ private:
         reel::set_to_averages(vae_, loop.training().ema(), "");
     }
 
+    /// Makes the autoencoder's latents larger by a factor, without a change to what it draws.
+    void scale_latents(double factor) {
+        const index_t latent = options_.latent_channels;
+        const auto larger = [&](const reel::Parameter<float>& parameter) {
+            const Tensor means = parameter.value().slice(0, latent);
+            means.copy_from(reel::scale(means, static_cast<float>(factor)));
+        };
+        larger(vae_.quant_conv.weight);
+        larger(*vae_.quant_conv.bias);
+        const Tensor log_variance = vae_.quant_conv.bias->value().slice(latent, 2 * latent);
+        const auto shift = Tensor::full(cpu_, log_variance.shape(), static_cast<float>(2 * std::log(factor)));
+        log_variance.copy_from(reel::add(log_variance, shift));
+        const Tensor& back = vae_.post_quant_conv.weight.value();
+        back.copy_from(reel::scale(back, static_cast<float>(1 / factor)));
+    }
+
     /// Finds the factor that gives the latents unit variance, and writes vae/ and the parts that need no training.
     void save_autoencoder() {
         const Tensor pixels = pixels_of(cpu_, batch_of(0, 256), options_.resolution);
@@ -441,7 +471,8 @@ private:
         const double count = static_cast<double>(latents.size());
         const double mean = reel::sum_all(latents) / count;
         const double deviation = std::sqrt(reel::squared_norm(latents) / count - mean * mean);
-        vae_.config.scaling_factor = std::round(1e5 / deviation) / 1e5;
+        // diffusers 0.11.1 knows no other scaling factor than Stable Diffusion's, so the weights take the rest.
+        scale_latents(1 / (deviation * vae_.config.scaling_factor));
         const std::filesystem::path folder = output_ / "model";
         reel::make_output_folder(folder / "vae");
         reel::write_json(folder / "vae" / "config.json", reel::write_autoencoder_kl_config(vae_.config));
