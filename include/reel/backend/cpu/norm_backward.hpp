@@ -45,11 +45,12 @@ void layer_norm_backward(Cpu& backend, const NormProblem<T>& p) {
     backend.for_each_range(
         runs,
         [&](index_t first, index_t last) {
-            std::vector<T> rows(static_cast<std::size_t>(4 * channels), T(1));
-            ArrayMap<T> normal(rows.data(), channels);
-            ArrayMap<T> gradient(rows.data() + channels, channels);
-            T* scale = rows.data() + 2 * channels;
-            T* shift = rows.data() + 3 * channels;
+            // Aligned: where a sum over a row begins to be vectorised decides its rounding.
+            Eigen::Array<T, Eigen::Dynamic, 1> normal(channels);
+            Eigen::Array<T, Eigen::Dynamic, 1> gradient(channels);
+            std::vector<T> affine(static_cast<std::size_t>(2 * channels));
+            T* scale = affine.data();
+            T* shift = scale + channels;
             for (index_t i = first; i < last; ++i) {
                 T* gradients = partial.data() + 2 * i * channels;
                 if (sums) {
