@@ -22,6 +22,27 @@ TEST_CASE_TEMPLATE("gradients: losses", B, Cpu, Plain) {
     const auto noise = tensor(backend, {2, 3, 3, 4}, 4);
     check_gradients<B>({moments}, [&](const Variables<B>& v) { return reparameterize(v[0], noise); });
     check_gradients<B>({moments}, [&](const Variables<B>& v) { return kl_loss(v[0]); });
+    const std::vector<std::int32_t> labels{2, 0, 4};
+    check_gradients<B>({tensor(backend, {3, 5}, 5)}, [&](const Variables<B>& v) {
+        return cross_entropy_loss(v[0], std::span<const std::int32_t>(labels));
+    });
+}
+
+TEST_CASE("cross_entropy_loss is the mean of -log softmax, for logits of any size") {
+    Cpu cpu;
+    const auto loss = [&](std::vector<double> logits, const std::vector<std::int32_t>& labels) {
+        const auto rows = static_cast<index_t>(labels.size());
+        const auto x = Tensor<double>::from_host(cpu, {rows, static_cast<index_t>(logits.size()) / rows}, logits);
+        return cross_entropy_loss(Variable<double>(x), std::span<const std::int32_t>(labels)).value().to_host()[0];
+    };
+    CHECK(loss({0, std::log(3.0), 5, 5}, {1, 0}) == doctest::Approx((-std::log(0.75) - std::log(0.5)) / 2));
+    CHECK(loss({1000, 0, -1000}, {0}) == doctest::Approx(0.0));
+    CHECK(loss({1000, 0, -1000}, {2}) == doctest::Approx(2000.0));
+    CHECK_THROWS_AS((void)loss({1, 2, 3}, {3}), Error);
+    CHECK_THROWS_AS((void)loss({1, 2, 3}, {-1}), Error);
+    const auto two_rows = Variable<double>(Tensor<double>::zeros(cpu, {2, 3}));
+    const std::vector<std::int32_t> one{0};
+    CHECK_THROWS_AS((void)cross_entropy_loss(two_rows, std::span<const std::int32_t>(one)), Error);
 }
 
 TEST_CASE("weighted_mse_loss weighs equal shares of the leading axis") {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -82,6 +83,48 @@ struct GaussianDivergenceGradient {
     }
 };
 
+/// Softmax of one row, and -log of its element `label`. Less the row's largest, so that nothing overflows.
+template <class T>
+struct SoftmaxCrossEntropy {
+    const T* logits;
+    const std::int32_t* labels;
+    T* probabilities;
+    T* losses;
+    index_t classes;
+    constexpr void operator()(index_t row) const {
+        using std::exp;
+        using std::log;
+        const T* x = logits + row * classes;
+        T* p = probabilities + row * classes;
+        T largest = x[0];
+        for (index_t c = 1; c < classes; ++c) {
+            largest = x[c] > largest ? x[c] : largest;
+        }
+        T sum = T(0);
+        for (index_t c = 0; c < classes; ++c) {
+            p[c] = exp(x[c] - largest);
+            sum += p[c];
+        }
+        for (index_t c = 0; c < classes; ++c) {
+            p[c] /= sum;
+        }
+        losses[row] = log(sum) + largest - x[labels[row]];
+    }
+};
+
+template <class T>
+struct CrossEntropyGradient {
+    const T* probabilities;
+    const std::int32_t* labels;
+    T* result;
+    T factor;
+    index_t classes;
+    constexpr void operator()(index_t i) const {
+        const bool is_label = i % classes == labels[i / classes];
+        result[i] = factor * (probabilities[i] - (is_label ? T(1) : T(0)));
+    }
+};
+
 } // namespace functors
 
 /// Mean over all elements of weight * (x - target)^2, as a scalar of shape []; each of the `weights` counts for an
@@ -148,6 +191,37 @@ template <Real T, Backend B>
                                                                               static_cast<T>(seed / count), channels});
         node.send(0, result);
     });
+}
+
+/// Mean over rows of -log softmax(logits)[label], in nats, as a scalar of shape []: torch.nn.functional.cross_entropy.
+/// logits [rows, classes]; a label for each row. Throws Error for another number of labels or one that is no class.
+template <Real T, Backend B>
+[[nodiscard]] Variable<T, B> cross_entropy_loss(const Variable<T, B>& logits, std::span<const std::int32_t> labels) {
+    require(logits.rank() == 2 && logits.size() > 0 && static_cast<index_t>(labels.size()) == logits.shape(0),
+            "cross_entropy_loss: ", labels.size(), " labels for logits ", logits.shape(),
+            "; expected [rows, classes] and a label for each row");
+    const index_t rows = logits.shape(0);
+    const index_t classes = logits.shape(1);
+    for (const std::int32_t label : labels) {
+        require(label >= 0 && label < classes, "cross_entropy_loss: label ", label, "; expected 0 to ", classes - 1);
+    }
+    B& backend = logits.backend();
+    const auto classes_of = Tensor<std::int32_t, B>::from_host(backend, {rows}, labels);
+    Tensor<T, B> probabilities(backend, logits.shape());
+    Tensor<T, B> losses(backend, {rows});
+    backend.for_each_index(rows, functors::SoftmaxCrossEntropy<T>{logits.value().data(), classes_of.data(),
+                                                                  probabilities.data(), losses.data(), classes});
+    const double count = static_cast<double>(rows);
+    return record(Tensor<T, B>::full(backend, {}, static_cast<T>(sum_all(losses) / count)), {logits},
+                  [probabilities, classes_of, classes, count](Node<T, B>& node) {
+                      const double seed = static_cast<double>(node.gradient.to_host()[0]);
+                      Tensor<T, B> result(probabilities.backend(), probabilities.shape());
+                      probabilities.backend().for_each_index(
+                          result.size(),
+                          functors::CrossEntropyGradient<T>{probabilities.data(), classes_of.data(), result.data(),
+                                                            static_cast<T>(seed / count), classes});
+                      node.send(0, result);
+                  });
 }
 
 } // namespace reel
