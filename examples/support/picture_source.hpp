@@ -7,11 +7,13 @@
 #include <string>
 #include <vector>
 
+#include <reel/backend/cpu/cpu.hpp>
 #include <reel/core/progress.hpp>
 #include <reel/core/random.hpp>
+#include <reel/io/bicubic.hpp>
 #include <reel/io/json.hpp>
+#include <reel/io/png.hpp>
 #include <reel/io/sha256.hpp>
-#include <reel/io/video_reader.hpp>
 
 #include "world.hpp"
 
@@ -106,7 +108,7 @@ private:
 };
 
 /// A folder with metadata.jsonl, one {"file_name": ..., "text": ...} per line (the Hugging Face "imagefolder" layout).
-/// Any picture that FFmpeg decodes, scaled to size x size; all are held in memory. One in twenty is held out.
+/// PNG pictures, scaled to size x size; all are held in memory. One in twenty is held out.
 class Folder : public Source {
 public:
     Folder(const std::filesystem::path& folder, int side, std::uint64_t seed) : side_(side), seed_(seed) {
@@ -126,8 +128,7 @@ public:
                       " pictures; expected 20 or more, of which one in twenty is held out");
         reel::Progress bar("read pictures", entries.size());
         for (std::size_t i = 0; i < entries.size(); ++i) {
-            const reel::Frames picture =
-                reel::read_video(folder / entries[i].first, {.max_frames = 1, .width = side, .height = side});
+            const reel::Frames picture = reel::resize_bicubic(reel::read_png(folder / entries[i].first), side, side);
             (i % 20 == 19 ? held_out_ : trained_).push_back({picture.rgb, entries[i].second});
             bar.step();
         }
