@@ -8,8 +8,8 @@ namespace reel {
 
 /// Samples n pictures' latents [n, h, w, channels] with a 2D UNet, each with its own text: every picture is a clip of
 /// one frame. `guidance` holds text and negative text [n, tokens, channels]. `noise` is a tensor or a source, used by
-/// schedulers that draw; `after_step(k, latents)` is called after every step, k from 1. Throws Error unless there are as
-/// many texts as pictures.
+/// schedulers that draw; `after_step(k, latents)` is called after every step, k from 1. Throws Error unless there are
+/// as many texts as pictures.
 template <Real T, Backend B, class S, class Noise, class AfterStep>
 [[nodiscard]] Tensor<T, B> sample_pictures(const UNet3DConditionModel<T, B>& unet, S& scheduler, Tensor<T, B> latents,
                                            const Guidance<T, B>& guidance, index_t steps, Noise&& noise,
