@@ -128,3 +128,30 @@ TEST_CASE("what text_to_image refuses, in one line") {
     CHECK(warned.err.starts_with("warning: --prompt is longer than the text encoder can see"));
     CHECK(contains(run_well({text_to_image, "--help"}).out, "--guidance_scale"));
 }
+
+TEST_CASE("evaluate_text_to_image refuses a classifier that has not learnt enough, and files that hold none") {
+    const TemporaryFolder folder;
+    const Path out = folder / "out";
+    const Words command{REEL_EVALUATE_TEXT_TO_IMAGE, "--model", sd1_model, "--output", out, "--threads", "1"};
+    const auto fails = [&](const Words& more, const Words& texts, int status = 1) {
+        const Ended ended = run(command + more);
+        INFO(ended.err);
+        CHECK(ended.status == status);
+        CHECK(lines_of(ended.err).back().starts_with("evaluate_text_to_image: error: "));
+        for (const std::string& text : texts) {
+            INFO("expected: ", text);
+            CHECK(contains(ended.err, text));
+        }
+    };
+    fails({"--classifier_steps", "1"}, {"the classifier is right on ", "after 1 steps", "--classifier_steps"});
+    CHECK(files_in(out).empty());
+    const Path file = folder / "classifier.safetensors";
+    put_text(file, "nothing");
+    fails({"--classifier", file}, {file});
+    reel::write_safetensors(file, reel::StateDict{}, {{"size", "32"}});
+    fails({"--classifier", file}, {file, "64 pixels"});
+    reel::write_safetensors(file, reel::StateDict{}, {{"size", "64"}});
+    fails({"--classifier", file}, {file, "missing"});
+    fails({"--captions", "0"}, {"--captions"}, 2);
+    fails({"--eta", "1"}, {"--eta", "unknown option"}, 2);
+}
