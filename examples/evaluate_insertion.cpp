@@ -82,7 +82,7 @@ public:
             resume(settings);
         }
         model_.emplace(editing::load_model(cpu_, options_.model, options_.seed));
-        editing::check_steps(*model_, config_.validation_data);
+        editing::check_steps(editing::ddim_sampler(*model_), config_.validation_data);
         reel::write_json(output_ / "settings.json", settings);
         reel::Progress bar("evaluate", static_cast<std::size_t>(options_.clips));
         for (int i = 0; i < options_.clips; ++i) {
@@ -141,6 +141,7 @@ private:
                             {"reference_guidance_scale", demo.reference_guidance_scale},
                             {"inverted_latents", options_.inverted_latents}};
         json.update(editing::as_json(demo.mask));
+        json.update(editing::as_json(demo.delta));
         return json;
     }
 
@@ -257,24 +258,33 @@ private:
         sampling.guidance_scale =
             variant.source_caption ? options_.demo.guidance_scale : options_.demo.reference_guidance_scale;
         const auto ignore = [](index_t, const Tensor&) {};
+        editing::Sampler sampler = editing::ddim_sampler(*model_);
+        const bool drafted = variant.place == evaluation::Place::delta;
+        const int steps = sampling.num_inv_steps;
         const editing::Trajectory trajectory =
-            variant.inverted
-                ? editing::invert_trajectory(*model_, latents, prompt, sampling.num_inv_steps,
-                                             reel::InversionFormula::exact, ignore)
-                : editing::noised_trajectory(cpu_, *model_, latents, sampling.num_inv_steps, options_.seed);
-        // Without an inversion sampling starts from noise alone, not from the clip with noise.
-        const Tensor start =
-            variant.inverted ? trajectory.latents.back() : editing::noise_like(cpu_, latents, options_.seed);
-        Tensor mask;
-        if (variant.masked) {
-            mask = editing::difference_mask(*model_, trajectory, drawn.prompt, drawn.edit, options_.demo.mask,
-                                            options_.seed);
-            place = editing::marks_of(mask, source.height, source.width);
+            variant.inverted ? editing::invert_trajectory(*model_, sampler, latents, prompt, steps,
+                                                          reel::InversionFormula::exact, ignore)
+                             : editing::noised_trajectory(cpu_, sampler, latents, steps, options_.seed, drafted);
+        editing::Draft draft;
+        if (drafted) {
+            draft = editing::delta_draft(cpu_, *model_, sampler, latents, drawn.prompt, drawn.edit, options_.demo.delta,
+                                         options_.demo.mask.options, steps, options_.seed);
+        } else {
+            // Without an inversion sampling starts from noise alone, not from the clip with noise.
+            draft.start =
+                variant.inverted ? trajectory.latents.back() : editing::noise_like(cpu_, latents, options_.seed);
+            if (variant.masked()) {
+                draft.mask = editing::difference_mask(*model_, trajectory, drawn.prompt, drawn.edit, options_.demo.mask,
+                                                      options_.seed);
+            }
         }
-        const editing::Outside outside{trajectory, mask};
+        if (variant.masked()) {
+            place = editing::marks_of(draft.mask, source.height, source.width);
+        }
+        const editing::Outside outside{trajectory, draft.mask, draft.skipped};
         return editing::decode(*model_,
-                               editing::sample(cpu_, *model_, start, drawn.edit, prompt, sampling, options_.seed,
-                                               ignore, variant.masked ? &outside : nullptr),
+                               editing::sample(cpu_, *model_, sampler, draft.start, drawn.edit, prompt, sampling,
+                                               options_.seed, ignore, variant.masked() ? &outside : nullptr),
                                source.fps);
     }
 
@@ -285,7 +295,7 @@ private:
         std::vector<reel::Frames> sheet{source};
         for (const Variant& variant : variants_) {
             sheet.push_back(results.at(variant.name));
-            if (variant.masked) {
+            if (variant.masked()) {
                 sheet.push_back(editing::mask_picture(places.at(variant.name), drawn));
             }
         }
@@ -316,11 +326,12 @@ int main(int argc, char** argv) {
     return program::run("evaluate_insertion", [&] {
         Options options;
         editing::Demonstration& demo = options.demo;
-        CLI::App app("Edits drawn clips that the model has never seen as insert_object does, and measures the edits.\n"
-                     "Writes clips.csv (one line a clip and variant), summary.md, summary.csv and sheets/ into the\n"
-                     "output folder. Variants: reference (inverted under the empty prompt) or source (under the\n"
-                     "clip's own, which also takes the empty one's place in guidance), then -mask, -untuned and\n"
-                     "-no-inversion; no-inversion and neither are the reference's.");
+        CLI::App app(
+            "Edits drawn clips that the model has never seen as insert_object does, and measures the edits.\n"
+            "Writes clips.csv (one line a clip and variant), summary.md, summary.csv and sheets/ into the\n"
+            "output folder. Variants: reference (inverted under the empty prompt) or source (under the\n"
+            "clip's own, which also takes the empty one's place in guidance), then -mask or -delta, -untuned and\n"
+            "-no-inversion; no-inversion and neither are the reference's.");
         app.get_formatter()->column_width(38);
         app.option_defaults()->always_capture_default();
         app.add_option("--model", options.model, "diffusers folder [the model that comes with reel]");
@@ -347,6 +358,7 @@ int main(int argc, char** argv) {
                        "of the clip's distribution: the sample that tuning saw last, or the mean")
             ->check(CLI::IsMember({"sample", "mean"}));
         editing::add_mask_options(app, demo.mask);
+        editing::add_delta_options(app, demo.delta);
         app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
         app.add_flag("--resume", options.resume, "go on where a run with the same options stopped");
         app.add_option("--sheets", options.sheets, "write pictures of every clip");

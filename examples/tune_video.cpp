@@ -76,9 +76,11 @@ void validate(Cpu& cpu, const editing::Model& model, const reel::TuneAVideoConfi
     const reel::TuneValidationData& options = config.validation_data;
     const std::filesystem::path output = config.output_dir;
     const std::string number = std::to_string(step);
+    editing::Sampler sampler = editing::ddim_sampler(model, options.eta);
     Tensor start;
     if (options.use_inv_latent) {
-        start = editing::invert(model, latents, "", options.num_inv_steps, formula, [](index_t, const Tensor&) {});
+        start =
+            editing::invert(model, sampler, latents, "", options.num_inv_steps, formula, [](index_t, const Tensor&) {});
         reel::make_output_folder(output / "inv_latents");
         reel::write_torch_tensor(output / "inv_latents" / ("ddim_latent-" + number + ".pt"),
                                  reel::to_file(reel::to_reference_order(start, start.shape(0))));
@@ -94,8 +96,8 @@ void validate(Cpu& cpu, const editing::Model& model, const reel::TuneAVideoConfi
     std::set<std::string> names;
     for (std::size_t i = 0; i < options.prompts.size(); ++i) {
         const std::string& prompt = options.prompts[i];
-        const Tensor sampled = editing::sample(cpu, model, start, prompt, options.negative_prompt.value_or(""), options,
-                                               *config.seed + i, [](index_t, const Tensor&) {});
+        const Tensor sampled = editing::sample(cpu, model, sampler, start, prompt, options.negative_prompt.value_or(""),
+                                               options, *config.seed + i, [](index_t, const Tensor&) {});
         clips.push_back(editing::decode(model, sampled, fps));
         std::string name = editing::file_name_of(prompt);
         if (!names.insert(name).second) {
@@ -127,7 +129,7 @@ int tune(const Options& options) {
     editing::Model model = editing::load_model(cpu, config.pretrained_model_path, *config.seed);
     editing::check_prompts(model, config);
     if (config.validation_steps <= config.max_train_steps) {
-        editing::check_steps(model, config.validation_data);
+        editing::check_steps(editing::ddim_sampler(model), config.validation_data);
     }
     reel::write_tune_config(output / "config.yaml", config);
 

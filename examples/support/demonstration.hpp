@@ -30,6 +30,7 @@ struct Demonstration {
     double guidance_scale = 4;           ///< with the source's caption in place of the empty one
     double reference_guidance_scale = 5; ///< with the empty one
     MaskSettings mask{.options = {.threshold = 0.4, .smooth = 1, .regions = 1}, .strengths = {0.8}, .draws = 10};
+    DeltaSettings delta{};
 };
 
 [[nodiscard]] inline Demonstration demonstration() {
@@ -161,6 +162,25 @@ inline void add_mask_options(CLI::App& app, MaskSettings& mask) {
         ->check(CLI::IsMember({"draws", "inversion"}));
     app.add_option("--mask_strengths", mask.strengths, "noise levels to compare at, 0 to 1")->delimiter(',');
     app.add_option("--mask_draws", mask.draws, "of noise at each level")->check(CLI::Range(1, 10000));
+}
+
+inline void add_delta_options(CLI::App& app, DeltaSettings& settings) {
+    reel::DeltaOptions& delta = settings.delta;
+    app.add_option("--delta_steps", delta.steps, "of delta denoising")->check(CLI::Range(1, 100000));
+    app.add_option("--delta_step_size", delta.step_size, "of each, against the difference of noise predictions");
+    app.add_option("--delta_weakest", delta.weakest, "noise that the clip is looked at with, 0 to 1: from this");
+    app.add_option("--delta_strongest", delta.strongest, "to this");
+    app.add_option("--delta_guidance_scale", delta.guidance_scale, "of the edited prompt against the clip's");
+    app.add_option("--delta_strength", settings.strength, "noise on the draft where sampling begins, 0 to 1");
+}
+
+[[nodiscard]] inline nlohmann::json as_json(const DeltaSettings& settings) {
+    return {{"delta_steps", settings.delta.steps},
+            {"delta_step_size", settings.delta.step_size},
+            {"delta_weakest", settings.delta.weakest},
+            {"delta_strongest", settings.delta.strongest},
+            {"delta_guidance_scale", settings.delta.guidance_scale},
+            {"delta_strength", settings.strength}};
 }
 
 [[nodiscard]] inline nlohmann::json as_json(const MaskSettings& mask) {

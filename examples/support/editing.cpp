@@ -2,6 +2,8 @@
 
 #include <reel/pipelines/clips.hpp>
 #include <reel/pipelines/difference.hpp>
+#include <reel/schedulers/dpm_solver_multistep_inverse.hpp>
+#include <reel/schedulers/scheduler_registry.hpp>
 
 namespace editing {
 
@@ -71,35 +73,88 @@ private:
     std::uint64_t drawn_ = 0;
 };
 
+/// The DDIM or DPM-Solver++ inversion that a sampler goes with, to run(inversion).
+void with_inversion(const Sampler& sampler, reel::InversionFormula formula, const auto& run) {
+    if (const auto* ddim = sampler.as<reel::DDIMScheduler>()) {
+        run(reel::DDIMInverseScheduler(ddim->config(), formula));
+        return;
+    }
+    const auto* solver = sampler.as<reel::DPMSolverMultistepScheduler<float, Cpu>>();
+    reel::require(solver != nullptr, sampler.name(), ": no inversion leads to a start for this sampler; use ",
+                  "DDIMScheduler or DPMSolverMultistepScheduler, or start from noise (--start noise)");
+    run(reel::DPMSolverMultistepInverseScheduler<float, Cpu>(solver->config()));
+}
+
 /// Runs an inversion, with its bar.
 template <class Result>
-[[nodiscard]] Result inverted(const Model& model, const std::string& prompt, int steps, reel::InversionFormula formula,
-                              const Each& each, const auto& run) {
-    reel::DDIMInverseScheduler scheduler(model.sampling, formula);
-    reel::Progress bar("invert", static_cast<std::size_t>(steps));
-    return run(scheduler, encode_prompt(model, prompt), [&](index_t k, const Tensor& x) {
-        program::check_stop();
-        each(k, x);
-        if (k > 0) {
-            bar.step();
-        }
+[[nodiscard]] Result inverted(const Model& model, const Sampler& sampler, const std::string& prompt, int steps,
+                              reel::InversionFormula formula, const Each& each, const auto& run) {
+    Result result;
+    with_inversion(sampler, formula, [&](auto&& inversion) {
+        reel::Progress bar("invert", static_cast<std::size_t>(steps));
+        result = run(inversion, encode_prompt(model, prompt), [&](index_t k, const Tensor& x) {
+            program::check_stop();
+            each(k, x);
+            if (k > 0) {
+                bar.step();
+            }
+        });
     });
+    return result;
 }
 
 } // namespace
 
-Tensor invert(const Model& model, const Tensor& latents, const std::string& prompt, int steps,
+Sampler ddim_sampler(const Model& model, double eta) {
+    reel::DDIMScheduler scheduler(model.sampling);
+    scheduler.options.eta = eta;
+    return {"DDIMScheduler", std::move(scheduler)};
+}
+
+Sampler make_sampler(const Model& model, const std::string& name, const std::string& config_file, double eta) {
+    if (name.empty() && config_file.empty()) {
+        return ddim_sampler(model, eta);
+    }
+    std::filesystem::path file = config_file.empty() ? model.folder / "scheduler" : std::filesystem::path(config_file);
+    std::error_code ignored;
+    if (std::filesystem::is_directory(file, ignored)) {
+        file /= "scheduler_config.json";
+    }
+    Sampler sampler =
+        reel::make_scheduler<float>(name, reel::stable_diffusion_fixes(reel::read_scheduler_json(file)), file.string());
+    const auto wanted = sampler.prediction_type();
+    reel::require(!wanted || *wanted == model.sampling.prediction_type, "--scheduler: ", sampler.name(), " of ",
+                  file.string(), " expects a model of another prediction type than ", model.folder.string(), " is");
+    sampler.set_eta(eta);
+    return sampler;
+}
+
+nlohmann::json sampler_config(const Sampler& sampler) {
+    return reel::scheduler_to_config(sampler);
+}
+
+Sampler with_levels_of_inversion(const Sampler& sampler) {
+    Sampler suited = sampler;
+    with_inversion(sampler, reel::InversionFormula::reference, [&]<class Inversion>(const Inversion& inversion) {
+        if constexpr (requires { inversion.sampler_config(); }) {
+            suited = Sampler(sampler.name(), reel::DPMSolverMultistepScheduler<float, Cpu>(inversion.sampler_config()));
+        }
+    });
+    return suited;
+}
+
+Tensor invert(const Model& model, const Sampler& sampler, const Tensor& latents, const std::string& prompt, int steps,
               reel::InversionFormula formula, const Each& each) {
-    return inverted<Tensor>(model, prompt, steps, formula, each,
+    return inverted<Tensor>(model, sampler, prompt, steps, formula, each,
                             [&](auto& scheduler, const Tensor& text, const auto& after_step) {
                                 return reel::invert(model.unet, scheduler, latents, text, steps, after_step);
                             });
 }
 
-Trajectory invert_trajectory(const Model& model, const Tensor& latents, const std::string& prompt, int steps,
-                             reel::InversionFormula formula, const Each& each) {
+Trajectory invert_trajectory(const Model& model, const Sampler& sampler, const Tensor& latents,
+                             const std::string& prompt, int steps, reel::InversionFormula formula, const Each& each) {
     return inverted<Trajectory>(
-        model, prompt, steps, formula, each, [&](auto& scheduler, const Tensor& text, const auto& after_step) {
+        model, sampler, prompt, steps, formula, each, [&](auto& scheduler, const Tensor& text, const auto& after_step) {
             return reel::invert_trajectory(model.unet, scheduler, latents, text, steps, after_step);
         });
 }
@@ -110,9 +165,19 @@ Tensor noise_like(Cpu& cpu, const Tensor& latents, std::uint64_t seed) {
     return noise;
 }
 
-Trajectory noised_trajectory(Cpu& cpu, const Model& model, const Tensor& latents, int steps, std::uint64_t seed) {
-    reel::DDIMScheduler scheduler(model.sampling);
-    return reel::noised_trajectory(scheduler, latents, noise_like(cpu, latents, seed), steps);
+namespace {
+
+// Streams of a draft's noise, beyond those of masks.
+constexpr std::uint64_t delta_stream = std::uint64_t{1} << 43;
+constexpr std::uint64_t start_stream = std::uint64_t{1} << 44;
+
+} // namespace
+
+Trajectory noised_trajectory(Cpu& cpu, Sampler sampler, const Tensor& latents, int steps, std::uint64_t seed,
+                             bool shared) {
+    const Tensor noise =
+        shared ? reel::shared_noise<float>(cpu, latents.shape(), seed, start_stream) : noise_like(cpu, latents, seed);
+    return reel::noised_trajectory(sampler, latents, noise, steps);
 }
 
 Tensor difference_mask(const Model& model, const Trajectory& trajectory, const std::string& source,
@@ -133,15 +198,36 @@ Tensor difference_mask(const Model& model, const Trajectory& trajectory, const s
     return reel::mask_of(difference, settings.options);
 }
 
-Tensor sample(Cpu& cpu, const Model& model, const Tensor& latents, const std::string& prompt,
+Draft delta_draft(Cpu& cpu, const Model& model, Sampler sampler, const Tensor& latents, const std::string& source,
+                  const std::string& edited, const DeltaSettings& settings, const reel::MaskOptions& mask, int steps,
+                  std::uint64_t seed) {
+    reel::require(settings.strength > 0 && settings.strength <= 1, "--delta_strength is ", settings.strength,
+                  "; expected more than 0 and at most 1");
+    const reel::DDIMScheduler scheduler(model.sampling); // for the noise levels between a run's own
+    reel::Progress bar("draft", static_cast<std::size_t>(settings.delta.steps));
+    const Tensor moved = reel::delta_denoise(model.unet, scheduler, latents, encode_prompt(model, source),
+                                             encode_prompt(model, edited), settings.delta, seed, delta_stream, [&] {
+                                                 bar.step();
+                                                 program::check_stop();
+                                             });
+    sampler.set_timesteps(steps);
+    const auto calls = static_cast<index_t>(sampler.timesteps().size());
+    const auto left = std::clamp<index_t>(std::lround(settings.strength * static_cast<double>(calls)), 1, calls);
+    const Tensor noise = reel::shared_noise<float>(cpu, latents.shape(), seed, start_stream);
+    const double level = sampler.timesteps()[static_cast<std::size_t>(calls - left)];
+    return {sampler.add_noise(moved, noise, level), reel::mask_of(reel::latent_difference(moved, latents), mask),
+            calls - left};
+}
+
+Tensor sample(Cpu& cpu, const Model& model, Sampler& sampler, const Tensor& latents, const std::string& prompt,
               const std::string& negative_prompt, const reel::TuneValidationData& options, std::uint64_t seed,
               const Each& each, const Outside* outside) {
-    reel::DDIMScheduler scheduler(model.sampling);
-    scheduler.options.eta = options.eta;
     const reel::Guidance<float, Cpu> guidance{encode_prompt(model, prompt), encode_prompt(model, negative_prompt),
                                               options.guidance_scale};
     const index_t steps = options.num_inference_steps;
-    reel::Progress bar("sample", static_cast<std::size_t>(steps));
+    const index_t skipped = outside == nullptr ? 0 : outside->skipped;
+    sampler.set_timesteps(steps);
+    reel::Progress bar("sample", sampler.timesteps().size() - static_cast<std::size_t>(skipped));
     const auto after_step = [&](index_t k, const Tensor& x) {
         program::check_stop();
         each(k, x);
@@ -149,10 +235,10 @@ Tensor sample(Cpu& cpu, const Model& model, const Tensor& latents, const std::st
     };
     SamplingNoise noise(cpu, seed);
     if (outside == nullptr) {
-        return reel::sample_clip(model.unet, scheduler, latents, guidance, steps, noise, after_step);
+        return reel::sample_clip(model.unet, sampler, latents, guidance, steps, noise, after_step);
     }
-    return reel::sample_clip_blended(model.unet, scheduler, latents, guidance, steps, outside->trajectory,
-                                     outside->mask, noise, after_step);
+    return reel::sample_clip_blended(model.unet, sampler, latents, guidance, steps, outside->trajectory, outside->mask,
+                                     noise, after_step, skipped);
 }
 
 std::vector<std::uint8_t> marks_of(const Tensor& mask, int height, int width) {

@@ -16,11 +16,13 @@
 #include <reel/io/video_reader.hpp>
 #include <reel/io/video_writer.hpp>
 #include <reel/pipelines/blend.hpp>
+#include <reel/pipelines/delta_denoising.hpp>
 #include <reel/pipelines/mask.hpp>
 #include <reel/pipelines/replay.hpp>
 #include <reel/pipelines/saved_folder.hpp>
 #include <reel/pipelines/stable_diffusion.hpp>
 #include <reel/pipelines/tune.hpp>
+#include <reel/schedulers/any_scheduler.hpp>
 #include <reel/schedulers/ddim_inverse.hpp>
 
 #include "program.hpp"
@@ -163,22 +165,43 @@ private:
 /// Sees the step's number and its latents.
 using Each = std::function<void(index_t, const Tensor&)>;
 
-/// The noise that the clip's latents invert to under a prompt. `each` sees the start (step 0) and every step.
-[[nodiscard]] Tensor invert(const Model& model, const Tensor& latents, const std::string& prompt, int steps,
-                            reel::InversionFormula formula, const Each& each);
+/// Whatever sampler a run has. To try one of your own: Sampler("MySampler", MySampler{}).
+using Sampler = reel::AnyScheduler<float, Cpu>;
+
+/// DDIM with the model's schedule, as the reference samples.
+[[nodiscard]] Sampler ddim_sampler(const Model& model, double eta = 0);
+
+/// A sampler by name (empty: DDIM, or what the file says) with the configuration in a file or folder (empty: the
+/// model's). Throws Error for one that wants another prediction type than the model's.
+[[nodiscard]] Sampler make_sampler(const Model& model, const std::string& name, const std::string& config_file,
+                                   double eta);
+
+/// The sampler's configuration as diffusers writes it.
+[[nodiscard]] nlohmann::json sampler_config(const Sampler& sampler);
+
+/// The sampler, stopping at the levels that its inversion visits: DPM-Solver++ gets linspace spacing and ends at the
+/// schedule's lowest level. Throws Error, with what to do, when no inversion leads to a start for this sampler.
+[[nodiscard]] Sampler with_levels_of_inversion(const Sampler& sampler);
+
+/// The noise that the clip's latents invert to under a prompt, for a sampler to start from: DDIM's inversion for DDIM,
+/// DPM-Solver++'s for that. `each` sees the start (step 0) and every step.
+[[nodiscard]] Tensor invert(const Model& model, const Sampler& sampler, const Tensor& latents,
+                            const std::string& prompt, int steps, reel::InversionFormula formula, const Each& each);
 
 using Trajectory = reel::Trajectory<float, Cpu>;
 
 /// The same, keeping every step's latents.
-[[nodiscard]] Trajectory invert_trajectory(const Model& model, const Tensor& latents, const std::string& prompt,
-                                           int steps, reel::InversionFormula formula, const Each& each);
+[[nodiscard]] Trajectory invert_trajectory(const Model& model, const Sampler& sampler, const Tensor& latents,
+                                           const std::string& prompt, int steps, reel::InversionFormula formula,
+                                           const Each& each);
 
 /// Noise of the latents' shape, from the seed: where sampling starts without an inversion.
 [[nodiscard]] Tensor noise_like(Cpu& cpu, const Tensor& latents, std::uint64_t seed);
 
-/// The clip's latents with that noise, at the sampler's noise levels, in place of an inversion.
-[[nodiscard]] Trajectory noised_trajectory(Cpu& cpu, const Model& model, const Tensor& latents, int steps,
-                                           std::uint64_t seed);
+/// The clip's latents with noise at the sampler's noise levels, in place of an inversion. `shared`: the noise of all
+/// frames is that of delta_draft(), otherwise noise_like().
+[[nodiscard]] Trajectory noised_trajectory(Cpu& cpu, Sampler sampler, const Tensor& latents, int steps,
+                                           std::uint64_t seed, bool shared = false);
 
 /// How the place of an edit is found.
 struct MaskSettings {
@@ -192,16 +215,36 @@ struct MaskSettings {
 [[nodiscard]] Tensor difference_mask(const Model& model, const Trajectory& trajectory, const std::string& source,
                                      const std::string& edited, const MaskSettings& settings, std::uint64_t seed);
 
+/// How an edit is drafted, which also finds its place.
+struct DeltaSettings {
+    reel::DeltaOptions delta;
+    double strength = 0.8; ///< of the noise on the draft where sampling begins
+};
+
+/// A rough edit.
+struct Draft {
+    Tensor start;        ///< the draft with noise: where sampling begins
+    Tensor mask;         ///< where it changed the clip: [frames, h, w, 1] in latents' pixels, 0 or 1
+    index_t skipped = 0; ///< steps that this noise is later than a run's first
+};
+
+/// Drafts the edit by delta denoising. Noise is the same in all frames.
+[[nodiscard]] Draft delta_draft(Cpu& cpu, const Model& model, Sampler sampler, const Tensor& latents,
+                                const std::string& source, const std::string& edited, const DeltaSettings& settings,
+                                const reel::MaskOptions& mask, int steps, std::uint64_t seed);
+
 /// The clip outside of which nothing is to change.
 struct Outside {
     const Trajectory& trajectory;
     const Tensor& mask;
+    index_t skipped = 0; ///< steps that are left out at the beginning: the latents lie at the level after them
 };
 
 /// Sampling with an edited prompt. `each` sees every step. `outside`, when given, keeps the clip there.
-[[nodiscard]] Tensor sample(Cpu& cpu, const Model& model, const Tensor& latents, const std::string& prompt,
-                            const std::string& negative_prompt, const reel::TuneValidationData& options,
-                            std::uint64_t seed, const Each& each, const Outside* outside = nullptr);
+[[nodiscard]] Tensor sample(Cpu& cpu, const Model& model, Sampler& sampler, const Tensor& latents,
+                            const std::string& prompt, const std::string& negative_prompt,
+                            const reel::TuneValidationData& options, std::uint64_t seed, const Each& each,
+                            const Outside* outside = nullptr);
 
 /// A mask of latents' pixels as marks of the picture's, [frames, height, width]: each covers its square.
 [[nodiscard]] std::vector<std::uint8_t> marks_of(const Tensor& mask, int height, int width);
@@ -217,11 +260,11 @@ struct Outside {
 }
 
 /// Finds out before the work whether the noise schedule has room for the steps asked for.
-inline void check_steps(const Model& model, const reel::TuneValidationData& options) {
+inline void check_steps(Sampler sampler, const reel::TuneValidationData& options) {
     for (const auto& [key, steps] : {std::pair{"num_inv_steps", options.num_inv_steps},
                                      std::pair{"num_inference_steps", options.num_inference_steps}}) {
         try {
-            reel::DDIMScheduler(model.sampling).set_timesteps(steps);
+            sampler.set_timesteps(steps);
         } catch (const reel::Error& error) {
             reel::fail(key, " ", steps, ": ", error.what());
         }

@@ -20,25 +20,33 @@
 
 namespace evaluation {
 
+/// Where an edit may change the clip: where the captions' noise predictions differ, or where a draft does.
+enum class Place { everywhere, difference, delta };
+
 /// Which stages a job has.
 struct Variant {
     std::string name{};
     bool source_caption = false; ///< the clip's caption takes the empty one's place in inversion and guidance
-    bool masked = false;         ///< only where the captions' noise predictions differ the clip may change
+    Place place = Place::everywhere;
     bool tuned = true;
     bool inverted = true; ///< otherwise sampling starts from random noise
+
+    [[nodiscard]] bool masked() const { return place != Place::everywhere; }
 };
 
-/// Every variant: reference or source, then -mask, -untuned, -no-inversion as they apply; no-inversion and neither (no
-/// tuning as well) for the reference's.
+/// Every variant: reference or source, then -mask or -delta, -untuned, -no-inversion as they apply; no-inversion and
+/// neither (no tuning as well) for the reference's.
 [[nodiscard]] inline std::vector<Variant> all_variants() {
     std::vector<Variant> all{{.name = "no-inversion", .inverted = false},
                              {.name = "neither", .tuned = false, .inverted = false}};
-    for (int i = 0; i < 16; ++i) {
-        Variant v{
-            .source_caption = (i & 8) != 0, .masked = (i & 4) != 0, .tuned = (i & 2) == 0, .inverted = (i & 1) == 0};
-        v.name = std::string(v.source_caption ? "source" : "reference") + (v.masked ? "-mask" : "") +
-                 (v.tuned ? "" : "-untuned") + (v.inverted ? "" : "-no-inversion");
+    constexpr std::array places{"", "-mask", "-delta"};
+    for (std::size_t i = 0; i < 8 * places.size(); ++i) {
+        Variant v{.source_caption = (i & 4) != 0,
+                  .place = static_cast<Place>(i / 8),
+                  .tuned = (i & 2) == 0,
+                  .inverted = (i & 1) == 0};
+        v.name = std::string(v.source_caption ? "source" : "reference") + places[i / 8] + (v.tuned ? "" : "-untuned") +
+                 (v.inverted ? "" : "-no-inversion");
         all.push_back(v);
     }
     return all;
@@ -56,7 +64,7 @@ struct Variant {
     for (std::string name; std::getline(stream, name, ',');) {
         const auto found = std::ranges::find(all, name, &Variant::name);
         reel::require(found != all.end(), "variant \"", name, "\" is unknown", reel::did_you_mean(name, known),
-                      "; expected reference or source, then -mask, -untuned, -no-inversion as wanted");
+                      "; expected reference or source, then -mask or -delta, -untuned, -no-inversion as wanted");
         reel::require(std::ranges::find(variants, name, &Variant::name) == variants.end(), "variant \"", name,
                       "\" is given twice");
         variants.push_back(*found);

@@ -2,93 +2,13 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <functional>
-
 #include <reel/pipelines/difference.hpp>
 #include <reel/pipelines/mask.hpp>
 #include <reel/schedulers/ddim_inverse.hpp>
 
-using reel::Cpu;
-using reel::index_t;
-using reel::Shape;
-using Tensor = reel::Tensor<double>;
-using Values = std::vector<double>;
+#include "formula_unet.hpp"
 
-namespace {
-
-constexpr index_t frames = 3;
-constexpr index_t height = 2;
-constexpr index_t width = 4;
-constexpr index_t channels = 2;
-const Shape clip_shape{frames, height, width, channels};
-const Shape mask_shape{frames, height, width, 1};
-
-/// What the model gives for one value: nonlinear in all it is given, so that nothing may be mixed up.
-double formula(double sample, double timestep, double text, index_t i) {
-    return 0.4 * std::tanh(sample) + 0.1 * std::cos(timestep) + text * std::sin(0.7 * static_cast<double>(i));
-}
-
-/// The formula, called as a UNet is. `calls` counts.
-struct FormulaUnet {
-    int* calls;
-    Tensor operator()(const Tensor& sample, std::span<const double> timesteps, const Tensor& text,
-                      index_t clip_frames) const {
-        ++*calls;
-        const Values x = sample.to_host();
-        const Values words = text.to_host();
-        const std::size_t clip = x.size() / static_cast<std::size_t>(sample.shape(0) / clip_frames);
-        Values y(x.size());
-        for (std::size_t i = 0; i < x.size(); ++i) {
-            y[i] = formula(x[i], timesteps[0], words.at(i / clip), static_cast<index_t>(i % clip));
-        }
-        return Tensor::from_host(sample.backend(), sample.shape(), std::span<const double>(y));
-    }
-};
-
-Tensor random(Cpu& cpu, const Shape& shape, std::uint64_t stream) {
-    Tensor x(cpu, shape);
-    reel::fill_normal(cpu, x, 5, stream);
-    return x;
-}
-
-Tensor text(Cpu& cpu, double value) {
-    return Tensor::full(cpu, {1, 1, 1}, value);
-}
-
-double largest_difference(const Values& a, const Values& b) {
-    REQUIRE(a.size() == b.size());
-    double largest = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        largest = std::max(largest, std::abs(a[i] - b[i]));
-    }
-    return largest;
-}
-
-reel::DDIMConfig latent_ddim(reel::PredictionType type = reel::PredictionType::epsilon) {
-    reel::DDIMConfig config;
-    config.schedule.beta_start = 0.00085;
-    config.schedule.beta_end = 0.012;
-    config.schedule.beta_schedule = reel::BetaSchedule::scaled_linear;
-    config.set_alpha_to_one = false;
-    config.prediction_type = type;
-    return reel::stable_diffusion_fixes(config);
-}
-
-std::string message_of(const std::function<void()>& action) {
-    try {
-        action();
-    } catch (const reel::Error& error) {
-        return error.what();
-    }
-    return {};
-}
-
-const auto nothing = [](auto...) {};
-
-} // namespace
+using namespace formula;
 
 TEST_CASE("connected regions: diagonals count, order of the first mark, sizes") {
     const std::vector<std::uint8_t> marks{1, 0, 0, 1, //
@@ -153,8 +73,8 @@ TEST_CASE("the difference of predictions is the mean over samples and channels o
                                   : type == reel::PredictionType::v_prediction ? level.signal
                                                                                : level.signal / level.noise;
             for (std::size_t i = 0; i < x.size(); ++i) {
-                const double change = formula(x[i], samples[s].timestep, 1.5, static_cast<index_t>(i)) -
-                                      formula(x[i], samples[s].timestep, -0.25, static_cast<index_t>(i));
+                const double change = predicted(x[i], samples[s].timestep, 1.5, static_cast<index_t>(i)) -
+                                      predicted(x[i], samples[s].timestep, -0.25, static_cast<index_t>(i));
                 expected[i / channels] += factor * std::abs(change) / (4 * channels);
             }
         }
@@ -238,8 +158,8 @@ TEST_CASE("blended sampling keeps the trajectory outside the mask at every step 
         const double next = sampler.schedule().alpha_bar(std::max<index_t>(timesteps[k] - 250, 0));
         const Values outside = trajectory.latents[3 - k].to_host();
         for (std::size_t i = 0; i < x.size(); ++i) {
-            const double with = formula(x[i], t, 1.5, static_cast<index_t>(i));
-            const double without = formula(x[i], t, 0.5, static_cast<index_t>(i));
+            const double with = predicted(x[i], t, 1.5, static_cast<index_t>(i));
+            const double without = predicted(x[i], t, 0.5, static_cast<index_t>(i));
             const double e = without + 3 * (with - without);
             const double clean_value = (x[i] - std::sqrt(1 - now) * e) / std::sqrt(now);
             const double m = marks[i / channels];

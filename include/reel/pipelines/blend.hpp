@@ -85,15 +85,16 @@ template <Real T, Backend B, class S>
 /// clip's own of the same noise level, and at the end by its clean ones (Avrahami et al. 2022, Blended Latent
 /// Diffusion, arXiv:2206.02779). mask [frames, h, w, 1]: 1 inside, 0 outside. `after_step` sees the blended latents.
 /// Throws Error unless the sampler's noise levels are those of the trajectory: equal numbers of steps, and a sampler
-/// with the timesteps of the inversion.
+/// with the timesteps of the inversion. `skipped` as in sample_clip().
 template <class Unet, Real T, Backend B, class S, class Noise, class AfterStep>
 [[nodiscard]] Tensor<T, B> sample_clip_blended(const Unet& unet, S& scheduler, const Tensor<T, B>& latents,
                                                const Guidance<T, B>& guidance, index_t steps,
                                                const Trajectory<T, B>& outside, const Tensor<T, B>& mask, Noise&& noise,
-                                               const AfterStep& after_step) {
+                                               const AfterStep& after_step, index_t skipped = 0) {
     require(steps == outside.steps() && outside.latents.size() == outside.timesteps.size() + 1,
             "sample_clip_blended: ", steps, " sampling steps, but the clip is known at ", outside.steps(),
             " noise levels; sample with as many steps as it was inverted with");
+    require(skipped >= 0 && skipped < steps, "sample_clip_blended: ", skipped, " of ", steps, " steps skipped");
     scheduler.set_timesteps(steps);
     std::size_t level = outside.timesteps.size();
     for (const auto timestep : scheduler.timesteps()) {
@@ -102,12 +103,14 @@ template <class Unet, Real T, Backend B, class S, class Noise, class AfterStep>
                 " is none of the inversion's at that step; use a sampler and an inversion with equal timesteps");
     }
     const auto at = [&](index_t k) { return outside.latents[static_cast<std::size_t>(steps - k)]; };
-    return sample_clip(unet, scheduler, blend(latents, at(0), mask), guidance, steps, std::forward<Noise>(noise),
-                       [&](index_t k, const Tensor<T, B>& x) {
-                           Tensor<T, B> blended = blend(x, at(k), mask);
-                           after_step(k, blended);
-                           return blended;
-                       });
+    return sample_clip(
+        unet, scheduler, blend(latents, at(skipped), mask), guidance, steps, std::forward<Noise>(noise),
+        [&](index_t k, const Tensor<T, B>& x) {
+            Tensor<T, B> blended = blend(x, at(k), mask);
+            after_step(k, blended);
+            return blended;
+        },
+        skipped);
 }
 
 } // namespace reel

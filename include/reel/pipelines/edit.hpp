@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ranges>
 #include <type_traits>
 
 #include <reel/ops/elementwise.hpp>
@@ -54,15 +55,22 @@ template <class Unet, Real T, Backend B, class Inverse, class AfterStep>
 
 /// Samples from `latents` [frames, h, w, channels] with any Scheduler; `noise` is a tensor or a source, used by
 /// schedulers that draw. `after_step(k, latents)` is called after every step, k from 1; where it returns a tensor,
-/// sampling goes on from that.
+/// sampling goes on from that. `skipped` steps are left out at the beginning: `latents` then lie at the level where the
+/// rest begins, and k counts on from there. Schedulers that look back on their steps cannot skip any.
 template <class Unet, Real T, Backend B, class S, class Noise, class AfterStep>
 [[nodiscard]] Tensor<T, B> sample_clip(const Unet& unet, S& scheduler, Tensor<T, B> latents,
                                        const Guidance<T, B>& guidance, index_t steps, Noise&& noise,
-                                       const AfterStep& after_step) {
+                                       const AfterStep& after_step, index_t skipped = 0) {
     static_assert(check_scheduler<S, T, B>());
     scheduler.set_timesteps(steps);
+    const auto calls = static_cast<index_t>(std::ranges::distance(scheduler.timesteps()));
+    require(skipped >= 0 && skipped < calls, "sample_clip: ", skipped, " of ", calls, " steps skipped");
     index_t done = 0;
     for (const auto timestep : scheduler.timesteps()) {
+        if (done < skipped) {
+            ++done;
+            continue;
+        }
         const Tensor<T, B> input = scheduler.scale_model_input(latents, timestep);
         const Tensor<T, B> output = guided_prediction(unet, input, static_cast<double>(timestep), guidance);
         latents = scheduler.step(output, timestep, latents, noise);

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <reel/pipelines/difference.hpp>
+
+namespace reel {
+
+/// Noise [frames, h, w, channels] that is the same in every frame: what is drawn from it stays in its place from frame
+/// to frame.
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> shared_noise(B& backend, const Shape& shape, std::uint64_t seed, std::uint64_t stream) {
+    require(shape.rank() == 4 && shape[0] > 0, "shared_noise: shape ", shape, "; expected [frames, h, w, channels]");
+    Tensor<T, B> frame(backend, shape.with(0, 1));
+    fill_normal(backend, frame, seed, stream);
+    const std::vector<Tensor<T, B>> frames(static_cast<std::size_t>(shape[0]), frame);
+    return concat_rows(std::span<const Tensor<T, B>>(frames));
+}
+
+/// How a clip is moved toward an edited text.
+struct DeltaOptions {
+    index_t steps = 60;        ///< each looks at the clip under other noise
+    double step_size = 0.1;    ///< of a step against the difference of two noise predictions, in latents' units
+    double weakest = 0.5;      ///< the noise strengths looked at, as in timestep_of_strength()
+    double strongest = 0.9;    ///< above `weakest`
+    double guidance_scale = 3; ///< of the edited text against the source's
+};
+
+/// Throws Error that names an option out of range.
+inline void check(const DeltaOptions& options) {
+    require(options.steps > 0, "delta denoising: ", options.steps, " steps; expected 1 or more");
+    require(options.step_size > 0 && options.guidance_scale > 0, "delta denoising: step size ", options.step_size,
+            " and guidance scale ", options.guidance_scale, "; expected more than 0");
+    require(options.weakest > 0 && options.weakest <= options.strongest && options.strongest <= 1,
+            "delta denoising: noise strengths from ", options.weakest, " to ", options.strongest,
+            "; expected 0 < weakest <= strongest <= 1");
+}
+
+/// The noise strength of a step: the range is covered evenly, and neighbouring steps lie far apart (the golden ratio's
+/// multiples, modulo 1).
+[[nodiscard]] inline double delta_strength(const DeltaOptions& options, index_t step) {
+    constexpr double golden = 0.6180339887498949;
+    const double share = std::fmod(golden * static_cast<double>(step + 1), 1.0);
+    return options.weakest + share * (options.strongest - options.weakest);
+}
+
+/// Clean latents [frames, h, w, channels] moved toward an edited text by the delta denoising score (Hertz et al. 2023,
+/// arXiv:2304.07090): under the same noise, the prediction for what there is so far with the (guided) edited text,
+/// minus the prediction for the clip with its own. What the model would change anyway cancels. The result is blurred,
+/// but it changes where the edit belongs: an object that is missing is built up in many small steps, each of which
+/// sees what the ones before it began. Start sampling from it with noise, and take its place from
+/// latent_difference() and mask_of(). Noise is that of shared_noise() from `first_stream` on. The scheduler gives
+/// schedule, prediction type and add_noise. `after_step` is called after every step.
+template <class Unet, Real T, Backend B, class S, class AfterStep>
+[[nodiscard]] Tensor<T, B> delta_denoise(const Unet& unet, const S& scheduler, const Tensor<T, B>& clean,
+                                         const Tensor<T, B>& source, const Tensor<T, B>& edited,
+                                         const DeltaOptions& options, std::uint64_t seed, std::uint64_t first_stream,
+                                         const AfterStep& after_step) {
+    check(options);
+    const index_t frames = clean.shape(0);
+    const Tensor<T, B> texts = concat_rows({source, edited, source});
+    const auto guidance = static_cast<T>(options.guidance_scale);
+    const auto size = static_cast<T>(options.step_size);
+    Tensor<T, B> moved = clean;
+    for (index_t step = 0; step < options.steps; ++step) {
+        const index_t timestep = timestep_of_strength(delta_strength(options, step), scheduler.schedule().size());
+        const Tensor<T, B> noise =
+            shared_noise<T>(clean.backend(), clean.shape(), seed, first_stream + static_cast<std::uint64_t>(step));
+        const Tensor<T, B> here = scheduler.add_noise(moved, noise, timestep);
+        const Tensor<T, B> there = scheduler.add_noise(clean, noise, timestep);
+        const auto at = static_cast<double>(timestep);
+        const Tensor<T, B> outputs =
+            unet(concat_rows({here, here, there}), std::span<const double>(&at, 1), texts, frames);
+        const Tensor<T, B> guided =
+            axpby(T(1) - guidance, outputs.slice(0, frames), guidance, outputs.slice(frames, 2 * frames));
+        const Mixture noise_of =
+            noise_mixture(scheduler.config().prediction_type, scheduler.schedule().level(timestep));
+        const auto by_output = static_cast<T>(noise_of.output);
+        Tensor<T, B> delta = axpby(by_output, guided, -by_output, outputs.slice(2 * frames, 3 * frames));
+        if (noise_of.sample != 0) {
+            const auto by_sample = static_cast<T>(noise_of.sample);
+            delta = add(delta, axpby(by_sample, here, -by_sample, there));
+        }
+        moved = axpby(T(1), moved, -size, delta);
+        after_step();
+    }
+    return moved;
+}
+
+/// How much two clips' latents [frames, h, w, channels] differ, pixel by pixel: the mean over channels of the absolute
+/// difference, [frames, h, w, 1].
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> latent_difference(const Tensor<T, B>& a, const Tensor<T, B>& b) {
+    require(a.rank() == 4 && a.shape() == b.shape(), "latent_difference: ", a.shape(), " and ", b.shape(),
+            "; expected two of [frames, h, w, channels]");
+    const auto difference = Tensor<T, B>::zeros(a.backend(), a.shape().with(3, 1));
+    const auto share = static_cast<T>(1.0 / static_cast<double>(a.shape(3)));
+    a.backend().for_each_index(difference.size(), functors::AddAbsoluteDifference<T>{a.data(), b.data(), share,
+                                                                                     difference.data(), a.shape(3)});
+    return difference;
+}
+
+} // namespace reel

@@ -1,0 +1,139 @@
+// Delta denoising, and sampling that begins midway, against plain double computations.
+
+#include <doctest/doctest.h>
+
+#include <reel/pipelines/blend.hpp>
+#include <reel/pipelines/delta_denoising.hpp>
+
+#include "formula_unet.hpp"
+
+using namespace formula;
+
+TEST_CASE("delta denoising takes the steps of its definition, for every prediction type") {
+    Cpu cpu(1);
+    const Tensor clean = random(cpu, clip_shape, 1);
+    const reel::DeltaOptions options{
+        .steps = 4, .step_size = 0.3, .weakest = 0.4, .strongest = 0.8, .guidance_scale = 2.5};
+    for (const auto type :
+         {reel::PredictionType::epsilon, reel::PredictionType::v_prediction, reel::PredictionType::sample}) {
+        const reel::DDIMScheduler scheduler(latent_ddim(type));
+        const Values start = clean.to_host();
+        Values moved = start;
+        for (index_t step = 0; step < 4; ++step) {
+            const index_t t = reel::timestep_of_strength(reel::delta_strength(options, step), 1000);
+            const reel::NoiseLevel level = scheduler.schedule().level(t);
+            const Values noise = reel::shared_noise<double>(cpu, clip_shape, 33, 100 + step).to_host();
+            // The noise that an output stands for, from x = s clean + n noise and each type's definition.
+            const auto noise_of = [&](double output, double x) {
+                return type == reel::PredictionType::epsilon        ? output
+                       : type == reel::PredictionType::v_prediction ? level.noise * x + level.signal * output
+                                                                    : (x - level.signal * output) / level.noise;
+            };
+            for (std::size_t i = 0; i < moved.size(); ++i) {
+                const double here = level.signal * moved[i] + level.noise * noise[i];
+                const double there = level.signal * start[i] + level.noise * noise[i];
+                const auto output = [&](double x, double words) {
+                    return predicted(x, static_cast<double>(t), words, static_cast<index_t>(i));
+                };
+                const double guided = output(here, -0.25) + 2.5 * (output(here, 1.5) - output(here, -0.25));
+                moved[i] -= 0.3 * (noise_of(guided, here) - noise_of(output(there, -0.25), there));
+            }
+        }
+        int calls = 0;
+        int steps = 0;
+        const Tensor result = reel::delta_denoise(FormulaUnet{&calls}, scheduler, clean, text(cpu, -0.25),
+                                                  text(cpu, 1.5), options, 33, 100, [&] { ++steps; });
+        CHECK(largest_difference(result.to_host(), moved) < 1e-12);
+        CHECK(largest_difference(moved, start) > 0.01);
+        CHECK(calls == 4); // all three predictions in one
+        CHECK(steps == 4);
+        // Nothing to change: the text is the clip's own.
+        const Tensor same = reel::delta_denoise(FormulaUnet{&calls}, scheduler, clean, text(cpu, 0.5), text(cpu, 0.5),
+                                                options, 33, 100, [] {});
+        CHECK(largest_difference(same.to_host(), start) < 1e-14);
+    }
+}
+
+TEST_CASE("delta denoising looks at noise strengths all over its range, and refuses options out of range") {
+    const reel::DeltaOptions options{.weakest = 0.5, .strongest = 0.9};
+    std::array<int, 4> quarters{};
+    for (index_t step = 0; step < 60; ++step) {
+        const double strength = reel::delta_strength(options, step);
+        REQUIRE(strength >= 0.5);
+        REQUIRE(strength < 0.9);
+        ++quarters[static_cast<std::size_t>((strength - 0.5) / 0.1)];
+    }
+    for (const int count : quarters) {
+        CHECK(std::abs(count - 15) <= 1);
+    }
+    for (const reel::DeltaOptions& wrong :
+         {reel::DeltaOptions{.steps = 0}, reel::DeltaOptions{.step_size = 0}, reel::DeltaOptions{.weakest = 0},
+          reel::DeltaOptions{.weakest = 0.8, .strongest = 0.7}, reel::DeltaOptions{.strongest = 1.1},
+          reel::DeltaOptions{.guidance_scale = -1}}) {
+        CHECK(message_of([&] { check(wrong); }).find("expected") != std::string::npos);
+    }
+}
+
+TEST_CASE("shared noise is one frame's in all; a difference of latents is the channels' mean") {
+    Cpu cpu(1);
+    const Values noise = reel::shared_noise<double>(cpu, clip_shape, 7, 1).to_host();
+    const auto frame = static_cast<std::ptrdiff_t>(height * width * channels);
+    CHECK(std::equal(noise.begin(), noise.begin() + frame, noise.begin() + frame));
+    CHECK(std::equal(noise.begin(), noise.begin() + frame, noise.begin() + 2 * frame));
+    CHECK(noise != reel::shared_noise<double>(cpu, clip_shape, 7, 2).to_host());
+    CHECK(noise[0] != noise[1]);
+
+    const Tensor a = random(cpu, clip_shape, 1);
+    const Tensor b = random(cpu, clip_shape, 2);
+    const Values x = a.to_host();
+    const Values y = b.to_host();
+    Values expected(static_cast<std::size_t>(mask_shape.size()), 0);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        expected[i / channels] += std::abs(x[i] - y[i]) / channels;
+    }
+    CHECK(largest_difference(reel::latent_difference(a, b).to_host(), expected) < 1e-14);
+    CHECK(message_of([&] {
+              static_cast<void>(reel::latent_difference(a, random(cpu, mask_shape, 1)));
+          }).find("latent_difference") != std::string::npos);
+}
+
+TEST_CASE("sampling that skips its first steps is the rest of a whole run") {
+    Cpu cpu(1);
+    int calls = 0;
+    const FormulaUnet unet{&calls};
+    reel::DDIMScheduler sampler(latent_ddim());
+    const reel::Guidance<double, Cpu> guidance{text(cpu, 1.5), text(cpu, 0.5), 3};
+    std::vector<Tensor> states{random(cpu, clip_shape, 3)};
+    const Tensor whole = reel::sample_clip(unet, sampler, states[0], guidance, 6, reel::NoNoise{},
+                                           [&](index_t, const Tensor& x) { states.push_back(x); });
+    calls = 0;
+    std::vector<index_t> seen;
+    const Tensor rest = reel::sample_clip(
+        unet, sampler, states[2], guidance, 6, reel::NoNoise{}, [&](index_t k, const Tensor&) { seen.push_back(k); },
+        2);
+    CHECK(rest.to_host() == whole.to_host());
+    CHECK(calls == 4);
+    CHECK(seen == std::vector<index_t>{3, 4, 5, 6});
+
+    // Blended: outside the mask the trajectory counts from the level where the rest begins.
+    const Tensor clean = random(cpu, clip_shape, 1);
+    const auto trajectory = reel::noised_trajectory(sampler, clean, random(cpu, clip_shape, 2), 6);
+    const auto blended = [&](double share) {
+        return reel::sample_clip_blended(unet, sampler, states[2], guidance, 6, trajectory,
+                                         Tensor::full(cpu, mask_shape, share), reel::NoNoise{}, nothing, 2)
+            .to_host();
+    };
+    CHECK(blended(1) == whole.to_host());
+    CHECK(blended(0) == clean.to_host());
+    for (const index_t wrong : {index_t{-1}, index_t{6}}) {
+        CHECK(message_of([&] {
+                  static_cast<void>(reel::sample_clip_blended(unet, sampler, clean, guidance, 6, trajectory,
+                                                              Tensor::zeros(cpu, mask_shape), reel::NoNoise{}, nothing,
+                                                              wrong));
+              }).find("skipped") != std::string::npos);
+        CHECK(message_of([&] {
+                  static_cast<void>(
+                      reel::sample_clip(unet, sampler, clean, guidance, 6, reel::NoNoise{}, nothing, wrong));
+              }).find("skipped") != std::string::npos);
+    }
+}
