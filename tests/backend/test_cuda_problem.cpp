@@ -5,6 +5,8 @@
 #include <reel/backend/cuda_driver.hpp>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -184,6 +186,32 @@ TEST_CASE("the two numbers in a sentence each") {
         reel::cuda_driver_sentence(12020) ==
         "CUDA 12.2 is the newest that the installed driver supports; `nvidia-smi` says it as \"CUDA Version\", with or "
         "without a toolkit");
+}
+
+TEST_CASE("docs/cuda_versions.md has these very sentences") {
+    std::ifstream file("../docs/cuda_versions.md");
+    const std::string page{std::istreambuf_iterator<char>(file), {}};
+    std::vector<std::string> sentences{
+        reel::cuda_runtime_sentence(12040),
+        reel::cuda_driver_sentence(12020),
+        reel::cuda_problem(CudaBuild{}, driver_of(12040)),
+        reel::cuda_problem(build, CudaDriver{}),
+        reel::cuda_problem(build, driver_of(11080)),
+        reel::cuda_driver_note(build, 12020),
+        reel::cuda_problem(build, driver_of(12020, 100)),
+        reel::cuda_problem(build, driver_of(12040, 75)),
+        reel::cuda_problem({true, 13000, "80"}, driver_of(13000, 61)),
+        reel::cuda_problem({true, 12040, "80-real"}, driver_of(12040, 90)),
+        reel::cuda_device_note(build, driver_of(12080, 120).devices[0]),
+        reel::cuda_device_note({true, 12040, "native"}, driver_of(12040).devices[0]),
+    };
+    for (const int error : {2, 34, 46, 100, 802, 803, 804, 999}) {
+        sentences.push_back(reel::cuda_error_sentence(error));
+    }
+    for (const std::string& sentence : sentences) {
+        INFO(sentence);
+        CHECK(page.find("> " + sentence + "\n") != std::string::npos);
+    }
 }
 
 TEST_CASE("asking this machine never fails, whatever it has") {

@@ -112,23 +112,22 @@ struct CudaMemory {
     using detail::takes;
     CudaMemory memory;
     const SharedLibrary library("libcuda.so.1");
+    int handle = 0;
     void* context = nullptr;
-    memory.error = driver_call(library, "cuInit", takes<unsigned>, 0U);
-    if (memory.error == 0) {
-        memory.error = driver_call(library, "cuDevicePrimaryCtxRetain", takes<void**, int>, &context, device);
+    const auto done = [&](int error) { // the first error counts
+        memory.error = memory.error == 0 ? error : memory.error;
+        return error == 0;
+    };
+    if (done(driver_call(library, "cuInit", takes<unsigned>, 0U)) &&
+        done(driver_call(library, "cuDeviceGet", takes<int*, int>, &handle, device)) &&
+        done(driver_call(library, "cuDevicePrimaryCtxRetain", takes<void**, int>, &context, handle))) {
+        if (done(driver_call(library, "cuCtxPushCurrent_v2", takes<void*>, context))) {
+            done(driver_call(library, "cuMemGetInfo_v2", takes<std::size_t*, std::size_t*>, &memory.free_bytes,
+                             &memory.bytes));
+            done(driver_call(library, "cuCtxPopCurrent_v2", takes<void**>, &context));
+        }
+        done(driver_call(library, "cuDevicePrimaryCtxRelease_v2", takes<int>, handle));
     }
-    if (memory.error != 0) {
-        return memory;
-    }
-    memory.error = driver_call(library, "cuCtxPushCurrent_v2", takes<void*>, context);
-    if (memory.error == 0) {
-        memory.error = driver_call(library, "cuMemGetInfo_v2", takes<std::size_t*, std::size_t*>, &memory.free_bytes,
-                                   &memory.bytes);
-        const int popped = driver_call(library, "cuCtxPopCurrent_v2", takes<void**>, &context);
-        memory.error = memory.error == 0 ? popped : memory.error;
-    }
-    const int released = driver_call(library, "cuDevicePrimaryCtxRelease_v2", takes<int>, device);
-    memory.error = memory.error == 0 ? released : memory.error;
     return memory;
 }
 
