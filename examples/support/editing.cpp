@@ -3,7 +3,6 @@
 #include <reel/pipelines/clips.hpp>
 #include <reel/pipelines/difference.hpp>
 #include <reel/schedulers/dpm_solver_multistep_inverse.hpp>
-#include <reel/schedulers/scheduler_registry.hpp>
 
 namespace editing {
 
@@ -109,28 +108,6 @@ Sampler ddim_sampler(const Model& model, double eta) {
     reel::DDIMScheduler scheduler(model.sampling);
     scheduler.options.eta = eta;
     return {"DDIMScheduler", std::move(scheduler)};
-}
-
-Sampler make_sampler(const Model& model, const std::string& name, const std::string& config_file, double eta) {
-    if (name.empty() && config_file.empty()) {
-        return ddim_sampler(model, eta);
-    }
-    std::filesystem::path file = config_file.empty() ? model.folder / "scheduler" : std::filesystem::path(config_file);
-    std::error_code ignored;
-    if (std::filesystem::is_directory(file, ignored)) {
-        file /= "scheduler_config.json";
-    }
-    Sampler sampler =
-        reel::make_scheduler<float>(name, reel::stable_diffusion_fixes(reel::read_scheduler_json(file)), file.string());
-    const auto wanted = sampler.prediction_type();
-    reel::require(!wanted || *wanted == model.sampling.prediction_type, "--scheduler: ", sampler.name(), " of ",
-                  file.string(), " expects a model of another prediction type than ", model.folder.string(), " is");
-    sampler.set_eta(eta);
-    return sampler;
-}
-
-nlohmann::json sampler_config(const Sampler& sampler) {
-    return reel::scheduler_to_config(sampler);
 }
 
 Sampler with_levels_of_inversion(const Sampler& sampler) {

@@ -22,10 +22,10 @@
 #include <reel/pipelines/saved_folder.hpp>
 #include <reel/pipelines/stable_diffusion.hpp>
 #include <reel/pipelines/tune.hpp>
-#include <reel/schedulers/any_scheduler.hpp>
 #include <reel/schedulers/ddim_inverse.hpp>
 
 #include "program.hpp"
+#include "samplers.hpp"
 
 /// What the editing programs have in common: the stages of the job, each with its progress bar. What runs a model is
 /// compiled once for all of them, in editing.cpp.
@@ -165,19 +165,14 @@ private:
 /// Sees the step's number and its latents.
 using Each = std::function<void(index_t, const Tensor&)>;
 
-/// Whatever sampler a run has. To try one of your own: Sampler("MySampler", MySampler{}).
-using Sampler = reel::AnyScheduler<float, Cpu>;
-
 /// DDIM with the model's schedule, as the reference samples.
 [[nodiscard]] Sampler ddim_sampler(const Model& model, double eta = 0);
 
-/// A sampler by name (empty: DDIM, or what the file says) with the configuration in a file or folder (empty: the
-/// model's). Throws Error for one that wants another prediction type than the model's.
-[[nodiscard]] Sampler make_sampler(const Model& model, const std::string& name, const std::string& config_file,
-                                   double eta);
-
-/// The sampler's configuration as diffusers writes it.
-[[nodiscard]] nlohmann::json sampler_config(const Sampler& sampler);
+/// What there is to choose a sampler by.
+[[nodiscard]] inline SamplerRequest sampler_request(const Model& model, const std::string& name,
+                                                    const std::string& config_file, double eta) {
+    return {model.sampling, model.folder, name, config_file, eta};
+}
 
 /// The sampler, stopping at the levels that its inversion visits: DPM-Solver++ gets linspace spacing and ends at the
 /// schedule's lowest level. Throws Error, with what to do, when no inversion leads to a start for this sampler.

@@ -18,9 +18,10 @@ using editing::Tensor;
 /// One run, stage by stage. Members are what later stages and the manifest need.
 class Job {
 public:
-    explicit Job(Options options)
-        : options_(std::move(options)), config_(options_.config), output_(config_.output_dir), cpu_(options_.threads),
-          stages_(reel::probe_of(cpu_.memory())), recorder_(options_.save_tensors) {}
+    Job(Options options, editing::ChooseSampler choose)
+        : options_(std::move(options)), choose_(std::move(choose)), config_(options_.config),
+          output_(config_.output_dir), cpu_(options_.threads), stages_(reel::probe_of(cpu_.memory())),
+          recorder_(options_.save_tensors) {}
 
     void run() {
         prepare();
@@ -95,8 +96,8 @@ private:
             replay_->initialize(model_->unet, cpu_);
         }
         editing::check_prompts(*model_, config_);
-        sampler_ =
-            editing::make_sampler(*model_, options_.scheduler, options_.scheduler_config, config_.validation_data.eta);
+        sampler_ = choose_(editing::sampler_request(*model_, options_.scheduler, options_.scheduler_config,
+                                                    config_.validation_data.eta));
         if (options_.inverted()) {
             sampler_ = editing::with_levels_of_inversion(*sampler_);
         }
@@ -354,7 +355,7 @@ private:
             options["scene"] = scene_json();
         }
         manifest.set("options", options);
-        manifest.set("sampler", editing::sampler_config(*sampler_));
+        manifest.set("sampler", nlohmann::json::parse(editing::sampler_json(*sampler_)));
         manifest.add_version("ffmpeg", av_version_info());
         if (!drawn_ && (!replay_ || replay_->video() == nullptr)) {
             manifest.add_input(config_.train_data.video_path);
@@ -382,6 +383,7 @@ private:
     }
 
     Options options_;
+    editing::ChooseSampler choose_;
     reel::TuneAVideoConfig& config_;
     std::filesystem::path output_;
     Cpu cpu_;
