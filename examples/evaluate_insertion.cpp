@@ -21,7 +21,8 @@ struct Options {
     editing::Demonstration demo = editing::demonstration();
     std::string model;
     std::string output = "out/evaluation";
-    std::string variants = "reference,reference-untuned,no-inversion,neither,source-mask,source-mask-untuned";
+    std::string variants = "reference,reference-untuned,no-inversion,neither,source-mask,source-delta,"
+                           "source-delta-untuned,source-delta-no-inversion";
     std::vector<std::string> acts = editing::act_names();
     std::vector<std::string> colours = editing::colour_names();
     int clips = 40;
