@@ -1,8 +1,8 @@
 // Trains a small Stable Diffusion from nothing on captioned pictures: first the autoencoder, then the text encoder and
 // the 2D UNet together. Writes a diffusers folder. The model in examples/model was made with it, see docs/model.md.
 
-#include <chrono>
-#include <fstream>
+#include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include <reel/io/frame_grid.hpp>
@@ -10,7 +10,6 @@
 #include <reel/models/config_writers.hpp>
 #include <reel/pipelines/clips.hpp>
 #include <reel/pipelines/text_to_image.hpp>
-#include <reel/pipelines/training_checkpoint.hpp>
 #include <reel/schedulers/ddim.hpp>
 #include <reel/text/bpe_learning.hpp>
 #include <reel/text/clip_tokenizer.hpp>
@@ -18,6 +17,7 @@
 
 #include "support/picture_source.hpp"
 #include "support/program.hpp"
+#include "support/training_loop.hpp"
 
 namespace {
 
@@ -28,45 +28,9 @@ using Variable = reel::Variable<float>;
 using Autoencoder = reel::AutoencoderKL<float>;
 using TextEncoder = reel::CLIPTextModel<float>;
 using UNet = reel::UNet3DConditionModel<float>;
-using Training = reel::Training<float>;
 using Parameters = std::vector<reel::NamedParameter<float>>;
-
-struct Options {
-    std::string data;
-    int resolution = 64;
-    std::string output;
-    std::uint64_t seed = 0;
-    int threads = 0;
-    std::string mixed_precision = "no";
-
-    std::vector<index_t> vae_channels{16, 32, 64};
-    index_t latent_channels = 4;
-    index_t vae_groups = 8;
-    index_t vae_batch_size = 32;
-    double kl_weight = 5e-5;
-    reel::TrainOptions vae{.learning_rate = 2e-3, .max_train_steps = 3000, .lr_decay_steps = 1500, .ema_decay = 0.998};
-
-    std::size_t vocab_size = 1024;
-    int model_max_length = 16;
-    index_t text_width = 96;
-    index_t text_layers = 2;
-    index_t text_heads = 3;
-    std::vector<index_t> unet_channels{64, 128, 128};
-    std::vector<int> unet_attention{0, 1, 1};
-    index_t unet_layers = 1;
-    index_t unet_heads = 4;
-    index_t unet_groups = 16;
-    std::string prediction_type = "epsilon";
-    index_t train_batch_size = 64;
-    double snr_gamma = 5;
-    double proportion_empty_prompts = 0.1;
-    reel::TrainOptions unet{.learning_rate = 1e-3, .max_train_steps = 10000, .lr_decay_steps = 3000};
-
-    index_t checkpointing_steps = 500;
-    index_t validation_steps = 250;
-    index_t sample_steps = 1000;
-    bool resume = false;
-};
+using training::Loop;
+using training::Options;
 
 /// Random streams of a training, one number each per step: a run that continues draws what an uninterrupted one does.
 enum class Draw : std::uint64_t { latents, noise, timesteps, empty_prompts };
@@ -83,159 +47,6 @@ enum class Draw : std::uint64_t { latents, noise, timesteps, empty_prompts };
 [[nodiscard]] double psnr(double squared_error) {
     return 10 * std::log10(4 / squared_error);
 }
-
-/// log.csv: appended to as the training goes, cut back to where a run continues.
-class Log {
-public:
-    Log(std::filesystem::path path, index_t last_step) : path_(std::move(path)) {
-        std::ifstream file(path_);
-        std::string line;
-        std::getline(file, line);
-        while (std::getline(file, line) && std::atoll(line.c_str()) <= last_step) {
-            text_ += line + '\n';
-        }
-    }
-
-    void add(const reel::TrainReport& report, double loss, double held_out, double seconds) {
-        std::array<char, 200> line{};
-        std::snprintf(line.data(), line.size(), "%td,%.6g,%.6g,%.4g,%.4g,%.4f\n", report.step, loss, held_out,
-                      report.grad_norm, report.learning_rate, seconds);
-        text_ += line.data();
-    }
-
-    void write() const {
-        reel::write_file(path_, "step,loss,held_out,grad_norm,learning_rate,seconds_per_step\n" + text_);
-    }
-
-private:
-    std::filesystem::path path_;
-    std::string text_;
-};
-
-/// What the two trainings share: checkpoints, the log and the loop.
-class Loop {
-public:
-    Loop(std::string name, const Options& options, const reel::TrainOptions& train, nlohmann::json identity)
-        : name_(std::move(name)), options_(options), train_(train),
-          folder_(std::filesystem::path(options.output) / name_), identity_(std::move(identity)), training_(train) {
-        reel::make_output_folder(folder_);
-    }
-
-    [[nodiscard]] Training& training() { return training_; }
-    [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
-
-    /// Finds out whether the last checkpoint, if it is asked for and there is one, was made with these options.
-    void check() const {
-        if (const auto last = last_checkpoint()) {
-            static_cast<void>(reel::check_training(*last, identity_beside(*last)));
-        }
-    }
-
-    /// Continues from the last checkpoint if asked to and if there is one.
-    void resume(Cpu& cpu, const Parameters& parameters) {
-        if (const auto last = last_checkpoint()) {
-            reel::load_training(*last, cpu, training_, parameters, identity_beside(*last));
-            std::cerr << name_ << ": continuing from " << last->string() << '\n';
-        } else if (options_.resume) {
-            std::cerr << name_ << ": no checkpoint in " << folder_.string() << ", starting from nothing\n";
-        }
-    }
-
-    /// `step(k)` computes gradients for update k and returns the loss; `held_out()` a loss; `sample(k)` pictures.
-    template <class Gathered, class Step, class HeldOut, class Sample>
-    void run(const Gathered& parameters, const Step& step, const HeldOut& held_out, const Sample& sample) {
-        Log log(folder_ / "log.csv", training_.step_count());
-        const index_t total = train_.max_train_steps;
-        reel::require(training_.step_count() <= total || total == 0, folder_.string(),
-                      ": the last checkpoint is at step ", training_.step_count(), ", beyond the ", total,
-                      " that this run asks for");
-        if (total > 0 && training_.step_count() == total) {
-            sample(total); // a longer run may have been stopped before it got that far
-        }
-        reel::Progress bar("train " + name_, static_cast<std::size_t>(total));
-        bar.skip(static_cast<std::size_t>(training_.step_count()));
-        double loss = 0;
-        index_t since = 0;
-        auto start = std::chrono::steady_clock::now();
-        while (training_.step_count() < total) {
-            loss += step(training_.step_count());
-            const reel::TrainReport report = training_.update(parameters());
-            ++since;
-            bar.step();
-            const bool last = report.step == total;
-            if (last || report.step % options_.validation_steps == 0) {
-                const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-                const double value = held_out();
-                const auto count = static_cast<double>(since);
-                log.add(report, loss / count, value, seconds / count);
-                log.write();
-                bar.note(reel::concat_text("loss ", loss / count, ", held out ", value));
-                loss = 0;
-                since = 0;
-                start = std::chrono::steady_clock::now();
-            }
-            // Before the checkpoint: a run that is killed between the two does this step again, pictures and all.
-            if (last || report.step % options_.sample_steps == 0) {
-                sample(report.step);
-            }
-            if (last || report.step % options_.checkpointing_steps == 0) {
-                checkpoint(parameters());
-            }
-            program::check_stop();
-        }
-    }
-
-private:
-    [[nodiscard]] std::optional<std::filesystem::path> last_checkpoint() const {
-        return options_.resume ? reel::latest_checkpoint(folder_) : std::nullopt;
-    }
-
-    /// What a checkpoint's options are compared with: those of the rate's end wherever one of the two depends on it.
-    [[nodiscard]] nlohmann::json identity_beside(const std::filesystem::path& checkpoint) const {
-        const std::string name = checkpoint.filename().string();
-        nlohmann::json identity = identity_at(std::stoll(name.substr(sizeof("checkpoint-") - 1)));
-        const nlohmann::json state = reel::read_json(checkpoint / "state.json");
-        if (state.is_object() && state.contains("options") && state["options"].contains("max_train_steps")) {
-            identity["max_train_steps"] = train_.max_train_steps;
-            identity["lr_decay_steps"] = train_.lr_decay_steps;
-        }
-        return identity;
-    }
-
-    /// The options that a run which continues must share. How long it goes on may change as long as the learning rate
-    /// has not begun to depend on it.
-    [[nodiscard]] nlohmann::json identity_at(index_t step) const {
-        nlohmann::json identity = identity_;
-        const bool constant = train_.lr_scheduler == reel::LrScheduleKind::constant ||
-                              train_.lr_scheduler == reel::LrScheduleKind::constant_with_warmup;
-        if (!constant || (train_.lr_decay_steps > 0 && step > train_.max_train_steps - train_.lr_decay_steps)) {
-            identity["max_train_steps"] = train_.max_train_steps;
-            identity["lr_decay_steps"] = train_.lr_decay_steps;
-        }
-        return identity;
-    }
-
-    /// Writes a checkpoint and removes all but the two newest.
-    void checkpoint(const Parameters& parameters) {
-        const index_t step = training_.step_count();
-        reel::save_training(folder_ / ("checkpoint-" + std::to_string(step)), training_, parameters, identity_at(step));
-        for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
-            const std::string name = entry.path().filename().string();
-            if (name.starts_with("checkpoint-") &&
-                std::atoll(name.c_str() + sizeof("checkpoint-") - 1) <= step - 2 * options_.checkpointing_steps) {
-                std::error_code ignored;
-                std::filesystem::remove_all(entry.path(), ignored);
-            }
-        }
-    }
-
-    std::string name_;
-    const Options& options_;
-    const reel::TrainOptions& train_;
-    std::filesystem::path folder_;
-    nlohmann::json identity_;
-    Training training_;
-};
 
 [[nodiscard]] nlohmann::json describe(const reel::TrainOptions& o) {
     return {{"learning_rate", o.learning_rate},     {"lr_scheduler", static_cast<int>(o.lr_scheduler)},
@@ -263,25 +74,6 @@ private:
     return reel::contact_sheet(rows);
 }
 
-/// Throws Error, naming the options, where sizes do not fit each other: the UNet's turn comes hours later.
-void check_sizes(const Options& o) {
-    const auto multiples = [](const char* option, const std::vector<index_t>& values, const char* of, index_t divisor) {
-        for (const index_t value : values) {
-            reel::require(value % divisor == 0, option, " ", value, ": expected a multiple of ", of, ", which is ",
-                          divisor);
-        }
-    };
-    multiples("--vae_channels", o.vae_channels, "--vae_groups", o.vae_groups);
-    multiples("--unet_channels", o.unet_channels, "--unet_groups", o.unet_groups);
-    multiples("--unet_channels", o.unet_channels, "--unet_heads", o.unet_heads);
-    multiples("--unet_channels", {o.unet_channels.front()}, "two", 2);
-    multiples("--text_width", {o.text_width}, "--text_heads", o.text_heads);
-    multiples("--resolution", {o.resolution}, "the autoencoder's pixels per latent",
-              index_t{1} << (o.vae_channels.size() - 1));
-    reel::require(o.unet_attention.size() == o.unet_channels.size(), "--unet_attention: ", o.unet_attention.size(),
-                  " values for the ", o.unet_channels.size(), " levels of --unet_channels; expected one for each");
-}
-
 /// The whole training.
 class Job {
 public:
@@ -299,10 +91,12 @@ public:
     }
 
     void run() {
-        Loop autoencoder("autoencoder", options_, options_.vae, autoencoder_identity());
-        Loop unet("unet", options_, options_.unet, unet_identity());
-        autoencoder.check(); // both before model/ is touched
+        Loop autoencoder("autoencoder", options_, options_.vae, {"--vae_steps", "--vae_decay_steps"},
+                         autoencoder_identity());
+        Loop unet("unet", options_, options_.unet, {"--max_train_steps", "--lr_decay_steps"}, unet_identity());
+        autoencoder.check(); // all before model/ is touched
         unet.check();
+        check_same_autoencoder(autoencoder, unet);
         make_tokenizer();
         train_autoencoder(autoencoder);
         save_autoencoder();
@@ -323,6 +117,16 @@ private:
         const index_t scene = source_->per_scene();
         reel::require(options_.train_batch_size % scene == 0, "--train_batch_size ", options_.train_batch_size,
                       ": expected a multiple of ", scene, ", the number of pictures of a scene");
+    }
+
+    /// The UNet's latents must stay what they were.
+    void check_same_autoencoder(const Loop& autoencoder, const Loop& unet) const {
+        const auto last = autoencoder.last_checkpoint();
+        const auto trained = unet.last_checkpoint();
+        reel::require(!last || !trained || Loop::step_of(*last) >= options_.vae.max_train_steps, "--vae_steps ",
+                      options_.vae.max_train_steps, ": ", trained.value_or("").string(),
+                      " was trained on latents of the autoencoder's step ", last ? Loop::step_of(*last) : 0,
+                      "; use --vae_steps ", last ? Loop::step_of(*last) : 0, ", or start afresh in another folder");
     }
 
     [[nodiscard]] static std::unique_ptr<pictures::Source> make_source(const Options& o) {
@@ -683,77 +487,11 @@ int main(int argc, char** argv) {
             "sample-N.png and checkpoint-N/.");
         app.get_formatter()->column_width(38);
         app.option_defaults()->always_capture_default();
-        const auto at_least = [](double least) { return CLI::Range(least, 1e12); };
-        app.add_option("--output", options.output, "folder to write into")->required();
-        app.add_option("--data", options.data,
-                       "folder of pictures with metadata.jsonl (file_name, text); none: the drawn world");
-        app.add_option("--resolution", options.resolution, "side of the pictures, pixels")->check(CLI::Range(16, 1024));
-        app.add_option("--seed", options.seed, "of everything random")->check(program::not_negative);
-        app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
-        app.add_option("--mixed_precision", options.mixed_precision,
-                       "bf16: factors of products in bfloat16, where oneDNN and the processor have it")
-            ->check(CLI::IsMember({"no", "bf16"}));
-        app.add_flag("--resume", options.resume, "continue from the last checkpoints in OUTPUT");
-        app.add_option("--checkpointing_steps", options.checkpointing_steps, "checkpoint after every so many steps")
-            ->check(at_least(1));
-        app.add_option("--validation_steps", options.validation_steps, "held-out loss after every so many steps")
-            ->check(at_least(1));
-        app.add_option("--sample_steps", options.sample_steps, "sample sheet and model after every so many steps")
-            ->check(at_least(1));
-
-        app.add_option("--vae_channels", options.vae_channels, "channels per level; every level but one halves")
-            ->delimiter(',')
-            ->check(at_least(1))
-            ->expected(1, 8);
-        app.add_option("--latent_channels", options.latent_channels, "of the autoencoder")->check(at_least(1));
-        app.add_option("--vae_groups", options.vae_groups, "groups of its norms")->check(at_least(1));
-        app.add_option("--vae_steps", options.vae.max_train_steps, "updates of the autoencoder")->check(at_least(1));
-        app.add_option("--vae_batch_size", options.vae_batch_size, "pictures per update")->check(at_least(1));
-        app.add_option("--vae_learning_rate", options.vae.learning_rate, "after the warm-up")->check(at_least(0));
-        app.add_option("--vae_decay_steps", options.vae.lr_decay_steps, "the rate falls to 0 over the last so many")
-            ->check(at_least(0));
-        app.add_option("--kl_weight", options.kl_weight, "of the divergence (nats per latent)")->check(at_least(0));
-
-        app.add_option("--vocab_size", options.vocab_size, "of the BPE vocabulary that is learned from the captions")
-            ->check(CLI::Range(reel::smallest_bpe_vocabulary, reel::largest_bpe_vocabulary));
-        app.add_option("--model_max_length", options.model_max_length, "tokens of a caption, start and end included")
-            ->check(CLI::Range(3, 1024));
-        app.add_option("--text_width", options.text_width, "channels of the text encoder")->check(at_least(1));
-        app.add_option("--text_layers", options.text_layers, "layers of the text encoder")->check(at_least(1));
-        app.add_option("--text_heads", options.text_heads, "heads of the text encoder")->check(at_least(1));
-        app.add_option("--unet_channels", options.unet_channels, "channels per level of the UNet")
-            ->delimiter(',')
-            ->check(at_least(1))
-            ->expected(1, 16);
-        app.add_option("--unet_attention", options.unet_attention, "1 for the levels with attention")
-            ->delimiter(',')
-            ->check(CLI::Range(0, 1))
-            ->expected(1, 16);
-        app.add_option("--unet_layers", options.unet_layers, "layers per block of the UNet")->check(at_least(1));
-        app.add_option("--unet_heads", options.unet_heads, "attention heads of the UNet")->check(at_least(1));
-        app.add_option("--unet_groups", options.unet_groups, "groups of its norms")->check(at_least(1));
-        app.add_option("--prediction_type", options.prediction_type, "what the UNet predicts")
-            ->check(CLI::IsMember({"epsilon", "v_prediction", "sample"}));
-        app.add_option("--max_train_steps", options.unet.max_train_steps, "updates of text encoder and UNet")
-            ->check(at_least(0));
-        app.add_option("--train_batch_size", options.train_batch_size, "pictures per update")->check(at_least(1));
-        app.add_option("--learning_rate", options.unet.learning_rate, "after the warm-up")->check(at_least(0));
-        app.add_option("--lr_warmup_steps", options.unet.lr_warmup_steps, "rising to it")->check(at_least(0));
-        app.add_option("--lr_decay_steps", options.unet.lr_decay_steps, "falling to 0 over the last so many steps")
-            ->check(at_least(0));
-        app.add_option("--adam_weight_decay", options.unet.adam_weight_decay, "of text encoder and UNet")
-            ->check(at_least(0));
-        app.add_option("--max_grad_norm", options.unet.max_grad_norm, "gradients are clipped to this norm")
-            ->check(CLI::PositiveNumber);
-        app.add_option("--ema_decay", options.unet.ema_decay, "of the averages that are saved")
-            ->check(CLI::Range(0.0, 0.999999));
-        app.add_option("--snr_gamma", options.snr_gamma, "min-SNR weighting; 0: none")->check(at_least(0));
-        app.add_option("--proportion_empty_prompts", options.proportion_empty_prompts, "captions left out")
-            ->check(CLI::Range(0.0, 1.0));
+        training::add_options(app, options);
         if (const auto status = program::parse(app, argc, argv)) {
             return *status;
         }
-        check_sizes(options);
+        training::check_sizes(options);
         Job(options).run();
         return 0;
     });
