@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
 
 #include <reel/core/random.hpp>
@@ -230,6 +231,27 @@ TEST_CASE("The noise of edit-friendly inversion is larger and less independent t
     }
     CHECK(variance > 1.2);
     CHECK(product / variance < -0.1);
+}
+
+TEST_CASE("An inversion's steps lead to the levels at which its sampler's begin") {
+    for (const index_t steps : {1, 2, 7, 20, 50}) {
+        DpmInversion up(DPMSolverMultistepInverseScheduler<double>({.schedule = contract_schedule}).sampler_config());
+        up.set_timesteps(steps);
+        DpmSampler down(up.config());
+        down.set_timesteps(steps);
+        std::vector<index_t> levels = up.reached();
+        const std::vector<double> table = training_sigmas(NoiseSchedule(contract_schedule));
+        for (std::size_t k = 0; k < levels.size(); ++k) {
+            CHECK(up.sigmas()[k + 1] == doctest::Approx(table[static_cast<std::size_t>(levels[k])]));
+        }
+        std::ranges::reverse(levels);
+        CHECK(levels == down.timesteps());
+    }
+    DpmInversion spread({.sigma_spacing = SigmaSpacing::karras});
+    spread.set_timesteps(5);
+    CHECK(spread.reached().size() == 5);
+    CHECK(spread.reached().front() == spread.timesteps()[1]);
+    CHECK(spread.reached().back() == spread.timesteps()[4]); // the last step goes nowhere
 }
 
 TEST_CASE("Pairs that do not fit are refused with a reason") {

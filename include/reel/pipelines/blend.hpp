@@ -48,6 +48,20 @@ struct Trajectory {
     [[nodiscard]] index_t steps() const { return static_cast<index_t>(timesteps.size()); }
 };
 
+/// The timesteps of the levels that an inversion's steps lead to. After set_timesteps().
+template <class Inverse>
+[[nodiscard]] std::vector<double> levels_of_inversion(const Inverse& scheduler) {
+    const auto& timesteps = [&]() -> const auto& {
+        if constexpr (requires { scheduler.reached(); }) {
+            return scheduler.reached();
+        } else {
+            return scheduler.timesteps();
+        }
+    }
+    ();
+    return {timesteps.begin(), timesteps.end()};
+}
+
 /// invert(), keeping what every step gave: (steps + 1) times the clip's latents in memory.
 template <class Unet, Real T, Backend B, class Inverse, class AfterStep>
 [[nodiscard]] Trajectory<T, B> invert_trajectory(const Unet& unet, Inverse& scheduler, const Tensor<T, B>& latents,
@@ -57,9 +71,7 @@ template <class Unet, Real T, Backend B, class Inverse, class AfterStep>
         trajectory.latents.push_back(x);
         after_step(k, x);
     }));
-    for (const auto timestep : scheduler.timesteps()) {
-        trajectory.timesteps.push_back(static_cast<double>(timestep));
-    }
+    trajectory.timesteps = levels_of_inversion(scheduler);
     return trajectory;
 }
 

@@ -84,6 +84,8 @@ public:
         }
         require(std::adjacent_find(timesteps.begin(), timesteps.end(), std::greater_equal<>()) == timesteps.end(),
                 class_name, ": ", count, " steps of this spacing come to one timestep twice; use fewer");
+        reached_.assign(timesteps.begin() + 1, timesteps.end());
+        reached_.push_back(config_.sigma_spacing == SigmaSpacing::timesteps ? end - 1 : timesteps.back());
         run_.restart(std::move(timesteps));
         sigmas_ = std::move(sigmas);
         outputs_.clear();
@@ -91,6 +93,9 @@ public:
 
     /// From the cleanest up; empty before set_timesteps().
     [[nodiscard]] const std::vector<index_t>& timesteps() const { return run_.timesteps(); }
+
+    /// The timestep of the level that every step leads to. (Of other inversions that is the one that the step has.)
+    [[nodiscard]] const std::vector<index_t>& reached() const { return reached_; }
 
     /// The noise level before every step, as noise / signal, and the one after the last.
     [[nodiscard]] const std::vector<double>& sigmas() const { return sigmas_; }
@@ -175,6 +180,7 @@ private:
     DPMSolverMultistepConfig config_;
     NoiseSchedule schedule_;
     RunPosition run_;
+    std::vector<index_t> reached_;
     std::vector<double> sigmas_;
     std::vector<Tensor<T, B>> outputs_;
 };

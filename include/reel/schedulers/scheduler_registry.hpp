@@ -103,8 +103,10 @@ inline constexpr std::array scheduler_aliases{
 
 /// What a pipeline for latents makes of any scheduler's configuration; see stable_diffusion_fixes(DDIMConfig).
 [[nodiscard]] inline nlohmann::json stable_diffusion_fixes(nlohmann::json config) {
-    config["clip_sample"] = false;
-    config["steps_offset"] = 1;
+    if (config.is_object()) { // make_scheduler() says what is wrong with others
+        config["clip_sample"] = false;
+        config["steps_offset"] = 1;
+    }
     return config;
 }
 
