@@ -120,6 +120,15 @@ Sampler with_levels_of_inversion(const Sampler& sampler) {
     return suited;
 }
 
+std::vector<double> levels_of_inversion(const Sampler& sampler, int steps) {
+    std::vector<double> levels;
+    with_inversion(sampler, reel::InversionFormula::reference, [&](auto&& inversion) {
+        inversion.set_timesteps(steps);
+        levels = reel::levels_of_inversion(inversion);
+    });
+    return levels;
+}
+
 Tensor invert(const Model& model, const Sampler& sampler, const Tensor& latents, const std::string& prompt, int steps,
               reel::InversionFormula formula, const Each& each) {
     return inverted<Tensor>(model, sampler, prompt, steps, formula, each,

@@ -178,6 +178,10 @@ using Each = std::function<void(index_t, const Tensor&)>;
 /// schedule's lowest level. Throws Error, with what to do, when no inversion leads to a start for this sampler.
 [[nodiscard]] Sampler with_levels_of_inversion(const Sampler& sampler);
 
+/// The timesteps of the levels that the sampler's inversion leads to, upwards. Throws Error as
+/// with_levels_of_inversion() does, and where the noise schedule has no room for the steps.
+[[nodiscard]] std::vector<double> levels_of_inversion(const Sampler& sampler, int steps);
+
 /// The noise that the clip's latents invert to under a prompt, for a sampler to start from: DDIM's inversion for DDIM,
 /// DPM-Solver++'s for that. `each` sees the start (step 0) and every step.
 [[nodiscard]] Tensor invert(const Model& model, const Sampler& sampler, const Tensor& latents,
@@ -256,8 +260,8 @@ struct Outside {
 
 /// Finds out before the work whether the noise schedule has room for the steps asked for.
 inline void check_steps(Sampler sampler, const reel::TuneValidationData& options) {
-    for (const auto& [key, steps] : {std::pair{"num_inv_steps", options.num_inv_steps},
-                                     std::pair{"num_inference_steps", options.num_inference_steps}}) {
+    for (const auto& [key, steps] : {std::pair{"num_inference_steps", options.num_inference_steps},
+                                     std::pair{"num_inv_steps", options.num_inv_steps}}) {
         try {
             sampler.set_timesteps(steps);
         } catch (const reel::Error& error) {

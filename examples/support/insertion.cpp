@@ -114,6 +114,9 @@ int run(int argc, char** argv, const editing::ChooseSampler& choose) {
             "--mask ", options.mask, ": --num_inv_steps is ", config.validation_data.num_inv_steps,
             " and --num_inference_steps ", config.validation_data.num_inference_steps,
             "; they must be equal, because outside the mask each sampling step takes the inversion's latents");
+        reel::require(options.inverted() || !options.masked() || options.drafted() ||
+                          options.mask_settings.noise != "inversion",
+                      "--mask_noise inversion: with --start noise nothing is inverted; use --mask_noise draws");
         Job(std::move(options), choose).run();
         return 0;
     });

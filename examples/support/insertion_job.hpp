@@ -96,12 +96,48 @@ private:
             replay_->initialize(model_->unet, cpu_);
         }
         editing::check_prompts(*model_, config_);
-        sampler_ = choose_(editing::sampler_request(*model_, options_.scheduler, options_.scheduler_config,
-                                                    config_.validation_data.eta));
+        choose_sampler();
+    }
+
+    /// Finds out before the work whether the sampler can do what is asked for.
+    void choose_sampler() {
+        reel::TuneValidationData validation = config_.validation_data;
+        sampler_ =
+            choose_(editing::sampler_request(*model_, options_.scheduler, options_.scheduler_config, validation.eta));
         if (options_.inverted()) {
-            sampler_ = editing::with_levels_of_inversion(*sampler_);
+            try {
+                sampler_ = editing::with_levels_of_inversion(*sampler_);
+            } catch (const reel::Error& error) {
+                reel::fail("--start inversion: ", error.what());
+            }
+            reel::require(!options_.reference_inversion || sampler_->as<reel::DDIMScheduler>() != nullptr,
+                          "--reference_inversion: it is of DDIM's inversion, and the sampler is ", sampler_->name());
+        } else {
+            validation.num_inv_steps = validation.num_inference_steps; // not used
         }
-        editing::check_steps(*sampler_, config_.validation_data);
+        editing::check_steps(*sampler_, validation);
+        sampler_->set_timesteps(validation.num_inference_steps);
+        const std::vector<double> levels = options_.inverted()
+                                               ? editing::levels_of_inversion(*sampler_, validation.num_inv_steps)
+                                               : std::vector<double>();
+        if (options_.masked()) {
+            check_blending(levels);
+        }
+    }
+
+    /// Throws Error unless every model call leads to a level at which the clip is known, so that it can be put back
+    /// outside a mask. `levels`: those of the inversion, upwards; without one the clip is noised as the sampler wants.
+    void check_blending(std::vector<double> levels) const {
+        const int steps = config_.validation_data.num_inference_steps;
+        const auto calls = static_cast<int>(sampler_->timesteps().size());
+        reel::require(calls == steps, "--mask ", options_.mask, ": ", sampler_->name(), " calls the model ", calls,
+                      " times for ", steps,
+                      " steps, and the clip cannot be put back outside the mask between calls of one ",
+                      "step; use a sampler with one call a step, or --mask none");
+        std::ranges::reverse(levels);
+        reel::require(!options_.inverted() || levels == sampler_->timesteps(), "--mask ", options_.mask, ": ",
+                      sampler_->name(), " with this configuration passes noise levels that its inversion does not; ",
+                      "do not spread the sigmas (use_karras_sigmas and the like), or use --start noise or --mask none");
     }
 
     [[nodiscard]] reel::TrainingNoise<float, Cpu> noise_of(const reel::Shape& latents, index_t draw) {
@@ -181,6 +217,7 @@ private:
                 trajectory_ =
                     editing::noised_trajectory(cpu_, *sampler_, latents_, steps, *config_.seed, options_.drafted());
             }
+            // of this run: init_noise_sigma() depends on the steps
             return reel::scale(editing::noise_like(cpu_, latents_, *config_.seed),
                                static_cast<float>(sampler_->init_noise_sigma()));
         }
