@@ -11,6 +11,17 @@
 
 namespace reel {
 
+namespace functors {
+
+template <class T>
+struct Fill {
+    T* data;
+    T value;
+    constexpr void operator()(index_t i) const { data[i] = value; }
+};
+
+} // namespace functors
+
 /// A contiguous, row-major array in a backend's memory. A value type with shared storage: copies are cheap and see the
 /// same elements, as in PyTorch. A default-constructed tensor is undefined (`defined()` is false) and has no backend.
 template <class T, Backend B = Cpu>
@@ -128,7 +139,7 @@ public:
         backend().copy(data_, source.data_, static_cast<std::size_t>(size()) * sizeof(T));
     }
 
-    void fill(T value) const { backend().for_each_index(size(), Fill{data_, value}); }
+    void fill(T value) const { backend().for_each_index(size(), functors::Fill<T>{data_, value}); }
 
 private:
     struct Storage {
@@ -146,12 +157,6 @@ private:
                 backend->deallocate(block, bytes);
             }
         }
-    };
-
-    struct Fill {
-        T* data;
-        T value;
-        constexpr void operator()(index_t i) const { data[i] = value; }
     };
 
     std::shared_ptr<Storage> storage_;

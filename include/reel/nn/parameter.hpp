@@ -155,8 +155,8 @@ void visit_member(M& member, const Visit& visit, const std::string& name) {
 template <class M, class Visit>
 void for_each_parameter(M& module, const Visit& visit, const std::string& prefix) {
     static_assert(Module<M>, "reel: this type has no static members(self, visit), so it is not a Module");
-    std::remove_const_t<M>::members(
-        module, [&](const char* name, auto& member) { detail::visit_member(member, visit, prefix + name); });
+    const auto one = [&](const char* name, auto& member) { detail::visit_member(member, visit, prefix + name); };
+    std::remove_const_t<M>::members(module, one); // nvcc takes a line that begins with "module" for a C++20 module's
 }
 
 /// Number of scalars in all parameters.

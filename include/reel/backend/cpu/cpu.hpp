@@ -15,6 +15,7 @@ namespace reel {
 /// What products and convolutions of float32 values may do inside; torch.set_float32_matmul_precision.
 enum class Float32MatmulPrecision {
     highest, ///< float32 throughout
+    high,    ///< factors rounded to TF32, 10 bits after the point, sums in float32: on GPUs; elsewhere as highest
     medium,  ///< factors rounded to bfloat16, sums in float32, where the library and the processor multiply it faster
 };
 

@@ -1,0 +1,11 @@
+#pragma once
+// The backend Cuda with all its operations: what a .cu file includes.
+
+#include <reel/backend/cuda/attention.cuh>
+#include <reel/backend/cuda/attention_backward.cuh>
+#include <reel/backend/cuda/context.cuh>
+#include <reel/backend/cuda/convolution.cuh>
+#include <reel/backend/cuda/gemm.cuh>
+#include <reel/backend/cuda/norm.cuh>
+#include <reel/backend/cuda/norm_backward.cuh>
+#include <reel/backend/cuda/reduce.cuh>

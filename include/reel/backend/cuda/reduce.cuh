@@ -1,0 +1,103 @@
+#pragma once
+
+#include <reel/backend/cuda/scratch.cuh>
+
+namespace reel {
+
+namespace cuda {
+
+/// How rows are cut into blocks that never cross a set: enough blocks for a large GPU, rows enough to repay one.
+struct RowChunks {
+    index_t sets;
+    index_t rows; ///< per set
+    index_t chunk;
+    index_t per_set; ///< chunks
+
+    RowChunks(index_t set_count, index_t row_count) : sets(set_count), rows(row_count) {
+        constexpr index_t wanted_blocks = 1024;
+        constexpr index_t least_rows = 32;
+        const index_t even = (sets * rows + wanted_blocks - 1) / wanted_blocks;
+        chunk = even > least_rows ? even : least_rows;
+        per_set = (rows + chunk - 1) / chunk;
+    }
+    [[nodiscard]] index_t count() const { return sets * per_set; }
+};
+
+/// Rows of one chunk: [begin, end), counted over all sets.
+struct ChunkRows {
+    index_t begin;
+    index_t end;
+    __device__ ChunkRows(const RowChunks& chunks, index_t block)
+        : begin(block / chunks.per_set * chunks.rows + block % chunks.per_set * chunks.chunk),
+          end(block / chunks.per_set * chunks.rows + (block % chunks.per_set * chunks.chunk + chunks.chunk < chunks.rows
+                                                          ? block % chunks.per_set * chunks.chunk + chunks.chunk
+                                                          : chunks.rows)) {}
+};
+
+/// partial [chunks, columns] = sums over the rows of each chunk. A block per chunk, a thread per column.
+template <class T>
+struct ChunkSums {
+    static constexpr int threads = 256;
+    RowChunks chunks;
+    const T* x;
+    double* partial;
+    index_t columns;
+
+    __device__ void operator()() const {
+        const index_t block = blockIdx.x;
+        const ChunkRows rows(chunks, block);
+        for (index_t column = threadIdx.x; column < columns; column += threads) {
+            double sum = 0;
+            for (index_t row = rows.begin; row < rows.end; ++row) {
+                sum += static_cast<double>(x[row * columns + column]);
+            }
+            partial[block * columns + column] = sum;
+        }
+    }
+};
+
+/// y[column] = (y[column], if it is added to, +) the sum of partial [count, columns] over its rows. A block per column;
+/// the order of additions is fixed.
+template <class T, class P>
+struct ColumnTotal {
+    static constexpr int threads = 128;
+    const P* partial;
+    index_t count;
+    index_t columns;
+    bool add;
+    T* y;
+
+    __device__ void operator()() const {
+        double* slots = shared_memory<double>();
+        const index_t column = blockIdx.x;
+        double sum = 0;
+        for (index_t i = threadIdx.x; i < count; i += threads) {
+            sum += static_cast<double>(partial[i * columns + column]);
+        }
+        sum = sum_over_block<threads>(sum, slots);
+        if (threadIdx.x == 0) {
+            y[column] = static_cast<T>(add ? sum + static_cast<double>(y[column]) : sum);
+        }
+    }
+};
+
+template <class T, class P>
+void total_columns(Cuda& backend, const P* partial, index_t count, index_t columns, bool add, T* y) {
+    using Program = ColumnTotal<T, P>;
+    backend.launch(Program{partial, count, columns, add, y}, columns, sizeof(double) * (Program::threads / 32));
+}
+
+} // namespace cuda
+
+/// y [columns] = sums over the rows of x [rows, columns], accumulated in double. The same bits in every run.
+template <class T>
+void column_sums(Cuda& backend, const T* x, T* y, index_t rows, index_t columns) {
+    const cuda::RowChunks chunks(1, rows);
+    const cuda::Scratch<double> partial(backend, chunks.count() * columns);
+    if (columns > 0) {
+        backend.launch(cuda::ChunkSums<T>{chunks, x, partial.data(), columns}, chunks.count());
+    }
+    cuda::total_columns(backend, partial.data(), chunks.count(), columns, false, y);
+}
+
+} // namespace reel
