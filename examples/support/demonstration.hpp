@@ -27,7 +27,7 @@ struct Demonstration {
     int max_train_steps = 60;
     double learning_rate = 2e-4;
     int steps = 20;                      ///< of inversion and of sampling
-    double guidance_scale = 4;           ///< with the source's caption in place of the empty one
+    double guidance_scale = 3;           ///< with the source's caption in place of the empty one
     double reference_guidance_scale = 5; ///< with the empty one
     MaskSettings mask{.options = {.threshold = 0.4, .smooth = 1, .regions = 1}, .strengths = {0.8}, .draws = 10};
     DeltaSettings delta{};
@@ -171,6 +171,7 @@ inline void add_delta_options(CLI::App& app, DeltaSettings& settings) {
     app.add_option("--delta_weakest", delta.weakest, "noise that the clip is looked at with, 0 to 1: from this");
     app.add_option("--delta_strongest", delta.strongest, "to this");
     app.add_option("--delta_guidance_scale", delta.guidance_scale, "of the edited prompt against the clip's");
+    app.add_option("--delta_shrinkage", delta.shrinkage, "what each step takes off a pixel's change");
     app.add_option("--delta_strength", settings.strength, "noise on the draft where sampling begins, 0 to 1");
 }
 
@@ -180,6 +181,7 @@ inline void add_delta_options(CLI::App& app, DeltaSettings& settings) {
             {"delta_weakest", settings.delta.weakest},
             {"delta_strongest", settings.delta.strongest},
             {"delta_guidance_scale", settings.delta.guidance_scale},
+            {"delta_shrinkage", settings.delta.shrinkage},
             {"delta_strength", settings.strength}};
 }
 

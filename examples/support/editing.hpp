@@ -217,7 +217,7 @@ struct MaskSettings {
 /// How an edit is drafted, which also finds its place.
 struct DeltaSettings {
     reel::DeltaOptions delta;
-    double strength = 0.8; ///< of the noise on the draft where sampling begins
+    double strength = 0.7; ///< of the noise on the draft where sampling begins
 };
 
 /// A rough edit.

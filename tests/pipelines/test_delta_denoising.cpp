@@ -13,7 +13,9 @@ TEST_CASE("delta denoising takes the steps of its definition, for every predicti
     Cpu cpu(1);
     const Tensor clean = random(cpu, clip_shape, 1);
     const reel::DeltaOptions options{
-        .steps = 4, .step_size = 0.3, .weakest = 0.4, .strongest = 0.8, .guidance_scale = 2.5};
+        .steps = 4, .step_size = 0.3, .weakest = 0.4, .strongest = 0.8, .guidance_scale = 2.5, .shrinkage = 0.3};
+    int kept = 0;
+    int returned = 0;
     for (const auto type :
          {reel::PredictionType::epsilon, reel::PredictionType::v_prediction, reel::PredictionType::sample}) {
         const reel::DDIMScheduler scheduler(latent_ddim(type));
@@ -38,6 +40,14 @@ TEST_CASE("delta denoising takes the steps of its definition, for every predicti
                 const double guided = output(here, -0.25) + 2.5 * (output(here, 1.5) - output(here, -0.25));
                 moved[i] -= 0.3 * (noise_of(guided, here) - noise_of(output(there, -0.25), there));
             }
+            for (std::size_t i = 0; i < moved.size(); i += channels) {
+                const double change = std::hypot(moved[i] - start[i], moved[i + 1] - start[i + 1]) / std::sqrt(2.0);
+                const double share = std::max(0.0, 1 - 0.3 / change);
+                ++(share > 0 ? kept : returned);
+                for (std::size_t c = i; c < i + 2; ++c) {
+                    moved[c] = start[c] + share * (moved[c] - start[c]);
+                }
+            }
         }
         int calls = 0;
         int steps = 0;
@@ -52,6 +62,8 @@ TEST_CASE("delta denoising takes the steps of its definition, for every predicti
                                                 options, 33, 100, [] {});
         CHECK(largest_difference(same.to_host(), start) < 1e-14);
     }
+    CHECK(kept > 0); // both cases of shrinking are met
+    CHECK(returned > 0);
 }
 
 TEST_CASE("delta denoising looks at noise strengths all over its range, and refuses options out of range") {
@@ -69,7 +81,7 @@ TEST_CASE("delta denoising looks at noise strengths all over its range, and refu
     for (const reel::DeltaOptions& wrong :
          {reel::DeltaOptions{.steps = 0}, reel::DeltaOptions{.step_size = 0}, reel::DeltaOptions{.weakest = 0},
           reel::DeltaOptions{.weakest = 0.8, .strongest = 0.7}, reel::DeltaOptions{.strongest = 1.1},
-          reel::DeltaOptions{.guidance_scale = -1}}) {
+          reel::DeltaOptions{.guidance_scale = -1}, reel::DeltaOptions{.shrinkage = -0.1}}) {
         CHECK(message_of([&] { check(wrong); }).find("expected") != std::string::npos);
     }
 }

@@ -15,13 +15,38 @@ template <Real T, Backend B>
     return concat_rows(std::span<const Tensor<T, B>>(frames));
 }
 
+namespace functors {
+
+/// Moves a pixel of y toward x by `shrinkage`, as measured by the root mean square over channels, at most all the way.
+template <class T>
+struct ShrinkTowards {
+    const T* x;
+    T* y;
+    T shrinkage;
+    index_t channels;
+    constexpr void operator()(index_t pixel) const {
+        T squares = 0;
+        for (index_t c = pixel * channels; c < (pixel + 1) * channels; ++c) {
+            squares += (y[c] - x[c]) * (y[c] - x[c]);
+        }
+        const T change = std::sqrt(squares / static_cast<T>(channels));
+        const T share = change > shrinkage ? T(1) - shrinkage / change : T(0);
+        for (index_t c = pixel * channels; c < (pixel + 1) * channels; ++c) {
+            y[c] = x[c] + share * (y[c] - x[c]);
+        }
+    }
+};
+
+} // namespace functors
+
 /// How a clip is moved toward an edited text.
 struct DeltaOptions {
     index_t steps = 60;        ///< each looks at the clip under other noise
     double step_size = 0.1;    ///< of a step against the difference of two noise predictions, in latents' units
-    double weakest = 0.5;      ///< the noise strengths looked at, as in timestep_of_strength()
-    double strongest = 0.9;    ///< above `weakest`
-    double guidance_scale = 3; ///< of the edited text against the source's
+    double weakest = 0.6;      ///< the noise strengths looked at, as in timestep_of_strength()
+    double strongest = 0.75;   ///< above `weakest`
+    double guidance_scale = 6; ///< of the edited text against the source's
+    double shrinkage = 0.02;   ///< what every step takes off a pixel's change (its root mean square over channels)
 };
 
 /// Throws Error that names an option out of range.
@@ -29,6 +54,7 @@ inline void check(const DeltaOptions& options) {
     require(options.steps > 0, "delta denoising: ", options.steps, " steps; expected 1 or more");
     require(options.step_size > 0 && options.guidance_scale > 0, "delta denoising: step size ", options.step_size,
             " and guidance scale ", options.guidance_scale, "; expected more than 0");
+    require(options.shrinkage >= 0, "delta denoising: shrinkage ", options.shrinkage, "; expected 0 or more");
     require(options.weakest > 0 && options.weakest <= options.strongest && options.strongest <= 1,
             "delta denoising: noise strengths from ", options.weakest, " to ", options.strongest,
             "; expected 0 < weakest <= strongest <= 1");
@@ -47,8 +73,10 @@ inline void check(const DeltaOptions& options) {
 /// minus the prediction for the clip with its own. What the model would change anyway cancels. The result is blurred,
 /// but it changes where the edit belongs: an object that is missing is built up in many small steps, each of which
 /// sees what the ones before it began. Start sampling from it with noise, and take its place from
-/// latent_difference() and mask_of(). Noise is that of shared_noise() from `first_stream` on. The scheduler gives
-/// schedule, prediction type and add_noise. `after_step` is called after every step.
+/// latent_difference() and mask_of(). Small changes are taken back at every step (soft thresholding of pixels, as in
+/// the group lasso: Yuan & Lin 2006), so that what is not part of the edit does not drift. Noise is that of
+/// shared_noise() from `first_stream` on. The scheduler gives schedule, prediction type and add_noise. `after_step` is
+/// called after every step.
 template <class Unet, Real T, Backend B, class S, class AfterStep>
 [[nodiscard]] Tensor<T, B> delta_denoise(const Unet& unet, const S& scheduler, const Tensor<T, B>& clean,
                                          const Tensor<T, B>& source, const Tensor<T, B>& edited,
@@ -80,6 +108,12 @@ template <class Unet, Real T, Backend B, class S, class AfterStep>
             delta = add(delta, axpby(by_sample, here, -by_sample, there));
         }
         moved = axpby(T(1), moved, -size, delta);
+        if (options.shrinkage > 0) {
+            clean.backend().for_each_index(clean.size() / clean.shape(3),
+                                           functors::ShrinkTowards<T>{clean.data(), moved.data(),
+                                                                      static_cast<T>(options.shrinkage),
+                                                                      clean.shape(3)});
+        }
         after_step();
     }
     return moved;
