@@ -9,6 +9,7 @@
 
 #include <reel/autograd/functions.hpp>
 #include <reel/backend/cuda/cuda.cuh>
+#include <reel/core/random.hpp>
 #include <reel/core/stopwatch.hpp>
 #include <reel/models/unet.hpp>
 #include <reel/optim/adamw.hpp>

@@ -128,15 +128,16 @@ void attention_forward(Cuda& backend, const AttentionProblem<T>& p) {
     }
     const bool tiled = cuda::with_head_width<T>(p.head_size, [&]<int width>() {
         constexpr int tile = cuda::largest_tile<T, width, 2>();
-        if constexpr (tile == 0) {
-            return false;
-        } else if (tile > 32 && cuda::is_short(p)) {
-            cuda::attention_forward_tiled<width, 32>(backend, p);
-            return true;
-        } else {
-            cuda::attention_forward_tiled<width, tile>(backend, p);
-            return true;
+        if constexpr (tile > 32) {
+            if (cuda::is_short(p)) {
+                cuda::attention_forward_tiled<width, 32>(backend, p);
+                return true;
+            }
         }
+        if constexpr (tile > 0) {
+            cuda::attention_forward_tiled<width, tile>(backend, p);
+        }
+        return tile > 0;
     });
     if (!tiled) {
         generic::attention_forward(backend, p);

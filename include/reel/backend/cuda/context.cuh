@@ -1,5 +1,7 @@
 #pragma once
 
+#include <reel/backend/cuda/runtime.cuh>
+
 #include <thrust/for_each.h>
 #include <thrust/iterator/counting_iterator.h>
 #include <thrust/system/cuda/execution_policy.h>

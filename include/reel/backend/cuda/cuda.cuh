@@ -1,6 +1,8 @@
 #pragma once
 // The backend Cuda with all its operations: what a .cu file includes.
 
+#include <reel/backend/cuda/runtime.cuh>
+
 #include <reel/backend/cuda/attention.cuh>
 #include <reel/backend/cuda/attention_backward.cuh>
 #include <reel/backend/cuda/context.cuh>
