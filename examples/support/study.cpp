@@ -443,6 +443,7 @@ private:
         const Tensor& clean = inverted.latents.front();
         AnySampler sampler = sampler_of(cell.sampler, options);
         sampler.set_eta(v.eta);
+        sampler.set_timesteps(steps); // init_noise_sigma() depends on them
         editing::Draft draft;
         draft.start = options.inverted() ? inverted.latents.back()
                                          : reel::scale(editing::noise_like(cpu_, clean, cell.seed),

@@ -53,17 +53,20 @@ namespace detail {
     return word;
 }
 
-/// When a process began, "" when there is none: field 22 of /proc/N/stat, counted behind the name in brackets.
+/// When a process began, "" where there is none or it has ended and only its parent has not noticed yet. Fields 3 and
+/// 22 of /proc/N/stat, counted behind the name in brackets.
 [[nodiscard]] inline std::string start_of(long process) {
     std::ifstream file("/proc/" + std::to_string(process) + "/stat");
     std::string text{std::istreambuf_iterator<char>(file), {}};
     std::istringstream rest(text.substr(std::min(text.size(), text.rfind(')') + 1)));
+    std::string state;
     std::string field;
-    for (int i = 3; i <= 22; ++i) {
+    rest >> state;
+    for (int i = 4; i <= 22; ++i) {
         field.clear();
         rest >> field;
     }
-    return field;
+    return state == "Z" || state == "X" ? "" : field;
 }
 
 [[nodiscard]] inline Holder this_process() {
@@ -83,11 +86,7 @@ namespace detail {
     if (holder.host != self.host || holder.boot != self.boot || holder.boot == "?" || holder.space != self.space) {
         return false;
     }
-    if (::kill(static_cast<pid_t>(holder.process), 0) != 0 && errno == ESRCH) {
-        return true;
-    }
-    const std::string started = start_of(holder.process);
-    return !started.empty() && !holder.started.empty() && started != holder.started;
+    return !self.started.empty() && start_of(holder.process) != holder.started;
 }
 
 } // namespace detail

@@ -212,11 +212,13 @@ inline void check_options(Options options, const std::string& where) {
 
 /// What inversion depends on, beside the tuned model and the sampler whose steps it undoes.
 [[nodiscard]] inline nlohmann::json inversion_json(const Options& options) {
-    return {{"start", options.start},
-            {"num_inv_steps", options.config.validation_data.num_inv_steps},
-            {"inverted_latents", options.inverted_latents},
-            {"inversion_prompt", options.inversion_prompt},
-            {"reference_inversion", options.reference_inversion}};
+    nlohmann::json json{{"start", options.start}, {"inverted_latents", options.inverted_latents}};
+    if (options.inverted()) {
+        json.update({{"num_inv_steps", options.config.validation_data.num_inv_steps},
+                     {"inversion_prompt", options.inversion_prompt},
+                     {"reference_inversion", options.reference_inversion}});
+    }
+    return json;
 }
 
 /// What sampling depends on, beside the inversion, the sampler, the caption and the seed.

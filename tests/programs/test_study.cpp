@@ -211,9 +211,10 @@ TEST_CASE("a study completes, is found complete, and goes on where it was killed
             CHECK(last.status == 0);
             break;
         }
-        running.signal(SIGKILL);
+        const int signal = round % 3 == 2 ? SIGTERM : SIGKILL;
+        running.signal(signal);
         ++kills;
-        CHECK(running.wait().status == 128 + SIGKILL);
+        CHECK(running.wait().status == 128 + signal);
     }
     CHECK(kills >= 3);
     run_well(command(work, work / "killed"));
@@ -239,6 +240,18 @@ TEST_CASE("a study completes, is found complete, and goes on where it was killed
     CHECK(done.size() == 2 + 2 + 8 + 1);
     CHECK(std::set<std::string>(done.begin(), done.end()).size() == done.size());
     check_equal(results_in(work / "shared"), whole);
+
+    // Two at once, of which one dies: the other takes over what it had begun.
+    Running dying(command(work, work / "taken"));
+    Running living(command(work, work / "taken"));
+    while (dying.alive() && !std::filesystem::exists(work / "taken" / "cells")) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    dying.signal(SIGKILL);
+    const Ended survivor = living.wait();
+    INFO(survivor.err);
+    CHECK(survivor.status == 0);
+    check_equal(results_in(work / "taken"), whole);
 }
 
 TEST_CASE("what fails is reported and the rest goes on; it is tried again when asked") {
@@ -345,6 +358,20 @@ TEST_CASE("drawn clips, previews, and the plan") {
     }
     CHECK(measured == 2);
     CHECK(contains(read_text(work / "plain" / "report.html"), "CLIP text"));
+}
+
+TEST_CASE("the manifests of the documentation and of examples/studies are what they say") {
+    const TemporaryFolder work;
+    const std::string page = read_text("../docs/study.md");
+    const std::size_t begin = page.find("```yaml\n") + 8;
+    put_text(work / "page.yaml", page.substr(begin, page.find("```", begin) - begin));
+    const auto planned = [](const Path& path) {
+        return lines_of(run_well({run_study, path, "--model", sd1_model, "--plan"}).out).back();
+    };
+    CHECK(planned(work / "page.yaml").starts_with("3 tunings, 6 inversions, 80 cells in "));
+    CHECK(contains(page, "= 80 cells"));
+    CHECK(planned("../examples/studies/demo.yaml") == "2 tunings, 2 inversions, 4 cells in out/demo");
+    CHECK(planned("../examples/studies/seed_clips.yaml") == "4 tunings, 4 inversions, 16 cells in out/seed_clips");
 }
 
 TEST_CASE("manifests that are wrong are refused in one line, before anything is done") {
