@@ -14,7 +14,7 @@ namespace {
 /// What both programs are given, so that they do the same.
 const Words small{"--model",          sd1_model, "--n_sample_frames", "3", "--max_train_steps", "2",
                   "--mask_strengths", "0.4,0.8", "--mask_draws",      "1", "--threads",         "1",
-                  "--learning_rate",  "1e-2"};
+                  "--learning_rate",  "1e-2",    "--delta_steps",     "3"};
 
 Words demonstration(const Path& output) {
     return Words{insert_object} + small + Words{"--num_inv_steps",
@@ -32,13 +32,14 @@ Words demonstration(const Path& output) {
 }
 
 Words evaluation(const Path& output, const std::string& first, const std::string& clips) {
-    return Words{REEL_EVALUATE_INSERTION} + small + Words{"--steps",      "3",
-                                                          "--first_seed", first,
-                                                          "--clips",      clips,
-                                                          "--acts",       "sitting",
-                                                          "--colours",    "blue",
-                                                          "--output",     output,
-                                                          "--variants",   "source-mask,reference-untuned,neither"};
+    return Words{REEL_EVALUATE_INSERTION} + small +
+           Words{"--steps",      "3",
+                 "--first_seed", first,
+                 "--clips",      clips,
+                 "--acts",       "sitting",
+                 "--colours",    "blue",
+                 "--output",     output,
+                 "--variants",   "source-mask,source-delta,reference-untuned,neither"};
 }
 
 /// clips.csv without its seconds.
@@ -76,23 +77,23 @@ TEST_CASE("the demonstration draws, tunes, inverts, edits and compares; evaluate
 
     run_well(evaluation(work / "two", "0", "2"));
     const Words two = rows_in(work / "two");
-    REQUIRE(two.size() == 9);
+    REQUIRE(two.size() == 11);
     const auto number = [](double value) {
         std::ostringstream text;
         text << value;
         return text.str();
     };
     const nlohmann::json& edit = metrics.at("edit");
-    const std::string expected = "1,sitting,blue,source-mask," + number(edit.at("iou")) + "," +
+    const std::string expected = "1,sitting,blue,source-delta," + number(edit.at("iou")) + "," +
                                  number(edit.at("background_db")) + "," + number(edit.at("background_source_db")) +
                                  "," + number(edit.at("flicker")) + ",";
-    INFO(two[8]);
-    CHECK(two[8].starts_with(expected));
+    INFO(two[10]);
+    CHECK(two[10].starts_with(expected));
 
     // A clip's numbers do not depend on those before it: the model is the original again.
     run_well(evaluation(work / "second", "1", "1"));
-    CHECK(rows_in(work / "second") == Words{two[0], two[5], two[6], two[7], two[8]});
-    CHECK(contains(read_text(work / "two" / "summary.md"), "| source-mask | sitting | 2 |"));
+    CHECK(rows_in(work / "second") == Words{two[0], two[6], two[7], two[8], two[9], two[10]});
+    CHECK(contains(read_text(work / "two" / "summary.md"), "| source-delta | sitting | 2 |"));
     CHECK(files_in(work / "two" / "sheets").size() == 2);
 
     // Stopped after one clip and continued.
@@ -100,7 +101,7 @@ TEST_CASE("the demonstration draws, tunes, inverts, edits and compares; evaluate
     const Ended more = run_well(evaluation(work / "resumed", "0", "2") + Words{"--resume"});
     CHECK(rows_in(work / "resumed") == two);
     CHECK(!contains(more.out, "0 sitting"));
-    const Ended other = run(evaluation(work / "resumed", "0", "2") + Words{"--resume", "--guidance_scale", "3"});
+    const Ended other = run(evaluation(work / "resumed", "0", "2") + Words{"--resume", "--guidance_scale", "5"});
     CHECK(other.status == 1);
     CHECK(contains(other.err, "guidance_scale"));
 }
@@ -170,6 +171,8 @@ TEST_CASE("options of masks and of the demonstration that do not fit") {
         CHECK(contains(ended.err, text));
     };
     refused(own + Words{"--mask", "difference", "--num_inv_steps", "4", "--num_inference_steps", "5"}, "must be equal");
+    refused(own + Words{"--mask", "delta", "--delta_strength", "0"}, "--delta_strength");
+    refused(own + Words{"--mask", "delta", "--delta_weakest", "0.9"}, "weakest");
     refused(own + Words{"--world_seed", "1"}, "--world_seed");
     refused(own + Words{"--inversion_prompt", "none"}, "--inversion_prompt");
     refused({insert_object, "--model", work / "nothing", "--output", work / "out"}, "nothing");

@@ -171,10 +171,14 @@ TEST_CASE("a drawn twin is a perfect edit in every act and colour, and no edit i
 TEST_CASE("variants by name") {
     const auto variants = evaluation::variants_of("reference,source-mask-untuned,no-inversion,neither");
     REQUIRE(variants.size() == 4);
-    CHECK((!variants[0].source_caption && !variants[0].masked && variants[0].tuned && variants[0].inverted));
-    CHECK((variants[1].source_caption && variants[1].masked && !variants[1].tuned && variants[1].inverted));
-    CHECK((!variants[2].source_caption && !variants[2].masked && variants[2].tuned && !variants[2].inverted));
+    CHECK((!variants[0].source_caption && !variants[0].masked() && variants[0].tuned && variants[0].inverted));
+    CHECK((variants[1].source_caption && variants[1].masked() && !variants[1].tuned && variants[1].inverted));
+    CHECK((!variants[2].source_caption && !variants[2].masked() && variants[2].tuned && !variants[2].inverted));
     CHECK((!variants[3].source_caption && !variants[3].tuned && !variants[3].inverted));
+    CHECK(variants[1].place == evaluation::Place::difference);
+    const auto drafted = evaluation::variants_of("source-delta-no-inversion");
+    CHECK((drafted[0].source_caption && drafted[0].place == evaluation::Place::delta && drafted[0].tuned &&
+           !drafted[0].inverted));
     for (const char* wrong : {"", "refrence", "source,source"}) {
         CHECK_THROWS_AS(static_cast<void>(evaluation::variants_of(wrong)), reel::Error);
     }
