@@ -18,7 +18,7 @@ namespace editing {
 /// The settings of the demonstration, which are also evaluate_insertion's. insert_object with a clip of one's own has
 /// the reference's.
 struct Demonstration {
-    std::uint64_t world_seed = 0; ///< of the clip
+    std::uint64_t world_seed = 1000; ///< of the clip
     world::Act act = world::Act::swinging;
     world::Colour colour = world::Colour::red;
     int frames = 8;
