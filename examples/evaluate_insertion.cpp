@@ -366,6 +366,7 @@ int main(int argc, char** argv) {
         if (const auto status = program::parse(app, argc, argv)) {
             return *status;
         }
+        check(demo.delta);
         if (options.model.empty()) {
             options.model = editing::own_model().string();
         }

@@ -187,8 +187,7 @@ Tensor difference_mask(const Model& model, const Trajectory& trajectory, const s
 Draft delta_draft(Cpu& cpu, const Model& model, Sampler sampler, const Tensor& latents, const std::string& source,
                   const std::string& edited, const DeltaSettings& settings, const reel::MaskOptions& mask, int steps,
                   std::uint64_t seed) {
-    reel::require(settings.strength > 0 && settings.strength <= 1, "--delta_strength is ", settings.strength,
-                  "; expected more than 0 and at most 1");
+    check(settings);
     const reel::DDIMScheduler scheduler(model.sampling); // for the noise levels between a run's own
     reel::Progress bar("draft", static_cast<std::size_t>(settings.delta.steps));
     const Tensor moved = reel::delta_denoise(model.unet, scheduler, latents, encode_prompt(model, source),

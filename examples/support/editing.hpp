@@ -220,6 +220,13 @@ struct DeltaSettings {
     double strength = 0.7; ///< of the noise on the draft where sampling begins
 };
 
+/// Throws Error that names an option out of range.
+inline void check(const DeltaSettings& settings) {
+    reel::check(settings.delta);
+    reel::require(settings.strength > 0 && settings.strength <= 1, "--delta_strength is ", settings.strength,
+                  "; expected more than 0 and at most 1");
+}
+
 /// A rough edit.
 struct Draft {
     Tensor start;        ///< the draft with noise: where sampling begins

@@ -109,6 +109,9 @@ int run(int argc, char** argv, const editing::ChooseSampler& choose) {
                       "no edited prompt: give --edit, or validation_data.prompts in --config");
         reel::require(std::ranges::all_of(config.validation_data.prompts, given),
                       "--edit: expected a text, found an empty one");
+        if (options.drafted()) {
+            check(options.delta_settings);
+        }
         reel::require(
             !options.masked() || config.validation_data.num_inv_steps == config.validation_data.num_inference_steps,
             "--mask ", options.mask, ": --num_inv_steps is ", config.validation_data.num_inv_steps,

@@ -14,7 +14,7 @@ namespace {
 /// What both programs are given, so that they do the same.
 const Words small{"--model",          sd1_model, "--n_sample_frames", "3", "--max_train_steps", "2",
                   "--mask_strengths", "0.4,0.8", "--mask_draws",      "1", "--threads",         "1",
-                  "--learning_rate",  "1e-2",    "--delta_steps",     "3"};
+                  "--learning_rate",  "1e-2",    "--delta_steps",     "3", "--delta_shrinkage", "0"};
 
 Words demonstration(const Path& output) {
     return Words{insert_object} + small + Words{"--num_inv_steps",

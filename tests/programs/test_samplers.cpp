@@ -223,8 +223,8 @@ TEST_CASE("outside a mask the clip stays, whatever the sampler") {
         const std::string output = name + " " + mask + " " + start;
         static_cast<void>(
             work.edited(output, {"--scheduler", name, "--start", start, "--mask", mask, "--inverted_latents", "mean",
-                                 "--delta_steps", "2", "--mask_smooth", "0", "--mask_threshold", "0.9",
-                                 "--save_tensors", work / (output + ".safetensors")}));
+                                 "--delta_steps", "2", "--delta_shrinkage", "0", "--mask_smooth", "0",
+                                 "--mask_threshold", "0.9", "--save_tensors", work / (output + ".safetensors")}));
         latents[output] = last_latents(work / (output + ".safetensors"));
         return read_text(work / output / "mask-1.gif");
     };
