@@ -10,6 +10,7 @@
 /// The operations on tensors that need no parameters, again for variables: same names, same shapes, with gradients.
 namespace reel {
 
+/// alpha * x + beta * y with gradients.
 template <Real T, Backend B>
 [[nodiscard]] Variable<T, B> axpby(std::type_identity_t<T> alpha, const Variable<T, B>& x, std::type_identity_t<T> beta,
                                    const Variable<T, B>& y) {
@@ -23,22 +24,26 @@ template <Real T, Backend B>
     });
 }
 
+/// x + y with gradients.
 template <Real T, Backend B>
 [[nodiscard]] Variable<T, B> add(const Variable<T, B>& x, const Variable<T, B>& y) {
     return axpby(T(1), x, T(1), y);
 }
 
+/// x - y with gradients.
 template <Real T, Backend B>
 [[nodiscard]] Variable<T, B> subtract(const Variable<T, B>& x, const Variable<T, B>& y) {
     return axpby(T(1), x, T(-1), y);
 }
 
+/// alpha * x with gradients; alpha is a constant.
 template <Real T, Backend B>
 [[nodiscard]] Variable<T, B> scale(const Variable<T, B>& x, std::type_identity_t<T> alpha) {
     return record(scale(x.value(), alpha), {x},
                   [alpha](Node<T, B>& node) { node.send(0, scale(node.gradient, alpha)); });
 }
 
+/// x * y, element by element, with gradients.
 template <Real T, Backend B>
 [[nodiscard]] Variable<T, B> multiply(const Variable<T, B>& x, const Variable<T, B>& y) {
     const auto for_x = x.requires_grad() ? y.value() : Tensor<T, B>{};
@@ -53,6 +58,7 @@ template <Real T, Backend B>
     });
 }
 
+/// x plus a vector for each of its batches, as `add_vectors` of tensors, with gradients.
 template <Real T, Backend B>
 [[nodiscard]] Variable<T, B> add_vectors(const Variable<T, B>& x, const Variable<T, B>& vectors) {
     return record(add_vectors(x.value(), vectors.value()), {x, vectors}, [shape = vectors.shape()](Node<T, B>& node) {
@@ -65,24 +71,28 @@ template <Real T, Backend B>
     });
 }
 
+/// f(x), element by element, with gradients; f is one of the activations of ops/activation.hpp.
 template <Activation F, Real T, Backend B>
 [[nodiscard]] Variable<T, B> activate(F f, const Variable<T, B>& x) {
     return record(activate(f, x.value()), {x},
                   [f, kept = x.value()](Node<T, B>& node) { node.send(0, activate_gradient(f, kept, node.gradient)); });
 }
 
+/// The first half of the channels times GELU of the second, with gradients.
 template <Real T, Backend B>
 [[nodiscard]] Variable<T, B> geglu(const Variable<T, B>& x) {
     return record(geglu(x.value()), {x},
                   [kept = x.value()](Node<T, B>& node) { node.send(0, geglu_gradient(kept, node.gradient)); });
 }
 
+/// The same values in another shape, as Tensor::reshape, with gradients.
 template <Real T, Backend B>
 [[nodiscard]] Variable<T, B> reshape(const Variable<T, B>& x, std::initializer_list<index_t> extents) {
     return record(x.value().reshape(extents), {x},
                   [shape = x.shape()](Node<T, B>& node) { node.send(0, node.gradient.reshape(shape)); });
 }
 
+/// Axes in another order, with gradients.
 template <Real T, Backend B>
 [[nodiscard]] Variable<T, B> permute(const Variable<T, B>& x, std::initializer_list<int> order) {
     return record(permute(x.value(), order), {x},
@@ -96,6 +106,7 @@ template <Real T, Backend B>
                   });
 }
 
+/// Channels [begin, end) with gradients.
 template <Real T, Backend B>
 [[nodiscard]] Variable<T, B> slice_channels(const Variable<T, B>& x, index_t begin, index_t end) {
     return record(slice_channels(x.value(), begin, end), {x}, [shape = x.shape(), begin, end](Node<T, B>& node) {
@@ -103,6 +114,7 @@ template <Real T, Backend B>
     });
 }
 
+/// The channels of x followed by those of y, with gradients.
 template <Real T, Backend B>
 [[nodiscard]] Variable<T, B> concat_channels(const Variable<T, B>& x, const Variable<T, B>& y) {
     return record(concat_channels(x.value(), y.value()), {x, y}, [a = x.shape(-1), b = y.shape(-1)](Node<T, B>& node) {
@@ -115,6 +127,7 @@ template <Real T, Backend B>
     });
 }
 
+/// [n, h, w, c] to [n, out_height, out_width, c], the nearest pixel each, with gradients.
 template <Real T, Backend B>
 [[nodiscard]] Variable<T, B> upsample_nearest(const Variable<T, B>& x, index_t out_height, index_t out_width) {
     return record(upsample_nearest(x.value(), out_height, out_width), {x}, [shape = x.shape()](Node<T, B>& node) {
@@ -122,6 +135,7 @@ template <Real T, Backend B>
     });
 }
 
+/// The named rows of a table, with gradients of the table.
 template <Real T, Backend B>
 [[nodiscard]] Variable<T, B> embedding(const Variable<T, B>& table, std::span<const std::int32_t> rows) {
     return record(

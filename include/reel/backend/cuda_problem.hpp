@@ -135,6 +135,7 @@ enum class CudaFit { code, portable, too_old, too_new, unknown };
         "CUDA runtime ", cuda_version_text(runtime),
         " is what this program was built with; `nvcc --version` says it of the toolkit that is installed");
 }
+/// The other of the two numbers.
 [[nodiscard]] inline std::string cuda_driver_sentence(int version) {
     return concat_text(
         "CUDA ", cuda_version_text(version),

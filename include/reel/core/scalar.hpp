@@ -86,6 +86,7 @@ struct half {
 /// Element types that files and tensors hold.
 enum class DType { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean };
 
+/// Bytes of one element.
 [[nodiscard]] constexpr std::size_t size_of(DType type) {
     switch (type) {
     case DType::f64:

@@ -13,6 +13,7 @@
 
 namespace reel {
 
+/// What a file turns out to be, whatever its name.
 enum class FileKind { empty, git_lfs_pointer, web_page, torch_zip, torch_legacy, safetensors, json, unknown };
 
 namespace detail {

@@ -29,6 +29,7 @@
 
 namespace reel {
 
+/// The `__metadata__` of a file: names and texts.
 using TextMetadata = std::map<std::string, std::string>;
 
 /// What a safetensors file holds. The tensors point into a memory map that they keep alive.

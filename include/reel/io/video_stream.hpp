@@ -91,6 +91,7 @@ private:
     int height_ = 0;
 };
 
+/// The formats that can be written.
 enum class VideoFormat { mp4, mov, avi, gif };
 
 /// The format that a file name's extension asks for, in upper or lower case. Throws Error for any other.

@@ -27,6 +27,7 @@ namespace reel {
 /// guesses differ between versions (is `3e-5` a number? is `no` a word?).
 struct YamlNode {
     enum class Kind { null, scalar, list, map };
+    /// A key of a map, and where it stands.
     struct Key {
         std::string name;
         int line = 0;

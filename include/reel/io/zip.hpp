@@ -32,6 +32,7 @@ struct ZipEntry {
     bool encrypted = false;
 };
 
+/// The files of an archive by their path in it.
 using ZipEntries = std::map<std::string, ZipEntry, std::less<>>;
 
 /// CRC-32, as zip archives hold it, of bytes that follow others whose CRC-32 is `before`.

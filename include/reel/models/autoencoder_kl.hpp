@@ -239,6 +239,7 @@ template <class T, Backend B, class Run, class Step>
     }
     return concat_rows(std::span<const Tensor<T, B>>(parts));
 }
+/// The same without a call after each.
 template <class T, Backend B, class Run>
 [[nodiscard]] Tensor<T, B> sliced(const Tensor<T, B>& x, const Run& run) {
     return sliced(x, run, [] {});

@@ -46,6 +46,7 @@ struct AttentionOptions {
     return keys;
 }
 
+/// What attention gives, and what its gradients need.
 template <class T, Backend B>
 struct AttentionResult {
     Tensor<T, B> out;
@@ -158,6 +159,7 @@ struct AttentionGradients {
     Tensor<T, B> v;
 };
 
+/// Gradients of attention from that of its result; those that are not wanted stay empty.
 template <Real T, Backend B>
 [[nodiscard]] AttentionGradients<T, B>
 attention_gradients(const Tensor<T, B>& q, const Tensor<T, B>& k, const Tensor<T, B>& v,

@@ -102,18 +102,21 @@ template <Real T, Backend B>
     return z;
 }
 
+/// x + y, element by element. Throws Error where the shapes differ.
 template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> add(const Tensor<T, B>& x, const Tensor<T, B>& y) {
     detail::require_same_shape("add", x, y);
     return axpby(T(1), x, T(1), y);
 }
 
+/// x - y, element by element. Throws Error where the shapes differ.
 template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> subtract(const Tensor<T, B>& x, const Tensor<T, B>& y) {
     detail::require_same_shape("subtract", x, y);
     return axpby(T(1), x, T(-1), y);
 }
 
+/// x * y, element by element. Throws Error where the shapes differ.
 template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> multiply(const Tensor<T, B>& x, const Tensor<T, B>& y) {
     detail::require_same_shape("multiply", x, y);
@@ -122,6 +125,7 @@ template <Real T, Backend B>
     return z;
 }
 
+/// alpha * x, element by element.
 template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> scale(const Tensor<T, B>& x, std::type_identity_t<T> alpha) {
     Tensor<T, B> z(x.backend(), x.shape());
@@ -129,6 +133,7 @@ template <Real T, Backend B>
     return z;
 }
 
+/// x limited to [low, high], element by element.
 template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> clamp(const Tensor<T, B>& x, std::type_identity_t<T> low, std::type_identity_t<T> high) {
     Tensor<T, B> z(x.backend(), x.shape());

@@ -87,6 +87,7 @@ struct NormGradients {
     Tensor<T, B> beta;
 };
 
+/// Gradients of a norm from that of its result; those that are not wanted stay empty.
 template <Real T, Backend B>
 [[nodiscard]] NormGradients<T, B>
 norm_gradients(const Tensor<T, B>& x, const Tensor<T, B>& gamma, const Tensor<T, B>& beta, const NormOptions& options,

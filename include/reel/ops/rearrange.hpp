@@ -104,6 +104,7 @@ template <class T, Backend B>
     return y;
 }
 
+/// The same with the order written in place: permute(x, {0, 2, 1}).
 template <class T, Backend B>
 [[nodiscard]] Tensor<T, B> permute(const Tensor<T, B>& x, std::initializer_list<int> order) {
     return permute(x, std::span<const int>(order.begin(), order.size()));
@@ -165,6 +166,7 @@ template <class T, Backend B>
     }
     return result;
 }
+/// The same with the parts written in place.
 template <class T, Backend B>
 [[nodiscard]] Tensor<T, B> concat_rows(std::initializer_list<Tensor<T, B>> parts) {
     return concat_rows(std::span<const Tensor<T, B>>(parts.begin(), parts.size()));

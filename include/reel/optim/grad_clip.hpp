@@ -43,6 +43,7 @@ double clip_grad_norm_(std::span<const NamedParameter<T, B>> parameters, std::ty
     }
     return norm;
 }
+/// The same for a vector.
 template <Real T, Backend B>
 double clip_grad_norm_(const std::vector<NamedParameter<T, B>>& parameters, double max_norm) {
     return clip_grad_norm_(std::span<const NamedParameter<T, B>>(parameters), max_norm);

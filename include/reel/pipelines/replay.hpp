@@ -11,7 +11,7 @@ namespace reel {
 
 /// What insert_object --replay reads: tensors in the reference's axis order.
 ///   train.posterior_noise [steps, frames, 4, h, w], train.noise [steps, 1, 4, frames, h, w], train.timesteps [steps]
-///   int64, init.<name> for every parameter that inflation creates, and optionally video.frames_u8 [frames, H, W, 3].
+///   int64, `init.<name>` for every parameter that inflation creates, and optionally video.frames_u8 [frames, H, W, 3].
 class Replay {
 public:
     explicit Replay(const std::filesystem::path& path) : where_(path.string()), tensors_(read_safetensors(path)) {}
@@ -37,7 +37,7 @@ public:
         return result;
     }
 
-    /// Sets every temporal parameter from init.<name>; all must be there and no other.
+    /// Sets every temporal parameter from `init.<name>`; all must be there and no other.
     template <Real T, Backend B>
     void initialize(UNet3DConditionModel<T, B>& unet, B& backend) const {
         std::size_t used = 0;

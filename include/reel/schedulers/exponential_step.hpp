@@ -19,6 +19,7 @@ struct SolverLevel {
     double lambda; ///< infinite without noise
 };
 
+/// The level that a sigma stands for; sigma 0 is without noise.
 [[nodiscard]] inline SolverLevel solver_level(double sigma) {
     const NoiseLevel level = level_of_sigma(sigma);
     return {level.signal, level.noise, sigma > 0 ? -std::log(sigma) : std::numeric_limits<double>::infinity()};
@@ -39,9 +40,11 @@ inline constexpr std::array solver_algorithm_names{
     NamedValue{"sde-dpmsolver++", SolverAlgorithm::sde_dpmsolver_pp},
 };
 
+/// Whether the algorithm is one in the clean sample, not in the noise.
 [[nodiscard]] constexpr bool integrates_clean(SolverAlgorithm algorithm) {
     return algorithm == SolverAlgorithm::dpmsolver_pp || algorithm == SolverAlgorithm::sde_dpmsolver_pp;
 }
+/// Whether the algorithm solves the stochastic equation.
 [[nodiscard]] constexpr bool draws_noise(SolverAlgorithm algorithm) {
     return algorithm == SolverAlgorithm::sde_dpmsolver || algorithm == SolverAlgorithm::sde_dpmsolver_pp;
 }

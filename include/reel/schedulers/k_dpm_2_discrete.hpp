@@ -108,6 +108,7 @@ private:
     TwoStageFlow<T, B> flow_;
 };
 
+/// Midpoint steps without noise: KDPM2DiscreteScheduler of diffusers.
 template <Real T = float, Backend B = Cpu>
 using KDPM2DiscreteScheduler = MidpointScheduler<false, T, B>;
 

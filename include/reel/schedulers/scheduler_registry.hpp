@@ -20,7 +20,7 @@ namespace reel {
 /// A list of scheduler types.
 template <class... S>
 struct SchedulerList {
-    /// Calls visit.template operator()<S>() for each until one returns true; returns whether one did.
+    /// Calls `visit.template operator()<S>()` for each until one returns true; returns whether one did.
     template <class Visit>
     static bool any(const Visit& visit) {
         return (visit.template operator()<S>() || ...);

@@ -47,6 +47,7 @@ struct AncestralStep {
     double down;
     double up;
 };
+/// The split of the step from one sigma to another.
 [[nodiscard]] inline AncestralStep ancestral_step(double from, double to) {
     return {to * to / from, to * std::sqrt(std::max(from * from - to * to, 0.0)) / from};
 }

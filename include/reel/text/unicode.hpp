@@ -23,7 +23,7 @@ inline utf8proc_category_t category(char32_t c) {
     return c <= 0x10ffff ? utf8proc_category(static_cast<utf8proc_int32_t>(c)) : UTF8PROC_CATEGORY_CN;
 }
 
-/// \p{L}
+/// A letter: `\p{L}`.
 inline bool is_letter(char32_t c) {
     if (c < 0x80) {
         return (c | 0x20) >= U'a' && (c | 0x20) <= U'z';
@@ -32,29 +32,29 @@ inline bool is_letter(char32_t c) {
     return kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_LO;
 }
 
-/// \p{N}
+/// A number: `\p{N}`.
 inline bool is_number(char32_t c) {
     const auto kind = category(c);
     return kind == UTF8PROC_CATEGORY_ND || kind == UTF8PROC_CATEGORY_NL || kind == UTF8PROC_CATEGORY_NO;
 }
 
-/// \d: a decimal digit of any script.
+/// `\d`: a decimal digit of any script.
 inline bool is_decimal_digit(char32_t c) {
     return category(c) == UTF8PROC_CATEGORY_ND;
 }
 
-/// White_Space, the `regex` module's \s.
+/// White_Space, the `regex` module's `\s`.
 inline bool is_white_space(char32_t c) {
     return (c >= 0x09 && c <= 0x0d) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 ||
            (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
-/// What `str.isspace`, `str.strip` and `re`'s \s call space: White_Space and four separators of ASCII.
+/// What `str.isspace`, `str.strip` and `re`'s `\s` call space: White_Space and four separators of ASCII.
 inline bool is_python_space(char32_t c) {
     return is_white_space(c) || (c >= 0x1c && c <= 0x1f);
 }
 
-/// `re`'s \w.
+/// What `re`'s `\w` matches.
 inline bool is_word_character(char32_t c) {
     return c == U'_' || is_letter(c) || is_number(c);
 }

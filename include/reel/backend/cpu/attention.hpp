@@ -179,6 +179,7 @@ void attention_backward_head(const AttentionProblem<T>& p, index_t batch, index_
 
 } // namespace cpu
 
+/// AttentionProblem on the CPU, without scores in memory: tiles of queries against tiles of keys.
 template <class T>
 void attention_forward(Cpu& backend, const AttentionProblem<T>& p) {
     if (cpu::is_short(p)) {
@@ -205,6 +206,7 @@ void attention_forward(Cpu& backend, const AttentionProblem<T>& p) {
     });
 }
 
+/// Gradients of AttentionProblem on the CPU; scores are computed anew, tile by tile.
 template <class T>
 void attention_backward(Cpu& backend, const AttentionProblem<T>& p) {
     const index_t tile = std::min(p.queries, cpu::query_tile) * std::min(p.keys, cpu::key_tile);

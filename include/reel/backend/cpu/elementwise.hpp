@@ -82,6 +82,7 @@ concept StripFunction = requires(F f, const Strip<T>& x) {
 
 } // namespace cpu
 
+/// y = f(x) on the CPU, in strips that Eigen computes with vector instructions.
 template <class F, class T>
 requires cpu::StripFunction<F, T>
 void map_unary(Cpu& backend, F f, const T* x, T* y, index_t count) {
@@ -90,6 +91,7 @@ void map_unary(Cpu& backend, F f, const T* x, T* y, index_t count) {
     });
 }
 
+/// x_gradient = y_gradient * f'(x) on the CPU.
 template <class F, class T>
 requires cpu::StripFunction<F, T>
 void map_unary_backward(Cpu& backend, F f, const T* x, const T* y_gradient, T* x_gradient, index_t count) {
@@ -118,6 +120,7 @@ void for_each_row_strip(Cpu& backend, index_t rows, index_t width, const Body& b
 
 } // namespace cpu
 
+/// GEGLU on the CPU: [rows, 2 * width] to [rows, width].
 template <class T>
 void geglu(Cpu& backend, const T* x, T* y, index_t rows, index_t width) {
     cpu::for_each_row_strip(backend, rows, width, [&](index_t row, index_t column, index_t n) {
@@ -128,6 +131,7 @@ void geglu(Cpu& backend, const T* x, T* y, index_t rows, index_t width) {
     });
 }
 
+/// Gradient of GEGLU on the CPU: [rows, width] to [rows, 2 * width].
 template <class T>
 void geglu_backward(Cpu& backend, const T* x, const T* y_gradient, T* x_gradient, index_t rows, index_t width) {
     cpu::for_each_row_strip(backend, rows, width, [&](index_t row, index_t column, index_t n) {

@@ -147,6 +147,7 @@ void channel_affine(const NormProblem<T>& p, const T* mean, const T* inverse_std
 
 } // namespace cpu
 
+/// NormProblem on the CPU.
 template <class T>
 void norm_forward(Cpu& backend, const NormProblem<T>& p) {
     if (p.rows == 1 && p.groups == 1) {

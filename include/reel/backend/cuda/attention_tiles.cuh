@@ -108,7 +108,7 @@ template <class T, int width, int buffers>
     return AttentionTiles<T, width, 16>::shared_bytes(buffers) <= most_shared_bytes ? 16 : 0;
 }
 
-/// Calls run.operator()<width>() with the smallest width that head_size fits in; false where there is none. Stable
+/// Calls `run.operator()<width>()` with the smallest width that head_size fits in; false where there is none. Stable
 /// Diffusion's heads have 40, 64, 80 and 160 channels; its autoencoder has one of 512.
 template <class T, class Run>
 [[nodiscard]] bool with_head_width(index_t head_size, const Run& run) {

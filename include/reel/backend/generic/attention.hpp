@@ -22,6 +22,7 @@ constexpr void for_each_key(const AttentionProblem<T>& p, index_t batch, index_t
     }
 }
 
+/// a . b
 template <class T>
 [[nodiscard]] constexpr T dot(const T* a, const T* b, index_t count) {
     T sum = T(0);
