@@ -102,7 +102,7 @@ template <class T>
 void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const T* kernel, const T* bias, T* y) {
 #ifdef REEL_ONEDNN
     if constexpr (std::same_as<T, float>) {
-        if (cpu::onednn::takes(backend, g)) {
+        if (cpu::onednn::suits(g)) {
             cpu::onednn::convolution(backend, g, x, kernel, bias, y, cpu::onednn::rounds(backend));
             return;
         }
@@ -121,7 +121,7 @@ void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_
                                 T* x_gradient) {
 #ifdef REEL_ONEDNN
     if constexpr (std::same_as<T, float>) {
-        if (cpu::onednn::takes(backend, g)) {
+        if (cpu::onednn::suits(g)) {
             cpu::onednn::convolution_input_gradient(backend, g, y_gradient, kernel, x_gradient,
                                                     cpu::onednn::rounds(backend));
             return;
@@ -155,7 +155,7 @@ void convolution_kernel_gradient(Cpu& backend, const ConvGeometry& g, const T* x
                                  T* kernel_gradient) {
 #ifdef REEL_ONEDNN
     if constexpr (std::same_as<T, float>) {
-        if (cpu::onednn::takes(backend, g)) {
+        if (cpu::onednn::suits(g)) {
             cpu::onednn::convolution_kernel_gradient(backend, g, x, y_gradient, kernel_gradient,
                                                      cpu::onednn::rounds(backend));
             return;

@@ -25,7 +25,7 @@ template <class T>
 void gemm(Cpu& backend, const GemmProblem<T>& problem) {
 #ifdef REEL_ONEDNN
     if constexpr (std::same_as<T, float>) {
-        if (cpu::onednn::takes(backend, problem)) {
+        if (cpu::onednn::suits(problem)) {
             cpu::onednn::gemm(backend, problem, cpu::onednn::rounds(backend));
             return;
         }

@@ -19,11 +19,6 @@ namespace reel::cpu::onednn {
     return usual(g.pad_top, below, g.kernel_h) && usual(g.pad_left, right, g.kernel_w);
 }
 
-/// True when oneDNN should do it: in bfloat16. In float32 Eigen does, see docs/backend.md.
-[[nodiscard]] inline bool takes(const Cpu& backend, const ConvGeometry& g) {
-    return suits(g) && rounds(backend);
-}
-
 /// A convolution as oneDNN describes it.
 struct ConvShape {
     Desc x;

@@ -13,11 +13,6 @@ namespace reel::cpu::onednn {
            p.m * p.n * p.k >= (1 << 18);
 }
 
-/// True when oneDNN should do it: in bfloat16. In float32 Eigen does, see docs/backend.md.
-[[nodiscard]] inline bool takes(const Cpu& backend, const GemmProblem<float>& p) {
-    return suits(p) && rounds(backend);
-}
-
 /// A stored matrix of `rows` rows.
 struct Stored {
     index_t rows;
