@@ -14,6 +14,8 @@
 #include <reel/core/nearest_name.hpp>
 #include <reel/io/tune_config.hpp>
 
+#include "tuning_identity.hpp"
+
 namespace study {
 
 /// How the place of an edit is found; see insert_object's options of these names.
@@ -187,27 +189,16 @@ inline void check_options(Options options, const std::string& where) {
 
 /// What tuning depends on, beside the clip and its prompt.
 [[nodiscard]] inline nlohmann::json tuning_json(const Options& options, std::uint64_t seed) {
-    const reel::TuneAVideoConfig& c = options.config;
-    return {{"n_sample_frames", c.train_data.n_sample_frames},
-            {"width", c.train_data.width},
-            {"height", c.train_data.height},
-            {"sample_start_idx", c.train_data.sample_start_idx},
-            {"sample_frame_rate", c.train_data.sample_frame_rate},
-            {"trainable_modules", c.trainable_modules},
-            {"max_train_steps", c.max_train_steps},
-            {"learning_rate", c.learning_rate},
-            {"scale_lr", c.scale_lr},
-            {"lr_scheduler", c.lr_scheduler},
-            {"lr_warmup_steps", c.lr_warmup_steps},
-            {"adam_beta1", c.adam_beta1},
-            {"adam_beta2", c.adam_beta2},
-            {"adam_weight_decay", c.adam_weight_decay},
-            {"adam_epsilon", c.adam_epsilon},
-            {"max_grad_norm", c.max_grad_norm},
-            {"gradient_accumulation_steps", c.gradient_accumulation_steps},
-            {"gradient_checkpointing", c.gradient_checkpointing},
-            {"reference_checkpointing", options.reference_checkpointing},
-            {"tuning_seed", options.tuning_seed.value_or(seed)}};
+    const reel::TuneTrainData& train = options.config.train_data;
+    nlohmann::json json = editing::tuning_options_json(options.config, options.reference_checkpointing);
+    json.update({{"n_sample_frames", train.n_sample_frames},
+                 {"width", train.width},
+                 {"height", train.height},
+                 {"sample_start_idx", train.sample_start_idx},
+                 {"sample_frame_rate", train.sample_frame_rate},
+                 {"max_train_steps", options.config.max_train_steps},
+                 {"tuning_seed", options.tuning_seed.value_or(seed)}});
+    return json;
 }
 
 /// What inversion depends on, beside the tuned model and the sampler whose steps it undoes.

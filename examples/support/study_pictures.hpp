@@ -13,6 +13,8 @@
 
 namespace study {
 
+inline constexpr int picture_side = 160; ///< pixels, of the frames in sheets and small clips
+
 /// A clip whose longer side has at most `side` pixels. One that has less than half of them is enlarged, each pixel
 /// becoming a square.
 [[nodiscard]] inline reel::Frames fitted(const reel::Frames& clip, int side) {

@@ -36,7 +36,7 @@ using Tick = std::function<void()>;
 class Workshop {
 public:
     /// Loads the models. Throws Error when they cannot be.
-    Workshop(WorkSettings settings, Folders folders);
+    Workshop(const WorkSettings& settings, Folders folders);
     Workshop(const Workshop&) = delete;
     Workshop& operator=(const Workshop&) = delete;
     ~Workshop();
