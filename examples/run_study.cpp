@@ -213,12 +213,14 @@ private:
         tell(item, watch.seconds());
     }
 
-    /// A line on the screen: what was done, and how long the rest may take if nobody helps.
+    /// A line on the screen: what was done, and, once every kind of work was timed, how long the
+    /// rest may take if nobody helps.
     void tell(const Item& item, double seconds) {
         auto& [sum, count] = times_[item.kind];
         sum += seconds;
         ++count;
         double rest = 0;
+        bool known = true;
         std::map<Kind, std::size_t> left;
         for (Item& other : items_) {
             look(other);
@@ -226,13 +228,14 @@ private:
         }
         for (const auto& [kind, number] : left) {
             const auto& [total, times] = times_[kind];
+            known = known && (number == 0 || times > 0);
             rest += times == 0 ? 0 : total / times * static_cast<double>(number);
         }
         constexpr std::array words{"tuned", "inverted", "sampled"};
         std::cout << (item.error.empty() ? words[static_cast<std::size_t>(item.kind)] : "FAILED") << ' '
                   << item.lock.substr(item.lock.find('-') + 1) << " in " << reel::format_duration(seconds) << "; "
                   << left[Kind::edit] << " of " << plan_.edits.size() << " cells left";
-        if (left[Kind::edit] > 0) {
+        if (left[Kind::edit] > 0 && known) {
             std::cout << ", about " << reel::format_duration(rest);
         }
         std::cout << (item.error.empty() ? "" : "\n  " + item.error) << std::endl;

@@ -14,6 +14,13 @@
 
 namespace study {
 
+// insert_object's defaults.
+static_assert([](const DraftChoice& a, const editing::DeltaSettings& b) {
+    return a.steps == b.delta.steps && a.step_size == b.delta.step_size && a.weakest == b.delta.weakest &&
+           a.strongest == b.delta.strongest && a.guidance_scale == b.delta.guidance_scale &&
+           a.shrinkage == b.delta.shrinkage && a.strength == b.strength;
+}({}, {}));
+
 class EditingWork {
 public:
     EditingWork(Hand& hand, Previews& previews, std::filesystem::path clip_model)
@@ -165,7 +172,8 @@ private:
                           .step_size = draft.step_size,
                           .weakest = draft.weakest,
                           .strongest = draft.strongest,
-                          .guidance_scale = draft.guidance_scale},
+                          .guidance_scale = draft.guidance_scale,
+                          .shrinkage = draft.shrinkage},
                 .strength = draft.strength};
     }
 

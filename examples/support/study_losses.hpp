@@ -114,7 +114,8 @@ template <class... Values>
 
 } // namespace detail
 
-/// A curve as an SVG element inside a page: the losses in grey, their mean over some 20 stretches in colour.
+/// A curve as an SVG element inside a page: the losses in grey, where there are many, and their mean over some
+/// 20 stretches in colour.
 [[nodiscard]] inline std::string loss_curve(const std::vector<Loss>& losses) {
     std::vector<double> values;
     for (const Loss& row : losses) {
@@ -134,8 +135,10 @@ template <class... Values>
         text += detail::printed("<text x=\"54\" y=\"%.1f\" text-anchor=\"end\">%.3g</text>\n", y + 4,
                                 low + (high - low) * i / 2);
     }
-    text += "<polyline class=\"faint\" points=\"" + detail::points(detail::means(values, 560), low, high) + "\"/>\n";
-    if (values.size() > 20) {
+    const bool many = values.size() > 20;
+    text += reel::concat_text("<polyline class=\"", many ? "faint" : "line", "\" points=\"",
+                              detail::points(detail::means(values, 560), low, high), "\"/>\n");
+    if (many) {
         text += "<polyline class=\"line\" points=\"" + detail::points(detail::means(values, 20), low, high) + "\"/>\n";
     }
     text += "<text x=\"60\" y=\"188\">1</text>\n<text x=\"340\" y=\"204\" text-anchor=\"middle\">step</text>\n";

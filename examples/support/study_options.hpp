@@ -36,10 +36,11 @@ struct MaskChoice {
 struct DraftChoice {
     int steps = 60;
     double step_size = 0.1;
-    double weakest = 0.5;
-    double strongest = 0.9;
-    double guidance_scale = 3;
-    double strength = 0.8;
+    double weakest = 0.6;
+    double strongest = 0.75;
+    double guidance_scale = 6;
+    double shrinkage = 0.02;
+    double strength = 0.7;
 };
 
 /// Everything that may be set for all cells, for an object, a clip or a sampler, or varied. Names and defaults are
@@ -100,6 +101,7 @@ inline void read_draft(reel::YamlReader& reader, DraftChoice& draft) {
     draft.weakest = reader.get("delta_weakest", draft.weakest);
     draft.strongest = reader.get("delta_strongest", draft.strongest);
     draft.guidance_scale = reader.get("delta_guidance_scale", draft.guidance_scale);
+    draft.shrinkage = reader.get("delta_shrinkage", draft.shrinkage);
     draft.strength = reader.get("delta_strength", draft.strength);
 }
 
@@ -176,11 +178,12 @@ inline void check_options(Options options, const std::string& where) {
                   ": mask_smooth, mask_dilate and mask_regions must be 0 or more, mask_draws 1 or more");
     reel::require(!mask.strengths.empty(), key("mask_strengths"), ": expected at least one number");
     const DraftChoice& draft = options.draft;
-    reel::require(draft.steps >= 1 && draft.step_size > 0 && draft.guidance_scale > 0 && draft.strength > 0 &&
-                      draft.strength <= 1 && draft.weakest > 0 && draft.weakest <= draft.strongest &&
-                      draft.strongest <= 1,
-                  where, ": delta_steps, delta_step_size and delta_guidance_scale must be above 0, delta_weakest, ",
-                  "delta_strongest and delta_strength above 0 and at most 1, in this order");
+    reel::require(draft.steps >= 1 && draft.step_size > 0 && draft.guidance_scale > 0 && draft.shrinkage >= 0, where,
+                  ": delta_steps, delta_step_size and delta_guidance_scale must be above 0, delta_shrinkage 0 or more");
+    reel::require(draft.weakest > 0 && draft.weakest <= draft.strongest && draft.strongest <= 1 && draft.strength > 0 &&
+                      draft.strength <= 1,
+                  where, ": delta_weakest, delta_strongest and delta_strength must be above 0 and at most 1, and ",
+                  "delta_weakest not above delta_strongest");
     reel::require(!options.masked() || c.validation_data.num_inv_steps == c.validation_data.num_inference_steps, where,
                   ": mask is ", mask.method, ", num_inv_steps ", c.validation_data.num_inv_steps,
                   " and num_inference_steps ", c.validation_data.num_inference_steps,
@@ -237,6 +240,7 @@ inline void check_options(Options options, const std::string& where) {
                      {"delta_weakest", draft.weakest},
                      {"delta_strongest", draft.strongest},
                      {"delta_guidance_scale", draft.guidance_scale},
+                     {"delta_shrinkage", draft.shrinkage},
                      {"delta_strength", draft.strength}});
     }
     return json;

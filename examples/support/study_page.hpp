@@ -102,6 +102,7 @@ inline constexpr std::string_view page_style =
     ".failed{border-color:#b00;background:#fdeeee}.error{color:#900;overflow-wrap:anywhere}"
     ".curve{max-width:640px;width:100%;font:12px sans-serif}.curve text{fill:#444}"
     ".grid{stroke:#ddd}.faint{fill:none;stroke:#bbb}.line{fill:none;stroke:#1f6fb4;stroke-width:2}"
+    ".cell:has(.sheet[open]){grid-column:1/-1}" // a sheet needs the whole width to be seen
     "summary{cursor:pointer;color:#1f6fb4}code{overflow-wrap:anywhere}";
 
 } // namespace study

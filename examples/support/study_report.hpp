@@ -3,6 +3,7 @@
 
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,11 @@ namespace detail {
     return text + "</table></div>\n";
 }
 
+/// "1 seed", "2 seeds".
+[[nodiscard]] inline std::string counted(std::size_t number, std::string_view what) {
+    return reel::concat_text(number, " ", what, number == 1 ? "" : "s");
+}
+
 /// Writes report.html piece by piece: its pictures together may be large.
 class ReportWriter {
 public:
@@ -36,6 +42,9 @@ public:
     void write() {
         const std::string title = escaped(study_.title.empty() ? "Study" : study_.title);
         put("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+            // The page says itself that it asks for nothing.
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
+            "style-src 'unsafe-inline'\">\n"
             "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>" +
             title + "</title>\n<style>" + std::string(page_style) + "</style>\n</head>\n<body>\n<h1>" + title +
             "</h1>\n");
@@ -65,12 +74,14 @@ private:
             samplers.insert(edit.cell.sampler.name);
             seeds.insert(edit.cell.seed);
         }
-        put(reel::concat_text("<p>", plan_.edits.size(), " cells: ", clips.size(), " clips, ", captions.size(),
-                              " captions, ", samplers.size(), " samplers, ", seeds.size(), " seeds"));
+        put("<p>" + counted(plan_.edits.size(), "cell") + ": " + counted(clips.size(), "clip") + ", " +
+            counted(captions.size(), "caption") + ", " + counted(samplers.size(), "sampler") + ", " +
+            counted(seeds.size(), "seed"));
         for (const std::string& key : study_.varied) {
             put(", <code>" + escaped(key) + "</code> varied");
         }
-        put(reel::concat_text(". ", plan_.tunings.size(), " tunings, ", plan_.inversions.size(), " inversions.</p>\n"));
+        put(". " + counted(plan_.tunings.size(), "tuning") + ", " + counted(plan_.inversions.size(), "inversion") +
+            ".</p>\n");
     }
 
     void failures() {
@@ -119,8 +130,9 @@ private:
         } else {
             put("<figure>" + inline_picture(folder / "frames.png", cell.prompt) + "</figure>\n");
             if (cell.options.config.max_train_steps > 0) {
-                put("<figure>" + loss_curve(read_losses(folder / "losses.csv")) +
-                    "<figcaption>loss of tuning, and its mean over stretches</figcaption></figure>\n");
+                put("<figure>" + loss_curve(read_losses(folder / "losses.csv")) + "<figcaption>loss of tuning" +
+                    (cell.options.config.max_train_steps > 20 ? ", and its mean over stretches" : "") +
+                    "</figcaption></figure>\n");
             } else {
                 put("<p>not tuned: the model as it is</p>\n");
             }
@@ -165,7 +177,7 @@ private:
             return;
         }
         put("<figure>" + inline_picture(folder / "thumbnail.gif", "clip and edit: " + c.caption) + "</figure>\n");
-        put("<details><summary>frames</summary>" + inline_picture(folder / "frames.png", c.caption));
+        put("<details class=\"sheet\"><summary>frames</summary>" + inline_picture(folder / "frames.png", c.caption));
         if (std::filesystem::exists(folder / "mask.gif")) {
             put("<figure>" + inline_picture(folder / "mask.gif", "mask") +
                 "<figcaption>where it may change</figcaption></figure>");

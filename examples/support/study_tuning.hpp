@@ -70,6 +70,10 @@ private:
             losses = read_losses(folder / "losses.csv", tuner.step_count());
             std::cerr << tuning.name << ": goes on at step " << tuner.step_count() << '\n';
         }
+        if (tuner.step_count() == 0) { // of one that was killed before its first checkpoint
+            std::error_code ignored;
+            std::filesystem::remove_all(folder / "tensorboard", ignored);
+        }
         reel::TensorBoardWriter board(folder / "tensorboard", tuner.step_count() > 0
                                                                   ? std::optional<std::int64_t>(tuner.step_count() + 1)
                                                                   : std::nullopt);

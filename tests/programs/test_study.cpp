@@ -181,6 +181,8 @@ TEST_CASE("a study completes, is found complete, and goes on where it was killed
     CHECK(!contains(page, "<script"));
     CHECK(contains(page, "&lt;script&gt;alert(1)&lt;/script&gt; is, skiing"));
     CHECK(contains(page, "<title>Small &lt;b&gt;study&lt;/b&gt; &amp; &quot;more&quot;</title>"));
+    CHECK(contains(page, "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"));
+    CHECK(contains(page, "<p>8 cells: 2 clips, 1 caption, 2 samplers, 2 seeds. 2 tunings, 2 inversions.</p>"));
     for (const char* outside : {"http:", "https:", "src=\"/", "href=", "url(", "@import", "<link", "file:"}) {
         INFO(outside);
         CHECK(!contains(page, outside));
@@ -330,10 +332,21 @@ TEST_CASE("drawn clips, previews, and the plan") {
     const auto with_previews = results_in(work / "out");
     CHECK(contains(with_previews.at("summary.csv"), ",guidance_scale,"));
     run_well(command(work, work / "plain"));
-    for (const auto& [name, bytes] : results_in(work / "plain")) {
+    const auto before = results_in(work / "plain");
+    CHECK(before.size() == with_previews.size());
+    for (const auto& [name, bytes] : before) {
         INFO(name);
         CHECK(with_previews.at(name) == bytes);
     }
+
+    // The events of a process that was killed before its first checkpoint are not those of the run.
+    const auto tuning = *std::filesystem::directory_iterator(work / "plain" / "tunings");
+    std::filesystem::remove(tuning.path() / "tuning.json");
+    std::filesystem::remove(tuning.path() / "trained.safetensors");
+    put_text(tuning.path() / "tensorboard" / "events.out.tfevents.1.dead.1.0", "");
+    CHECK(contains(run_well(command(work, work / "plain")).out, "tuned stool."));
+    CHECK(!std::filesystem::exists(tuning.path() / "tensorboard" / "events.out.tfevents.1.dead.1.0"));
+    CHECK(results_in(work / "plain") == before);
 
     // CLIP's measures come later, and nothing else changes.
     std::filesystem::copy("metrics/golden/clip", work / "clip");
@@ -358,6 +371,24 @@ TEST_CASE("drawn clips, previews, and the plan") {
     }
     CHECK(measured == 2);
     CHECK(contains(read_text(work / "plain" / "report.html"), "CLIP text"));
+}
+
+TEST_CASE("what is inverted may be varied: the mean of the clip's latents, or a sample") {
+    const TemporaryFolder work;
+    write_clip(work / "first.mp4");
+    put_text(work / "study.yaml", "model: " + sd1_model.string() +
+                                      "\noptions: {n_sample_frames: 2, width: 32, height: 32, max_train_steps: 0,\n"
+                                      "          num_inv_steps: 2, num_inference_steps: 2}\n"
+                                      "vary: {inverted_latents: [sample, mean]}\n"
+                                      "objects: {a: {prompt: a man, captions: [a dog], clips: {b: first.mp4}}}\n");
+    run_well(command(work, work / "out"));
+    std::set<std::string> inversions;
+    for (const auto& [name, bytes] : files_in(work / "out" / "inversions")) {
+        if (Path(name).filename() == "inverted.safetensors") {
+            inversions.insert(bytes);
+        }
+    }
+    CHECK(inversions.size() == 2);
 }
 
 TEST_CASE("the manifests of the documentation and of examples/studies are what they say") {
