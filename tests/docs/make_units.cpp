@@ -4,7 +4,8 @@
 // go into the
 //   page's namespace; all else into its function, each block in a scope inside the former block's, so that it sees the
 //   former's names and may declare them anew;
-// - what a page leaves open is in given/PAGE.hpp, which also prepares files;
+// - what a page leaves open is in given/PAGE.hpp, which also prepares files; given/PAGE_check.hpp uses what a page
+// defines;
 // - a block that names its file is a program, which test_commands compiles; README.md's is compiled by
 // consumers/readme.
 
@@ -41,7 +42,7 @@ const std::vector<Replacement> replacements{
 
 /// Blocks that are not compiled.
 [[nodiscard]] bool is_left_out(const docs::Block& block) {
-    return !block.file.empty() || block.page == "README.md" ||
+    return !block.file.empty() || (block.page == "README.md" && block.text.find("int main(") != std::string::npos) ||
            block.text.find("<reel/backend/cuda/cuda.cuh>") != std::string::npos; // for nvcc; see tests/backend
 }
 
@@ -118,11 +119,14 @@ void write_units(const std::filesystem::path& root, const std::filesystem::path&
         if (given) {
             includes[unit].insert("#include \"docs/given/" + name + ".hpp\"");
         }
+        const bool checked = std::filesystem::exists(root / "tests/docs/given" / (name + "_check.hpp"));
         const std::string space = "docs::" + name + "_md";
         bodies[unit] += "namespace " + space + " {\n" + page.declarations + "void run() {\n" + page.statements +
-                        std::string(static_cast<std::size_t>(page.scopes), '}') + "\n}\n}\nTEST_CASE(\"the code in " +
-                        path + "\") {\n    const docs::Here here;\n" +
-                        (given ? "    " + space + "::prepare();\n" : "") + "    docs::run(" + space + "::run);\n}\n\n";
+                        std::string(static_cast<std::size_t>(page.scopes), '}') + "\n}\n}\n" +
+                        (checked ? "#include \"docs/given/" + name + "_check.hpp\"\n" : "") +
+                        "TEST_CASE(\"the code in " + path + "\") {\n    const docs::Here here;\n" +
+                        (given ? "    " + space + "::prepare();\n" : "") + "    docs::run(" + space + "::run);\n" +
+                        (checked ? "    " + space + "::check();\n" : "") + "}\n\n";
     }
     for (const auto& [page, from, to] : replacements) {
         if (!used.contains(from)) {
@@ -130,8 +134,8 @@ void write_units(const std::filesystem::path& root, const std::filesystem::path&
         }
     }
     std::filesystem::create_directories(folder);
-    for (const std::string unit : unit_names) {
-        std::ofstream file(folder / (unit + ".cpp"));
+    for (const char* unit : unit_names) {
+        std::ofstream file(folder / (std::string(unit) + ".cpp"));
         for (const std::string& include : includes[unit]) {
             file << include << '\n';
         }
