@@ -207,6 +207,7 @@ std::string prediction_type(const Options& options, const WeightsFile& file, boo
 int single_file_to_folder(const Options& options) {
     const Path output = without_slash(options.output);
     check_new_folder(output);
+    const WeightsFile file = read_file(options.input); // first: a broken file is the larger trouble
     const Path like = options.config;
     const Path tokenizer = !options.tokenizer.empty() ? Path(options.tokenizer)
                            : !options.config.empty()  ? like / "tokenizer"
@@ -215,7 +216,6 @@ int single_file_to_folder(const Options& options) {
                   ": a single file holds no tokenizer; name one with --tokenizer DIR (the tokenizer/ of a diffusers "
                   "folder of the same Stable Diffusion: vocab.json, merges.txt), or a whole folder with --config DIR");
     check_tokenizer(tokenizer);
-    const WeightsFile file = read_file(options.input);
     const reel::LdmLayout layout = reel::ldm_layout(file.tensors, options.input);
     const reel::LdmParts parts = reel::ldm_to_diffusers(file.tensors, layout, options.input, options.averaged);
 

@@ -19,6 +19,7 @@
 #include <reel/core/nearest_name.hpp>
 #include <reel/core/progress.hpp>
 #include <reel/io/atomic_file.hpp>
+#include <reel/io/atomic_folder.hpp>
 #include <reel/io/json.hpp>
 #include <reel/io/png.hpp>
 #include <reel/io/video_stream.hpp>
@@ -314,7 +315,13 @@ struct Extract {
         std::sort(list.begin(), list.end());
         list.erase(std::unique(list.begin(), list.end()), list.end());
         reel::VideoSource source(input);
-        reel::make_output_folder(output);
+        std::optional<reel::AtomicFolder> fresh; // all frames or nothing; a folder that is there gets them one by one
+        const Path folder = Path(output).has_filename() ? Path(output) : Path(output).parent_path(); // of "frames/"
+        if (std::filesystem::exists(folder)) {
+            reel::make_output_folder(folder);
+        } else {
+            fresh.emplace(folder);
+        }
         reel::Progress progress("frames", list.empty() ? 0 : static_cast<std::size_t>(list.back()) + 1);
         reel::Frames frame;
         int written = 0;
@@ -328,7 +335,7 @@ struct Extract {
             if (wanted) {
                 std::ostringstream name;
                 name << "frame-" << std::setw(5) << std::setfill('0') << index << ".png";
-                reel::write_png(Path(output) / name.str(), frame);
+                reel::write_png((fresh ? fresh->path() : folder) / name.str(), frame);
                 ++written;
             }
             progress.step();
@@ -336,6 +343,9 @@ struct Extract {
         progress.clear();
         reel::require(list.empty() || source.position() > list.back(), input, ": it has ", source.position(),
                       " frames, so there is no frame ", list.empty() ? 0 : list.back(), " (the first is 0)");
+        if (fresh) {
+            fresh->commit();
+        }
         std::cout << output << ": " << written << " of " << source.position() << " frames\n";
         return 0;
     }

@@ -278,6 +278,8 @@ TEST_CASE("inputs that cannot be converted: one line, and no output") {
     for (const char* name : {"empty.ckpt", "text.ckpt", "cut.safetensors"}) {
         refused({folder / name, out, "--config", sd1_model}, {folder / name});
         refused({folder / name, folder / "out.bin"}, {folder / name});
+        refused({folder / name, out}, {folder / name});
+        CHECK(run({program, folder / name, out}).err.find("--tokenizer") == std::string::npos);
     }
     refused({file, folder / "no" / "out.bin"}, {"does not exist"});
     refused({file, folder / "out.bin", "--dtype", "fp8"}, {"--dtype"}, 2);

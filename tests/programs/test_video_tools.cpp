@@ -349,6 +349,7 @@ TEST_CASE("files that are no clips: one line, and nothing is written") {
     std::fill(bytes.end() - static_cast<std::ptrdiff_t>(bytes.size() / 10), bytes.end(), '\xff');
     put_text(work / "torn.mp4", bytes);
     refused(work, {"convert", work / "torn.mp4", out}, {"torn.mp4", "damaged after frame"});
+    refused(work, {"frames", work / "torn.mp4", work / "frames"}, {"torn.mp4", "damaged after frame"});
     refused(work, {"convert", work.clip, work / "out.webm"}, {"out.webm", ".mp4, .mov, .avi or .gif"});
     refused(work, {"convert", work.clip, work / "no/out.mp4"}, {"does not exist"});
     refused(work, {"convert", work.clip, work / "folder.mp4"}, {"folder.mp4"});
