@@ -1,6 +1,7 @@
 #include "study_work.hpp"
 
 #include <set>
+#include <span>
 
 #include "study_editing.hpp"
 #include "study_tuning.hpp"
@@ -8,10 +9,13 @@
 namespace study {
 
 std::pair<std::string, std::string> captions_of(const Drawn& drawn) {
-    const world::Scene scene =
-        world::random_scene(drawn.world_seed, editing::value_of<world::Act>(editing::act_names(), drawn.act),
-                            editing::value_of<world::Colour>(editing::colour_names(), drawn.colour));
+    const world::Scene scene = scene_of(drawn);
     return {world::caption(scene, false), world::caption(scene, true)};
+}
+
+std::string drawing_hash(const Cell& cell) {
+    const world::Clip drawn = drawing_of(cell);
+    return reel::sha256_hex(std::as_bytes(std::span(drawn.pretending.rgb)));
 }
 
 class Workshop::Work {

@@ -22,6 +22,11 @@ struct Drawn {
 /// The captions of a drawn clip: without the object, and with it. Throws Error for an unknown act or colour.
 [[nodiscard]] std::pair<std::string, std::string> captions_of(const Drawn& drawn);
 
+struct Cell;
+
+/// The SHA-256 of a drawn cell's clip, which is drawn for it. Throws Error where it cannot be.
+[[nodiscard]] std::string drawing_hash(const Cell& cell);
+
 /// How edits are sampled.
 struct Sampler {
     std::string name;                                 ///< as tables show it

@@ -22,6 +22,17 @@ using editing::Tensor;
 using editing::Trajectory;
 using AnySampler = reel::AnyScheduler<float>;
 
+[[nodiscard]] inline world::Scene scene_of(const Drawn& drawn) {
+    return world::random_scene(drawn.world_seed, editing::value_of<world::Act>(editing::act_names(), drawn.act),
+                               editing::value_of<world::Colour>(editing::colour_names(), drawn.colour));
+}
+
+/// The clip of a drawn cell.
+[[nodiscard]] inline world::Clip drawing_of(const Cell& cell) {
+    const reel::TuneTrainData& data = cell.options.config.train_data;
+    return world::draw_clip(scene_of(*cell.drawn), data.n_sample_frames, data.width, editing::demonstration().fps);
+}
+
 /// The clip of a tuning, as it was opened.
 struct OpenClip {
     reel::Frames source;
@@ -84,10 +95,7 @@ public:
         const Cell& cell = tuning.cell;
         reel::TuneTrainData data = cell.options.config.train_data;
         if (cell.drawn) {
-            const auto act = editing::value_of<world::Act>(editing::act_names(), cell.drawn->act);
-            const auto colour = editing::value_of<world::Colour>(editing::colour_names(), cell.drawn->colour);
-            clip_.drawn = world::draw_clip(world::random_scene(cell.drawn->world_seed, act, colour),
-                                           data.n_sample_frames, data.width, editing::demonstration().fps);
+            clip_.drawn = drawing_of(cell);
             clip_.source = clip_.drawn->pretending;
         } else {
             data.video_path = cell.video.string();

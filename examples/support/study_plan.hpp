@@ -62,18 +62,25 @@ namespace detail {
     return words + "." + reel::sha256_hex(std::as_bytes(std::span(text))).substr(0, 10);
 }
 
-/// What a clip is: its file's bytes, or how it is drawn.
+/// What a clip is: its file's bytes, or the pixels that are drawn.
 [[nodiscard]] inline nlohmann::json clip_key(const Cell& cell, std::map<std::string, std::string>& hashes) {
-    if (cell.drawn) {
-        return {{"world_seed", cell.drawn->world_seed}, {"act", cell.drawn->act}, {"colour", cell.drawn->colour}};
-    }
-    auto [hash, fresh] = hashes.try_emplace(cell.video.string());
+    const reel::TuneTrainData& data = cell.options.config.train_data;
+    auto [hash, fresh] = hashes.try_emplace(cell.drawn ? reel::concat_text(cell.drawn->world_seed, " ", cell.drawn->act,
+                                                                           " ", cell.drawn->colour, " ",
+                                                                           data.n_sample_frames, " ", data.width)
+                                                       : cell.video.string());
     if (fresh) {
         try {
-            hash->second = reel::sha256_file(cell.video);
+            hash->second = cell.drawn ? drawing_hash(cell) : reel::sha256_file(cell.video);
         } catch (const reel::Error&) {
             hash->second = "cannot be read"; // its tuning says why
         }
+    }
+    if (cell.drawn) {
+        return {{"world_seed", cell.drawn->world_seed},
+                {"act", cell.drawn->act},
+                {"colour", cell.drawn->colour},
+                {"pixels", hash->second}};
     }
     return hash->second;
 }
