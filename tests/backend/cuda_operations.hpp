@@ -42,8 +42,8 @@ std::vector<T> product(B& backend, const GemmCase& s, bool transpose_a, bool tra
     p.stride_a = a_rows * p.lda + 3;
     p.stride_b = s.share_b ? 0 : b_rows * p.ldb;
     p.stride_c = s.m * p.ldc + 1;
-    p.alpha = T(static_cast<float>(s.alpha));
-    p.beta = T(static_cast<float>(s.beta));
+    p.alpha = static_cast<reel::compute_t<T>>(s.alpha);
+    p.beta = static_cast<reel::compute_t<T>>(s.beta);
     auto c_values = near::randoms(s.batch * p.stride_c, 3);
     if (s.beta == 0) { // the old content must not be read
         for (index_t batch = 0; batch < s.batch; ++batch) {

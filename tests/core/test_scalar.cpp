@@ -135,5 +135,5 @@ TEST_CASE("DType: sizes and names agree with the C++ types") {
     CHECK(name_of(DType::bf16) == "bfloat16");
     CHECK(name_of(DType::i8) == "int8");
     static_assert(Real<float> && Real<double> && !Real<half>);
-    static_assert(RealStorage<half> && RealStorage<bfloat16> && !RealStorage<int>);
+    static_assert(Scalar<half> && Scalar<bfloat16> && !Scalar<int>);
 }

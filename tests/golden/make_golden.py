@@ -10,7 +10,7 @@ import warnings
 warnings.filterwarnings("ignore")
 
 PARTS = ["models", "schedulers", "lr_schedules", "text", "vae", "unet_blocks", "unet", "unet_gradients", "adamw",
-         "end_to_end", "saved_folder"]
+         "bfloat16", "end_to_end", "saved_folder"]
 RECENT = ["schedulers_recent", "training_2d"]
 
 

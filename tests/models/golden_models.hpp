@@ -18,7 +18,8 @@ void set_parameters(M& module, reel::Cpu& cpu, const reel::StateDict& tensors, c
     reel::for_each_parameter(module, [&](const std::string& name, auto& parameter) {
         using T = typename std::remove_reference_t<decltype(parameter)>::value_type;
         if (const auto found = tensors.find(prefix + name); found != tensors.end()) {
-            parameter.set(reel::tensor_from_file<T>(found->second, parameter.spec(), cpu, name, "golden"));
+            parameter.set_master(
+                reel::tensor_from_file<reel::compute_t<T>>(found->second, parameter.spec(), cpu, name, "golden"));
             ++used;
         }
     });

@@ -22,7 +22,7 @@ enum class CheckpointMode {
 /// it captures must be constants and parameters (leaves): a recorded value must come in as an argument, or backward
 /// throws.
 /// `trains` says whether the block holds a parameter that is being trained. Chen et al. 2016, arXiv:1604.06174.
-template <class Block, Real T, Backend B, class... More>
+template <class Block, Scalar T, Backend B, class... More>
 [[nodiscard]] Variable<T, B> checkpoint(CheckpointMode mode, bool trains, Block block, const Variable<T, B>& first,
                                         const More&... more) {
     const bool recorded = any_requires_grad(first, more...) || (mode == CheckpointMode::exact && trains);

@@ -12,7 +12,7 @@
 namespace reel {
 
 /// x times the transpose of weight, plus bias where there is one, with gradients of all three.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Variable<T, B> linear(const Variable<T, B>& x, const Variable<T, B>& weight,
                                     const Variable<T, B>& bias = {}) {
     const auto for_weight = weight.requires_grad() ? x.value() : Tensor<T, B>{};
@@ -32,7 +32,7 @@ template <Real T, Backend B>
 }
 
 /// `conv2d` of tensors, with gradients of x, kernel and bias.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Variable<T, B> conv2d(const Variable<T, B>& x, const Variable<T, B>& kernel, const Variable<T, B>& bias,
                                     const ConvOptions& options) {
     const auto for_kernel = kernel.requires_grad() ? x.value() : Tensor<T, B>{};
@@ -51,7 +51,7 @@ template <Real T, Backend B>
 }
 
 /// `group_norm` of tensors, with gradients of x, gamma and beta.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Variable<T, B> group_norm(const Variable<T, B>& x, const Variable<T, B>& gamma,
                                         const Variable<T, B>& beta, const NormOptions& options) {
     const bool keep = any_requires_grad(x, gamma, beta);
@@ -74,7 +74,7 @@ template <Real T, Backend B>
 }
 
 /// `scaled_dot_product_attention` of tensors, with gradients of q, k and v.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Variable<T, B> scaled_dot_product_attention(const Variable<T, B>& q, const Variable<T, B>& k,
                                                           const Variable<T, B>& v, const AttentionOptions& options) {
     const bool keep = any_requires_grad(q, k, v);

@@ -129,7 +129,7 @@ struct CrossEntropyGradient {
 
 /// Mean over all elements of weight * (x - target)^2, as a scalar of shape []; each of the `weights` counts for an
 /// equal share of the leading axis. Throws Error when their number does not divide it.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Variable<T, B> weighted_mse_loss(const Variable<T, B>& x, const Tensor<T, B>& target,
                                                std::span<const T> weights) {
     const auto groups = static_cast<index_t>(weights.size());
@@ -153,7 +153,7 @@ template <Real T, Backend B>
 /// A sample of the normal distributions that `moments` [n, h, w, 2 * channels] describe (means, then log variances),
 /// through which gradients pass: mean + exp(log variance / 2) * noise (Kingma & Welling 2013, arXiv:1312.6114).
 /// `noise` is [n, h, w, channels], and so is the result. Log variances are used as they are, without bounds.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Variable<T, B> reparameterize(const Variable<T, B>& moments, const Tensor<T, B>& noise) {
     const index_t channels = moments.shape(-1) / 2;
     require(moments.shape(-1) % 2 == 0 && noise.shape() == moments.shape().with(moments.rank() - 1, channels),
@@ -173,7 +173,7 @@ template <Real T, Backend B>
 
 /// Mean over latents of the Kullback-Leibler divergence from those distributions to the standard normal one, in nats,
 /// as a scalar of shape []. diffusers' DiagonalGaussianDistribution.kl, which sums instead.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Variable<T, B> kl_loss(const Variable<T, B>& moments) {
     const index_t channels = moments.shape(-1) / 2;
     require(moments.size() > 0 && moments.shape(-1) % 2 == 0, "kl_loss: moments ", moments.shape(),
@@ -195,7 +195,7 @@ template <Real T, Backend B>
 
 /// Mean over rows of -log softmax(logits)[label], in nats, as a scalar of shape []: torch.nn.functional.cross_entropy.
 /// logits [rows, classes]; a label for each row. Throws Error for another number of labels or one that is no class.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Variable<T, B> cross_entropy_loss(const Variable<T, B>& logits, std::span<const std::int32_t> labels) {
     require(logits.rank() == 2 && logits.size() > 0 && static_cast<index_t>(labels.size()) == logits.shape(0),
             "cross_entropy_loss: ", labels.size(), " labels for logits ", logits.shape(),

@@ -11,7 +11,7 @@
 namespace reel {
 
 /// One step of a recorded computation: where gradients gather and how they go on.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 struct Node {
     Tensor<T, B> gradient;                     ///< undefined until something arrives
     std::vector<std::shared_ptr<Node>> inputs; ///< null where no gradient is wanted
@@ -57,7 +57,7 @@ struct Node {
 };
 
 /// A tensor that may remember how it was made. Without a node it is a constant.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 class Variable {
 public:
     using value_type = T;
@@ -101,7 +101,7 @@ template <class... Variables>
 
 /// A variable made from others. `backward` takes the node, whose gradient is then set, and sends to the inputs that
 /// need it. Nothing is recorded when no input wants a gradient.
-template <Real T, Backend B, class Backward>
+template <Scalar T, Backend B, class Backward>
 [[nodiscard]] Variable<T, B> record(Tensor<T, B> value, std::initializer_list<Variable<T, B>> inputs,
                                     Backward backward) {
     std::size_t depth = 0;
@@ -126,7 +126,7 @@ template <Real T, Backend B, class Backward>
 
 /// Sends `gradient` back from `output` to every leaf it was made from; leaves add it to what they have. Each step's
 /// saved tensors are released as soon as it is done, so a recording can be run back once.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 void backward(const Variable<T, B>& output, const Tensor<T, B>& gradient) {
     require(output.requires_grad(),
             "backward: the output depends on nothing that wants a gradient; choose parameters to "

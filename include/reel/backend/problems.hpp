@@ -3,7 +3,8 @@
 #include <reel/core/scalar.hpp>
 
 /// What a backend is asked to compute, as plain pointers and sizes: the seam between operations and backends.
-/// All matrices are row-major; a leading dimension is the distance between rows in elements.
+/// All matrices are row-major; a leading dimension is the distance between rows in elements. Factors, statistics and
+/// gradients are compute_t<T>: float where T has 16 bits.
 namespace reel {
 
 /// C = alpha * op(A) op(B) + beta * C (+ bias on every row), `batch` times with strides between the matrices.
@@ -15,12 +16,12 @@ struct GemmProblem {
     index_t m = 0;
     index_t n = 0;
     index_t k = 0;
-    T alpha = T(1);
+    compute_t<T> alpha = 1;
     const T* a = nullptr;
     index_t lda = 0;
     const T* b = nullptr;
     index_t ldb = 0;
-    T beta = T(0);
+    compute_t<T> beta = 0;
     T* c = nullptr;
     index_t ldc = 0;
     const T* bias = nullptr; ///< [n] or null
@@ -77,18 +78,18 @@ struct AttentionProblem {
     index_t lists = 1;
     const std::int32_t* key_batches = nullptr; ///< in the backend's memory
     bool causal = false;
-    T scale = T(1);
+    compute_t<T> scale = 1;
     RowLayout query_layout;
     RowLayout key_layout;
     const T* q = nullptr;
     const T* k = nullptr;
     const T* v = nullptr;
-    T* out = nullptr;         ///< laid out like q
-    T* log_sum_exp = nullptr; ///< [batches, heads, queries]; may be null in the forward pass
+    T* out = nullptr;                    ///< laid out like q
+    compute_t<T>* log_sum_exp = nullptr; ///< [batches, heads, queries]; may be null in the forward pass
     const T* out_gradient = nullptr;
-    T* q_gradient = nullptr; ///< laid out like q; written
-    T* k_gradient = nullptr; ///< laid out like k; zero before the call, added to; null when not wanted
-    T* v_gradient = nullptr; ///< as k_gradient
+    compute_t<T>* q_gradient = nullptr; ///< laid out like q; written
+    compute_t<T>* k_gradient = nullptr; ///< laid out like k; zero before the call, added to; null when not wanted
+    compute_t<T>* v_gradient = nullptr; ///< as k_gradient
 };
 
 /// Normalisation of channels-last rows: x [sets * rows, channels]; statistics over the `rows` rows of a set and the
@@ -99,18 +100,18 @@ struct NormProblem {
     index_t rows = 1;
     index_t channels = 0;
     index_t groups = 1;
-    T epsilon = T(0);
+    compute_t<T> epsilon = 0;
     bool silu = false; ///< y = silu(norm(x))
     const T* x = nullptr;
     const T* gamma = nullptr; ///< [channels] or null
     const T* beta = nullptr;  ///< [channels] or null
     T* y = nullptr;
-    T* mean = nullptr;        ///< [sets, groups]
-    T* inverse_std = nullptr; ///< [sets, groups]
+    compute_t<T>* mean = nullptr;        ///< [sets, groups]
+    compute_t<T>* inverse_std = nullptr; ///< [sets, groups]
     const T* y_gradient = nullptr;
-    T* x_gradient = nullptr;     ///< null when not wanted
-    T* gamma_gradient = nullptr; ///< zero before the call, added to; null when not wanted
-    T* beta_gradient = nullptr;  ///< as gamma_gradient
+    T* x_gradient = nullptr;                ///< null when not wanted
+    compute_t<T>* gamma_gradient = nullptr; ///< zero before the call, added to; null when not wanted
+    compute_t<T>* beta_gradient = nullptr;  ///< as gamma_gradient
 };
 
 } // namespace reel

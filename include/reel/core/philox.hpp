@@ -125,21 +125,14 @@ private:
 
 namespace functors {
 
-template <RealStorage T>
+template <Scalar T>
 struct FillNormal {
     T* x;
     Philox random;
-    constexpr void operator()(index_t i) const { x[i] = rounded(random.normal(static_cast<std::uint64_t>(i))); }
-    static constexpr T rounded(double value) {
-        if constexpr (Real<T>) {
-            return static_cast<T>(value);
-        } else {
-            return static_cast<T>(static_cast<float>(value));
-        }
-    }
+    constexpr void operator()(index_t i) const { x[i] = static_cast<T>(random.normal(static_cast<std::uint64_t>(i))); }
 };
 
-template <RealStorage T>
+template <Scalar T>
 struct FillUniform {
     T* x;
     Philox random;

@@ -18,17 +18,24 @@ struct bfloat16 {
 
     bfloat16() = default;
 
-    /// Rounds to nearest, ties to even; a NaN stays a (quiet) NaN.
-    constexpr explicit bfloat16(float value) {
-        const auto u = std::bit_cast<std::uint32_t>(value);
-        if ((u & 0x7fffffffU) > 0x7f800000U) {
-            bits = static_cast<std::uint16_t>((u >> 16) | 0x40U);
-        } else {
-            bits = static_cast<std::uint16_t>((u + 0x7fffU + ((u >> 16) & 1U)) >> 16);
-        }
+    /// Rounds to nearest, ties to even, by way of float; a NaN stays a (quiet) NaN.
+    template <class N>
+    requires std::is_arithmetic_v<N>
+    constexpr explicit bfloat16(N value) : bits(rounded(static_cast<float>(value))) {}
+
+    template <std::floating_point N>
+    constexpr explicit operator N() const {
+        return static_cast<N>(std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16));
     }
 
-    constexpr explicit operator float() const { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+private:
+    // Without a branch, so that compilers round many at once.
+    static constexpr std::uint16_t rounded(float value) {
+        const auto u = std::bit_cast<std::uint32_t>(value);
+        const std::uint32_t nearest = u + 0x7fffU + ((u >> 16) & 1U);
+        const bool nan = (u & 0x7fffffffU) > 0x7f800000U;
+        return static_cast<std::uint16_t>((nan ? u | 0x400000U : nearest) >> 16);
+    }
 };
 
 /// IEEE binary16. A storage type: arithmetic goes through float.
@@ -37,8 +44,18 @@ struct half {
 
     half() = default;
 
-    /// Rounds to nearest, ties to even; overflows to infinity, as PyTorch's conversion does.
-    constexpr explicit half(float value) {
+    /// Rounds to nearest, ties to even, by way of float; overflows to infinity, as PyTorch's conversion does.
+    template <class N>
+    requires std::is_arithmetic_v<N>
+    constexpr explicit half(N value) : bits(rounded(static_cast<float>(value))) {}
+
+    template <std::floating_point N>
+    constexpr explicit operator N() const {
+        return static_cast<N>(widened());
+    }
+
+private:
+    static constexpr std::uint16_t rounded(float value) {
         const auto u = std::bit_cast<std::uint32_t>(value);
         const std::uint32_t sign = (u >> 16) & 0x8000U;
         const std::uint32_t magnitude = u & 0x7fffffffU;
@@ -58,10 +75,10 @@ struct half {
             const std::uint32_t tie = 1U << (shift - 1U);
             result = quotient + ((rest > tie || (rest == tie && (quotient & 1U) != 0)) ? 1U : 0U);
         }
-        bits = static_cast<std::uint16_t>(sign | result);
+        return static_cast<std::uint16_t>(sign | result);
     }
 
-    constexpr explicit operator float() const {
+    [[nodiscard]] constexpr float widened() const {
         const std::uint32_t sign = (static_cast<std::uint32_t>(bits) & 0x8000U) << 16;
         const std::uint32_t exponent = (bits >> 10) & 0x1fU;
         std::uint32_t mantissa = bits & 0x3ffU;
@@ -163,8 +180,13 @@ template <class T>
 template <class T>
 concept Real = std::same_as<T, float> || std::same_as<T, double>;
 
-/// Types that hold real numbers, whether or not operations compute in them.
+/// Types of real numbers that operations take: those they compute in, and the 16-bit types.
 template <class T>
-concept RealStorage = Real<T> || std::same_as<T, half> || std::same_as<T, bfloat16>;
+concept Scalar = Real<T> || std::same_as<T, half> || std::same_as<T, bfloat16>;
+
+/// What an operation on elements of type T computes and sums in: float for the 16-bit types, whose results are rounded
+/// once, when they are stored; T itself for all others.
+template <class T>
+using compute_t = std::conditional_t<std::same_as<T, half> || std::same_as<T, bfloat16>, float, T>;
 
 } // namespace reel

@@ -93,7 +93,7 @@ struct HostTensor {
             }
             return;
         }
-        if constexpr (RealStorage<T>) {
+        if constexpr (Scalar<T>) {
             switch (dtype) {
             case DType::f64:
                 return convert_from<double>(target);
@@ -132,11 +132,7 @@ private:
         for (std::size_t i = 0; i < target.size(); ++i) {
             From value;
             std::memcpy(&value, data + i * sizeof(From), sizeof(From));
-            if constexpr (Real<From> && Real<T>) {
-                target[i] = static_cast<T>(value);
-            } else {
-                target[i] = static_cast<T>(static_cast<float>(value));
-            }
+            target[i] = static_cast<T>(static_cast<compute_t<From>>(value));
         }
     }
 };

@@ -23,7 +23,7 @@ struct AutoencoderKLConfig {
 };
 
 /// One-head attention over the pixels of a picture, with biases and a residual: diffusers' AttentionBlock.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct PixelAttention {
     GroupNorm<T, B> group_norm;
     Linear<T, B> to_q;
@@ -54,7 +54,7 @@ struct PixelAttention {
 };
 
 /// Resnet, attention, resnet.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct AutoencoderMidBlock {
     std::vector<PixelAttention<T, B>> attentions;
     std::vector<ResnetBlock<T, B>> resnets;
@@ -77,7 +77,7 @@ struct AutoencoderMidBlock {
 };
 
 /// Resnets and then, except in the last block, a change of size: DownEncoderBlock2D and UpDecoderBlock2D.
-template <Real T, Backend B, class Resample>
+template <Scalar T, Backend B, class Resample>
 struct AutoencoderBlock {
     std::vector<ResnetBlock<T, B>> resnets;
     std::vector<Resample> resamplers;
@@ -106,7 +106,7 @@ struct AutoencoderBlock {
 };
 
 /// Pictures to the moments of a latent distribution.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct AutoencoderEncoder {
     Conv2d<T, B> conv_in;
     std::vector<AutoencoderBlock<T, B, Downsample<T, B>>> down_blocks;
@@ -150,7 +150,7 @@ struct AutoencoderEncoder {
 };
 
 /// Latents to pictures.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct AutoencoderDecoder {
     Conv2d<T, B> conv_in;
     AutoencoderMidBlock<T, B> mid_block;
@@ -194,7 +194,7 @@ struct AutoencoderDecoder {
 
 /// Stable Diffusion's autoencoder (Rombach et al. 2022, arXiv:2112.10752), diffusers' AutoencoderKL. Pictures are in
 /// -1..1. Latents are unscaled here; diffusion works on config.scaling_factor times these.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct AutoencoderKL {
     AutoencoderKLConfig config;
     AutoencoderEncoder<T, B> encoder;
@@ -250,30 +250,33 @@ namespace functors {
 /// mean + exp(clamp(log variance, -30, 20) / 2) * noise
 template <class T>
 struct GaussianSample {
+    using C = compute_t<T>;
     const T* moments;
     const T* noise;
     T* sample;
-    T factor;
+    C factor;
     index_t channels;
     constexpr void operator()(index_t i) const {
         using std::exp;
         const T* row = moments + i / channels * 2 * channels;
-        const T log_variance = row[channels + i % channels];
-        const T bounded = log_variance < T(-30) ? T(-30) : (log_variance > T(20) ? T(20) : log_variance);
-        const T spread = noise != nullptr ? exp(T(0.5) * bounded) * noise[i] : T(0);
-        sample[i] = factor * (row[i % channels] + spread);
+        const C log_variance = static_cast<C>(row[channels + i % channels]);
+        const C bounded = log_variance < C(-30) ? C(-30) : (log_variance > C(20) ? C(20) : log_variance);
+        const C spread = noise != nullptr ? exp(C(0.5) * bounded) * static_cast<C>(noise[i]) : C(0);
+        sample[i] = static_cast<T>(factor * (static_cast<C>(row[i % channels]) + spread));
     }
 };
 
 template <class T>
 struct ExpOfClamped {
+    using C = compute_t<T>;
     const T* x;
     T* y;
-    T factor;
+    C factor;
     constexpr void operator()(index_t i) const {
         using std::exp;
-        const T bounded = x[i] < T(-30) ? T(-30) : (x[i] > T(20) ? T(20) : x[i]);
-        y[i] = exp(factor * bounded);
+        const C value = static_cast<C>(x[i]);
+        const C bounded = value < C(-30) ? C(-30) : (value > C(20) ? C(20) : value);
+        y[i] = static_cast<T>(exp(factor * bounded));
     }
 };
 
@@ -281,28 +284,28 @@ struct ExpOfClamped {
 
 /// The distribution whose moments encode() gave, [n, h, w, 2 * latent_channels]: a normal one per latent, its log
 /// variance bounded to -30..20. diffusers' DiagonalGaussianDistribution.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct DiagonalGaussianDistribution {
     Tensor<T, B> moments;
 
     [[nodiscard]] index_t channels() const { return moments.shape(-1) / 2; }
     [[nodiscard]] Tensor<T, B> mean() const { return slice_channels(moments, 0, channels()); }
-    [[nodiscard]] Tensor<T, B> std() const { return exp_of_log_variance(T(0.5)); }
-    [[nodiscard]] Tensor<T, B> var() const { return exp_of_log_variance(T(1)); }
+    [[nodiscard]] Tensor<T, B> std() const { return exp_of_log_variance(0.5); }
+    [[nodiscard]] Tensor<T, B> var() const { return exp_of_log_variance(1); }
 
 private:
-    [[nodiscard]] Tensor<T, B> exp_of_log_variance(T factor) const {
+    [[nodiscard]] Tensor<T, B> exp_of_log_variance(double factor) const {
         const Tensor<T, B> log_variance = slice_channels(moments, channels(), 2 * channels());
         Tensor<T, B> result(moments.backend(), log_variance.shape());
-        moments.backend().for_each_index(result.size(),
-                                         functors::ExpOfClamped<T>{log_variance.data(), result.data(), factor});
+        moments.backend().for_each_index(result.size(), functors::ExpOfClamped<T>{log_variance.data(), result.data(),
+                                                                                  static_cast<compute_t<T>>(factor)});
         return result;
     }
 };
 
 /// A sample of the distribution whose moments encode() gave, times `factor` (the scaling factor, usually):
 /// [n, h, w, latent_channels], shaped like `noise`. With undefined noise it is the mean.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> sample_latents(const Tensor<T, B>& moments, const Tensor<T, B>& noise, double factor) {
     require(moments.rank() == 4 && moments.shape(3) % 2 == 0, "sample_latents: moments ", moments.shape(),
             "; expected [n, h, w, 2 * latent channels]");
@@ -312,7 +315,7 @@ template <Real T, Backend B>
     Tensor<T, B> sample(moments.backend(), shape);
     moments.backend().for_each_index(
         sample.size(), functors::GaussianSample<T>{moments.data(), noise.defined() ? noise.data() : nullptr,
-                                                   sample.data(), static_cast<T>(factor), channels});
+                                                   sample.data(), static_cast<compute_t<T>>(factor), channels});
     return sample;
 }
 

@@ -32,7 +32,7 @@ struct CLIPConfig {
 
 /// Both towers of CLIP and their projections into one space (Radford et al. 2021, arXiv:2103.00020), transformers'
 /// CLIPModel.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct CLIPModel {
     CLIPConfig config;
     CLIPTextModel<T, B> text;

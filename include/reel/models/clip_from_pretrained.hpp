@@ -139,7 +139,7 @@ namespace detail {
 
 /// Loads a folder with a whole CLIP (config.json, and model.safetensors or pytorch_model.bin, in one file or several),
 /// such as clip-vit-base-patch32. Throws Error for anything missing, unexpected or unsupported.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] CLIPModel<T, B> load_clip_model(B& backend, const std::filesystem::path& folder) {
     const auto path = folder / "config.json";
     nlohmann::json config = detail::without_generation_keys(read_json(path));

@@ -8,7 +8,7 @@
 namespace reel {
 
 /// Self-attention of CLIP's towers, with biases everywhere: causal in the text's, not in the pictures'.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct CLIPAttention {
     Linear<T, B> k_proj;
     Linear<T, B> v_proj;
@@ -38,7 +38,7 @@ struct CLIPAttention {
 };
 
 /// One layer of either tower. `Config` is CLIPTextConfig or CLIPVisionConfig.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct CLIPEncoderLayer {
     CLIPAttention<T, B> self_attn;
     LayerNorm<T, B> layer_norm1;

@@ -17,7 +17,7 @@ struct CLIPTextConfig {
 };
 
 /// CLIP's text tower (Radford et al. 2021, arXiv:2103.00020), transformers' CLIPTextModel.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct CLIPTextModel {
     CLIPTextConfig config;
     Embedding<T, B> token_embedding;

@@ -31,7 +31,7 @@ struct CLIPVisionOutput {
 
 /// CLIP's image tower (Radford et al. 2021, arXiv:2103.00020), a vision transformer; transformers' CLIPVisionModel. For
 /// measuring: it computes and records no gradients.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct CLIPVisionModel {
     CLIPVisionConfig config;
     Parameter<T, B> class_embedding;

@@ -15,7 +15,7 @@
 namespace reel {
 
 /// Loads text_encoder/ of a Stable Diffusion folder. Throws Error for anything missing, unexpected or unsupported.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] CLIPTextModel<T, B> load_clip_text_model(B& backend, const std::filesystem::path& folder) {
     CLIPTextModel<T, B> model(read_clip_text_config(ConfigReader::from_file(folder / "config.json")));
     const auto file = find_weights(folder, transformers_weight_names).string();
@@ -37,7 +37,7 @@ template <Real T, Backend B>
 }
 
 /// Loads vae/ of a Stable Diffusion folder.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] AutoencoderKL<T, B> load_autoencoder_kl(B& backend, const std::filesystem::path& folder) {
     AutoencoderKL<T, B> model(read_autoencoder_kl_config(ConfigReader::from_file(folder / "config.json")));
     const auto file = find_weights(folder, diffusers_weight_names).string();
@@ -54,7 +54,7 @@ template <Real T, Backend B>
 /// Gives a temporal parameter its start: identity norm, PyTorch's default for the projections, and a zero output
 /// weight. The output bias keeps its default, so a fresh inflation adds a small constant per channel, as the
 /// reference's does.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 void initialize_temporal(Parameter<T, B>& parameter, B& backend, const std::string& name, std::uint64_t seed) {
     if (name.ends_with(".attn_temp.to_out.0.weight")) {
         parameter.set(Tensor<T, B>::zeros(backend, parameter.spec().shape));
@@ -65,7 +65,7 @@ void initialize_temporal(Parameter<T, B>& parameter, B& backend, const std::stri
 
 /// Loads unet/ of a diffusers or Tune-A-Video folder for clips. A 2D one is inflated: what a 2D checkpoint lacks starts
 /// fresh from `seed`. In an inflated checkpoint nothing may be missing.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] UNet3DConditionModel<T, B> load_unet(B& backend, const std::filesystem::path& folder,
                                                    std::uint64_t seed = 0) {
     UNetConfig config = read_unet_config(ConfigReader::from_file(folder / "config.json"));
@@ -87,7 +87,7 @@ template <Real T, Backend B>
 }
 
 /// Loads a 2D unet/ as it is, for pictures: frames = 1 and no temporal attention.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] UNet3DConditionModel<T, B> load_unet_2d(B& backend, const std::filesystem::path& folder) {
     const UNetConfig config = read_unet_config(ConfigReader::from_file(folder / "config.json"));
     require(!config.temporal, folder.string(), ": holds an inflated UNet, expected a 2D one");
@@ -99,7 +99,7 @@ template <Real T, Backend B>
 
 /// Writes config.json and the weights of a UNet as a folder that Tune-A-Video (inflated) or diffusers (2D) loads:
 /// diffusion_pytorch_model.bin, the one name that the reference reads, or safetensors.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 void save_unet(const UNet3DConditionModel<T, B>& model, const std::filesystem::path& folder, bool safetensors = false,
                DType dtype = DType::f32) {
     make_output_folder(folder);

@@ -20,7 +20,7 @@ struct LoadRules {
 
 /// A tensor of a file in a parameter's memory layout. On the CPU, where type and layout agree, it looks at the file's
 /// memory map instead of copying it. `name` and `where` are for messages.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> tensor_from_file(const HostTensor& source, const ParameterSpec& spec, B& backend,
                                             const std::string& name, const std::string& where) {
     const Shape expected = spec.file_shape();
@@ -99,15 +99,20 @@ std::vector<std::string> load_parameters(M& module, B& backend, const StateDict&
             " is not part of the model that config.json describes");
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
         if (const auto found = by_name.find(name); found != by_name.end()) {
-            using Scalar = typename std::remove_reference_t<decltype(parameter)>::value_type;
-            parameter.set(tensor_from_file<Scalar>(*found->second, parameter.spec(), backend, name, where));
+            using Element = typename std::remove_reference_t<decltype(parameter)>::value_type;
+            if (parameter.requires_grad()) {
+                parameter.set_master(
+                    tensor_from_file<compute_t<Element>>(*found->second, parameter.spec(), backend, name, where));
+            } else {
+                parameter.set(tensor_from_file<Element>(*found->second, parameter.spec(), backend, name, where));
+            }
         }
     });
     return forgiven;
 }
 
 /// A parameter's value as a checkpoint holds it, in `dtype` (float32, float16 or bfloat16, or float64).
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] HostTensor to_file_tensor(const Tensor<T, B>& value, const ParameterSpec& spec, DType dtype) {
     const Shape file = spec.file_shape();
     const std::vector<T> values =
@@ -116,11 +121,7 @@ template <Real T, Backend B>
     const auto converted = [&]<class To>(To) {
         std::vector<To> result(values.size());
         for (std::size_t i = 0; i < values.size(); ++i) {
-            if constexpr (Real<To>) {
-                result[i] = static_cast<To>(values[i]);
-            } else {
-                result[i] = static_cast<To>(static_cast<float>(values[i]));
-            }
+            result[i] = static_cast<To>(static_cast<compute_t<T>>(values[i]));
         }
         return HostTensor::make(shape, std::move(result));
     };
@@ -145,8 +146,11 @@ template <Module M>
     for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
         const Shape file = parameter.spec().file_shape();
         require(parameter.value().defined(), "parameter_sources: \"", name, "\" has no value yet");
-        sources.push_back({name, dtype, std::vector<std::int64_t>(file.begin(), file.end()),
-                           [&parameter, dtype] { return to_file_tensor(parameter.value(), parameter.spec(), dtype); }});
+        sources.push_back({name, dtype, std::vector<std::int64_t>(file.begin(), file.end()), [&parameter, dtype] {
+                               return parameter.requires_grad()
+                                          ? to_file_tensor(parameter.master(), parameter.spec(), dtype)
+                                          : to_file_tensor(parameter.value(), parameter.spec(), dtype);
+                           }});
     });
     return sources;
 }

@@ -6,7 +6,7 @@ namespace reel {
 
 /// Transformer over the pixels of every frame and the frames of every pixel: diffusers' Transformer2DModel, inflated
 /// (the reference's Transformer3DModel). The group norm looks at each picture alone and has its own epsilon.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct Transformer3DModel {
     GroupNorm<T, B> norm;
     Linear<T, B> proj_in;

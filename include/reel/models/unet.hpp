@@ -8,7 +8,7 @@ namespace reel {
 /// Stable Diffusion's UNet over clips: diffusers' UNet2DConditionModel with sparse-causal self-attention and, when
 /// config.temporal, attention along frames (Wu et al. 2022, Tune-A-Video, arXiv:2212.11565). With one frame per clip
 /// and without temporal attention it is the 2D UNet. Parameter names are the reference's UNet3DConditionModel's.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct UNet3DConditionModel {
     UNetConfig config;
     Conv2d<T, B> conv_in;
@@ -165,7 +165,7 @@ private:
 
     template <class V>
     [[nodiscard]] static V centered(const V& sample) {
-        return axpby(T(2), sample, T(-1), V(Tensor<T, B>::full(sample.backend(), sample.shape(), T(1))));
+        return axpby(2, sample, -1, V(Tensor<T, B>::full(sample.backend(), sample.shape(), T(1))));
     }
 };
 

@@ -29,7 +29,7 @@ struct BlockSpec {
 
 namespace detail {
 
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Transformer3DModel<T, B> make_transformer(const BlockSpec& s) {
     return {s.channels, s.text_channels, s.heads, s.groups, 1, s.linear_projection, s.temporal};
 }
@@ -59,7 +59,7 @@ template <class Resnet, class Transformer, class V>
 } // namespace detail
 
 /// CrossAttnDownBlock or, without attentions, DownBlock.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct DownBlock {
     std::vector<Transformer3DModel<T, B>> attentions;
     std::vector<ResnetBlock<T, B>> resnets;
@@ -100,7 +100,7 @@ struct DownBlock {
 };
 
 /// UNetMidBlock2DCrossAttn, inflated. Never checkpointed, as in the reference.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct MidBlock {
     std::vector<Transformer3DModel<T, B>> attentions;
     std::vector<ResnetBlock<T, B>> resnets;
@@ -126,7 +126,7 @@ struct MidBlock {
 };
 
 /// CrossAttnUpBlock or, without attentions, UpBlock.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct UpBlock {
     std::vector<Transformer3DModel<T, B>> attentions;
     std::vector<ResnetBlock<T, B>> resnets;

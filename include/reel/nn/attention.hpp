@@ -7,7 +7,7 @@ namespace reel {
 /// Multi-head attention with projections, named as diffusers' CrossAttention: to_q, to_k, to_v without bias, to_out.0
 /// with one. Queries are [batches, queries, channels]; keys come from `context` [key batches, keys, context_channels],
 /// and `options` says which query batch sees which (self, sparse-causal, text, along frames).
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct CrossAttention {
     Linear<T, B> to_q;
     Linear<T, B> to_k;
@@ -38,7 +38,7 @@ struct CrossAttention {
 };
 
 /// diffusers' FeedForward with GEGLU: net.0.proj to twice four times the channels, net.2 back.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct FeedForward {
     Linear<T, B> expand;
     Linear<T, B> contract;
@@ -57,7 +57,7 @@ struct FeedForward {
 };
 
 /// Attention along the frames of a clip, added to the inflated block: norm_temp and attn_temp of the reference.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct TemporalAttention {
     LayerNorm<T, B> norm_temp;
     CrossAttention<T, B> attn_temp;
@@ -79,7 +79,7 @@ struct TemporalAttention {
 /// One layer of a spatial transformer, in the reference's order: sparse-causal self-attention, cross-attention to the
 /// text, GEGLU feed-forward, attention along the frames; each with a layer norm before and a residual around.
 /// Without `temporal` and with one frame per clip it is diffusers' 2D BasicTransformerBlock.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct BasicTransformerBlock {
     LayerNorm<T, B> norm1;
     CrossAttention<T, B> attn1;

@@ -50,7 +50,7 @@ struct NormalAround {
 } // namespace functors
 
 /// Gives a parameter its declared start. Equal seeds and names give equal values on every backend.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 void initialize(Parameter<T, B>& parameter, B& backend, const std::string& name, std::uint64_t seed) {
     const ParameterSpec& spec = parameter.spec();
     const Philox random(seed, stream_of(name));

@@ -8,7 +8,7 @@
 namespace reel {
 
 /// y [..., out] = x [..., in] weight^T + bias.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct Linear {
     Parameter<T, B> weight;
     std::optional<Parameter<T, B>> bias;
@@ -32,7 +32,7 @@ struct Linear {
 };
 
 /// Convolution of [images, height, width, in] to [images, out_height, out_width, out].
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct Conv2d {
     Parameter<T, B> weight; ///< [out, kernel, kernel, in]
     Parameter<T, B> bias;
@@ -58,13 +58,13 @@ struct Conv2d {
 };
 
 /// A 3x3 convolution that keeps the size.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 [[nodiscard]] Conv2d<T, B> conv3x3(index_t in, index_t out) {
     return Conv2d<T, B>(in, out, 3, ConvOptions::same_pad(1));
 }
 
 /// Group norm over the channels and over the rows of each set (a picture, or all frames of a clip).
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct GroupNorm {
     Parameter<T, B> weight;
     Parameter<T, B> bias;
@@ -92,7 +92,7 @@ struct GroupNorm {
 };
 
 /// Norm over the channels of every row.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct LayerNorm {
     Parameter<T, B> weight;
     Parameter<T, B> bias;
@@ -115,7 +115,7 @@ struct LayerNorm {
 };
 
 /// A table of vectors, looked up by index.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct Embedding {
     Parameter<T, B> weight;
 

@@ -46,7 +46,7 @@ struct ParameterSpec {
 };
 
 /// A named tensor of a module. Undefined until it is loaded or initialised; frozen until it is told to train.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 class Parameter {
 public:
     using value_type = T;
@@ -67,13 +67,59 @@ public:
         if (trains_ && !value.owns_memory()) {
             value = value.clone();
         }
+        if constexpr (narrow) {
+            master_ = trains_ ? cast<compute_t<T>>(value) : Tensor<compute_t<T>, B>{};
+        }
         variable_ = trains_ ? Variable<T, B>::leaf(std::move(value)) : Variable<T, B>(std::move(value));
     }
 
     void train(bool on) {
+        const Tensor<compute_t<T>, B> kept = master_;
         trains_ = on;
         if (variable_.defined()) {
             set(variable_.value());
+        }
+        if (on && kept.defined()) {
+            master_ = kept;
+        }
+    }
+
+    /// What an optimizer changes: the value itself. Of a 16-bit parameter that trains it is a copy in float, where
+    /// steps add up that are too small for 16 bits; undefined while it does not train. Micikevicius et al. 2017,
+    /// arXiv:1710.03740.
+    [[nodiscard]] Tensor<compute_t<T>, B> master() const {
+        if constexpr (narrow) {
+            return master_;
+        } else {
+            return variable_.value();
+        }
+    }
+
+    /// Gives a 16-bit parameter that trains its float copy, and the value that is this, rounded; sets others as set().
+    void set_master(Tensor<compute_t<T>, B> master) {
+        set(detail::stored_as<T>(master));
+        if constexpr (narrow) {
+            if (trains_) {
+                master_ = master.owns_memory() ? std::move(master) : master.clone();
+            }
+        }
+    }
+
+    /// The gradient in the master's type.
+    [[nodiscard]] Tensor<compute_t<T>, B> master_grad() const {
+        if constexpr (narrow) {
+            return grad().defined() ? cast<compute_t<T>>(grad()) : Tensor<compute_t<T>, B>{};
+        } else {
+            return grad();
+        }
+    }
+
+    /// After an optimizer's step: the value becomes the master, rounded, where they are two.
+    void round_master() const {
+        if constexpr (narrow) {
+            if (master_.defined()) {
+                value().copy_from(cast<T>(master_));
+            }
         }
     }
 
@@ -96,14 +142,17 @@ public:
     }
 
 private:
+    static constexpr bool narrow = !std::same_as<T, compute_t<T>>;
+
     ParameterSpec spec_;
     Variable<T, B> variable_;
+    Tensor<compute_t<T>, B> master_; ///< of a 16-bit parameter that trains
     bool trains_ = false;
 };
 
 template <class P>
 inline constexpr bool is_parameter = false;
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 inline constexpr bool is_parameter<Parameter<T, B>> = true;
 
 namespace detail {

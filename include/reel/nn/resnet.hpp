@@ -6,7 +6,7 @@ namespace reel {
 
 /// diffusers' ResnetBlock2D: norm, SiLU, convolution, time embedding, norm, SiLU, convolution, residual. Over a clip
 /// the group norms look at all its frames together, as in the reference.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct ResnetBlock {
     GroupNorm<T, B> norm1;
     Conv2d<T, B> conv1;
@@ -50,7 +50,7 @@ struct ResnetBlock {
 };
 
 /// Doubles a picture's size, or enlarges it to a given one, by repetition and a convolution.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct Upsample {
     Conv2d<T, B> conv;
 
@@ -70,7 +70,7 @@ struct Upsample {
 
 /// Halves a picture's size by a convolution of stride 2. A UNet pads every side, Stable Diffusion's VAE right and
 /// bottom only.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct Downsample {
     Conv2d<T, B> conv;
 
@@ -86,7 +86,7 @@ struct Downsample {
 };
 
 /// diffusers' TimestepEmbedding: linear_1, SiLU, linear_2.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct TimestepEmbedding {
     Linear<T, B> linear_1;
     Linear<T, B> linear_2;
@@ -106,7 +106,7 @@ struct TimestepEmbedding {
 
 /// Sines and cosines of a timestep at `channels / 2` frequencies: [timesteps, channels]. Computed in float as
 /// diffusers' get_timestep_embedding does, whatever T: the rounding of the phase is part of the model.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> timestep_embedding(B& backend, std::span<const double> timesteps, index_t channels,
                                               bool flip_sin_to_cos, double frequency_shift) {
     const index_t half = channels / 2;

@@ -19,7 +19,7 @@ concept Activation = requires(const F f, double x) {
 };
 
 /// f(x), element by element.
-template <Activation F, Real T, Backend B>
+template <Activation F, Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> activate(F f, const Tensor<T, B>& x) {
     Tensor<T, B> y(x.backend(), x.shape());
     if constexpr (requires { map_unary(x.backend(), f, x.data(), y.data(), x.size()); }) {
@@ -31,7 +31,7 @@ template <Activation F, Real T, Backend B>
 }
 
 /// Gradient of activate's input.
-template <Activation F, Real T, Backend B>
+template <Activation F, Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> activate_gradient(F f, const Tensor<T, B>& x, const Tensor<T, B>& y_gradient) {
     detail::require_same_shape("activate_gradient", x, y_gradient);
     Tensor<T, B> result(x.backend(), x.shape());
@@ -44,7 +44,7 @@ template <Activation F, Real T, Backend B>
 }
 
 /// First half times gelu of the second half of the last axis: [..., 2 * width] to [..., width].
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> geglu(const Tensor<T, B>& x) {
     require(x.rank() > 0 && x.shape(-1) % 2 == 0, "geglu: the last extent of ", x.shape(), " is odd");
     const index_t width = x.shape(-1) / 2;
@@ -59,7 +59,7 @@ template <Real T, Backend B>
 }
 
 /// Gradient of geglu's input.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> geglu_gradient(const Tensor<T, B>& x, const Tensor<T, B>& y_gradient) {
     const index_t width = x.shape(-1) / 2;
     require(y_gradient.shape() == x.shape().with(-1, width), "geglu_gradient: gradient ", y_gradient.shape(),

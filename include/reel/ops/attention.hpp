@@ -6,7 +6,7 @@
 
 #include <reel/backend/cpu/attention.hpp>
 #include <reel/backend/generic/attention.hpp>
-#include <reel/tensor.hpp>
+#include <reel/ops/elementwise.hpp>
 
 namespace reel {
 
@@ -50,7 +50,7 @@ struct AttentionOptions {
 template <class T, Backend B>
 struct AttentionResult {
     Tensor<T, B> out;
-    Tensor<T, B> log_sum_exp; ///< [batches, heads, queries], kept on request
+    Tensor<compute_t<T>, B> log_sum_exp; ///< [batches, heads, queries], kept on request
 };
 
 namespace detail {
@@ -72,7 +72,7 @@ struct AttentionCall {
                 options.heads, " heads; expected a multiple");
         problem.heads = options.heads;
         problem.head_size = channels / options.heads;
-        problem.scale = static_cast<T>(1.0 / std::sqrt(static_cast<double>(problem.head_size)));
+        problem.scale = static_cast<compute_t<T>>(1.0 / std::sqrt(static_cast<double>(problem.head_size)));
         problem.causal = options.causal;
         problem.q = q.data();
         problem.k = k.data();
@@ -125,7 +125,7 @@ private:
 
 /// softmax(q k^T / sqrt(head size)) v, heads being equal runs of channels; see AttentionOptions for the shapes.
 /// No score matrix is kept. Vaswani et al. 2017, arXiv:1706.03762.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] AttentionResult<T, B> attention(const Tensor<T, B>& q, const Tensor<T, B>& k, const Tensor<T, B>& v,
                                               const AttentionOptions& options, bool keep_log_sum_exp = false) {
     detail::AttentionCall<T, B> call(q, k, v, options);
@@ -133,7 +133,7 @@ template <Real T, Backend B>
     AttentionResult<T, B> result{Tensor<T, B>(q.backend(), q.shape()), {}};
     problem.out = result.out.data();
     if (keep_log_sum_exp) {
-        result.log_sum_exp = Tensor<T, B>(q.backend(), {problem.batches, problem.heads, problem.queries});
+        result.log_sum_exp = Tensor<compute_t<T>, B>(q.backend(), {problem.batches, problem.heads, problem.queries});
         problem.log_sum_exp = result.log_sum_exp.data();
     }
     if constexpr (requires { attention_forward(q.backend(), problem); }) {
@@ -145,7 +145,7 @@ template <Real T, Backend B>
 }
 
 /// The attended values alone.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> scaled_dot_product_attention(const Tensor<T, B>& q, const Tensor<T, B>& k,
                                                         const Tensor<T, B>& v, const AttentionOptions& options) {
     return attention(q, k, v, options).out;
@@ -160,7 +160,7 @@ struct AttentionGradients {
 };
 
 /// Gradients of attention from that of its result; those that are not wanted stay empty.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] AttentionGradients<T, B>
 attention_gradients(const Tensor<T, B>& q, const Tensor<T, B>& k, const Tensor<T, B>& v,
                     const AttentionOptions& options, const AttentionResult<T, B>& forward,
@@ -172,25 +172,26 @@ attention_gradients(const Tensor<T, B>& q, const Tensor<T, B>& k, const Tensor<T
     problem.out = forward.out.data();
     problem.log_sum_exp = forward.log_sum_exp.data();
     problem.out_gradient = out_gradient.data();
-    AttentionGradients<T, B> result;
+    AttentionGradients<compute_t<T>, B> sums;
     if (want_q) {
-        result.q = Tensor<T, B>(q.backend(), q.shape());
-        problem.q_gradient = result.q.data();
+        sums.q = Tensor<compute_t<T>, B>(q.backend(), q.shape());
+        problem.q_gradient = sums.q.data();
     }
     if (want_k) {
-        result.k = Tensor<T, B>::zeros(k.backend(), k.shape());
-        problem.k_gradient = result.k.data();
+        sums.k = Tensor<compute_t<T>, B>::zeros(k.backend(), k.shape());
+        problem.k_gradient = sums.k.data();
     }
     if (want_v) {
-        result.v = Tensor<T, B>::zeros(v.backend(), v.shape());
-        problem.v_gradient = result.v.data();
+        sums.v = Tensor<compute_t<T>, B>::zeros(v.backend(), v.shape());
+        problem.v_gradient = sums.v.data();
     }
     if constexpr (requires { attention_backward(q.backend(), problem); }) {
         attention_backward(q.backend(), problem);
     } else {
         generic::attention_backward(q.backend(), problem);
     }
-    return result;
+    return {detail::stored_as<T>(std::move(sums.q)), detail::stored_as<T>(std::move(sums.k)),
+            detail::stored_as<T>(std::move(sums.v))};
 }
 
 } // namespace reel

@@ -61,7 +61,7 @@ void run_convolution(B& backend, const ConvGeometry& g, const T* x, const T* ker
 
 /// Convolution of x [images, height, width, in] with kernel [out, kernel_h, kernel_w, in], plus bias [out] unless it is
 /// undefined. Result [images, out_height, out_width, out].
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> conv2d(const Tensor<T, B>& x, const Tensor<T, B>& kernel, const Tensor<T, B>& bias,
                                   const ConvOptions& options) {
     const ConvGeometry g = detail::conv_geometry(x.shape(), kernel, options);
@@ -73,7 +73,7 @@ template <Real T, Backend B>
 }
 
 /// Gradient of conv2d's input.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> conv2d_input_gradient(const Tensor<T, B>& y_gradient, const Tensor<T, B>& kernel,
                                                  const Shape& x_shape, const ConvOptions& options) {
     const ConvGeometry g = detail::conv_geometry(x_shape, kernel, options);
@@ -91,7 +91,7 @@ template <Real T, Backend B>
 }
 
 /// Gradient of conv2d's kernel.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> conv2d_kernel_gradient(const Tensor<T, B>& x, const Tensor<T, B>& y_gradient,
                                                   const Tensor<T, B>& kernel, const ConvOptions& options) {
     const ConvGeometry g = detail::conv_geometry(x.shape(), kernel, options);

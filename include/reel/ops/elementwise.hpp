@@ -8,20 +8,23 @@ namespace functors {
 
 template <class T>
 struct Axpby {
-    T alpha;
+    using C = compute_t<T>;
+    C alpha;
     const T* x;
-    T beta;
+    C beta;
     const T* y;
     T* z;
-    constexpr void operator()(index_t i) const { z[i] = alpha * x[i] + beta * y[i]; }
+    constexpr void operator()(index_t i) const {
+        z[i] = static_cast<T>(alpha * static_cast<C>(x[i]) + beta * static_cast<C>(y[i]));
+    }
 };
 
 template <class T>
 struct Scale {
-    T alpha;
+    compute_t<T> alpha;
     const T* x;
     T* z;
-    constexpr void operator()(index_t i) const { z[i] = alpha * x[i]; }
+    constexpr void operator()(index_t i) const { z[i] = static_cast<T>(alpha * static_cast<compute_t<T>>(x[i])); }
 };
 
 template <class T>
@@ -29,26 +32,31 @@ struct Multiply {
     const T* x;
     const T* y;
     T* z;
-    constexpr void operator()(index_t i) const { z[i] = x[i] * y[i]; }
+    constexpr void operator()(index_t i) const {
+        z[i] = static_cast<T>(static_cast<compute_t<T>>(x[i]) * static_cast<compute_t<T>>(y[i]));
+    }
 };
 
 template <class T>
 struct Accumulate {
-    T alpha;
+    using C = compute_t<T>;
+    C alpha;
     const T* x;
     T* y;
-    constexpr void operator()(index_t i) const { y[i] += alpha * x[i]; }
+    constexpr void operator()(index_t i) const {
+        y[i] = static_cast<T>(static_cast<C>(y[i]) + alpha * static_cast<C>(x[i]));
+    }
 };
 
 template <class T>
 struct Clamp {
-    T low;
-    T high;
+    compute_t<T> low;
+    compute_t<T> high;
     const T* x;
     T* z;
     constexpr void operator()(index_t i) const {
-        const T value = x[i];
-        z[i] = value < low ? low : (value > high ? high : value);
+        const auto value = static_cast<compute_t<T>>(x[i]);
+        z[i] = static_cast<T>(value < low ? low : (value > high ? high : value));
     }
 };
 
@@ -63,7 +71,8 @@ struct AddVectors {
     constexpr void operator()(index_t row) const {
         const T* vector = y + row / rows_per_vector * channels;
         for (index_t c = 0; c < channels; ++c) {
-            z[row * channels + c] = x[row * channels + c] + vector[c];
+            using C = compute_t<T>;
+            z[row * channels + c] = static_cast<T>(static_cast<C>(x[row * channels + c]) + static_cast<C>(vector[c]));
         }
     }
 };
@@ -72,13 +81,7 @@ template <class To, class From>
 struct Cast {
     const From* x;
     To* y;
-    constexpr void operator()(index_t i) const {
-        if constexpr (Real<To> && Real<From>) {
-            y[i] = static_cast<To>(x[i]);
-        } else {
-            y[i] = static_cast<To>(static_cast<float>(x[i]));
-        }
-    }
+    constexpr void operator()(index_t i) const { y[i] = static_cast<To>(static_cast<compute_t<From>>(x[i])); }
 };
 
 } // namespace functors
@@ -93,9 +96,8 @@ void require_same_shape(std::string_view operation, const Tensor<T, B>& x, const
 } // namespace detail
 
 /// alpha * x + beta * y, element by element.
-template <Real T, Backend B>
-[[nodiscard]] Tensor<T, B> axpby(std::type_identity_t<T> alpha, const Tensor<T, B>& x, std::type_identity_t<T> beta,
-                                 const Tensor<T, B>& y) {
+template <Scalar T, Backend B>
+[[nodiscard]] Tensor<T, B> axpby(compute_t<T> alpha, const Tensor<T, B>& x, compute_t<T> beta, const Tensor<T, B>& y) {
     detail::require_same_shape("axpby", x, y);
     Tensor<T, B> z(x.backend(), x.shape());
     x.backend().for_each_index(x.size(), functors::Axpby<T>{alpha, x.data(), beta, y.data(), z.data()});
@@ -103,21 +105,21 @@ template <Real T, Backend B>
 }
 
 /// x + y, element by element. Throws Error where the shapes differ.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> add(const Tensor<T, B>& x, const Tensor<T, B>& y) {
     detail::require_same_shape("add", x, y);
-    return axpby(T(1), x, T(1), y);
+    return axpby(1, x, 1, y);
 }
 
 /// x - y, element by element. Throws Error where the shapes differ.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> subtract(const Tensor<T, B>& x, const Tensor<T, B>& y) {
     detail::require_same_shape("subtract", x, y);
-    return axpby(T(1), x, T(-1), y);
+    return axpby(1, x, -1, y);
 }
 
 /// x * y, element by element. Throws Error where the shapes differ.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> multiply(const Tensor<T, B>& x, const Tensor<T, B>& y) {
     detail::require_same_shape("multiply", x, y);
     Tensor<T, B> z(x.backend(), x.shape());
@@ -126,31 +128,31 @@ template <Real T, Backend B>
 }
 
 /// alpha * x, element by element.
-template <Real T, Backend B>
-[[nodiscard]] Tensor<T, B> scale(const Tensor<T, B>& x, std::type_identity_t<T> alpha) {
+template <Scalar T, Backend B>
+[[nodiscard]] Tensor<T, B> scale(const Tensor<T, B>& x, compute_t<T> alpha) {
     Tensor<T, B> z(x.backend(), x.shape());
     x.backend().for_each_index(x.size(), functors::Scale<T>{alpha, x.data(), z.data()});
     return z;
 }
 
 /// x limited to [low, high], element by element.
-template <Real T, Backend B>
-[[nodiscard]] Tensor<T, B> clamp(const Tensor<T, B>& x, std::type_identity_t<T> low, std::type_identity_t<T> high) {
+template <Scalar T, Backend B>
+[[nodiscard]] Tensor<T, B> clamp(const Tensor<T, B>& x, compute_t<T> low, compute_t<T> high) {
     Tensor<T, B> z(x.backend(), x.shape());
     x.backend().for_each_index(x.size(), functors::Clamp<T>{low, high, x.data(), z.data()});
     return z;
 }
 
 /// y += alpha * x, in place.
-template <Real T, Backend B>
-void accumulate_(const Tensor<T, B>& y, const Tensor<T, B>& x, std::type_identity_t<T> alpha = T(1)) {
+template <Scalar T, Backend B>
+void accumulate_(const Tensor<T, B>& y, const Tensor<T, B>& x, compute_t<T> alpha = 1) {
     detail::require_same_shape("accumulate_", x, y);
     x.backend().for_each_index(x.size(), functors::Accumulate<T>{alpha, x.data(), y.data()});
 }
 
 /// Adds vectors [sets, channels] to x [rows..., channels], each to an equal share of the rows in order: a time
 /// embedding per clip to all its frames and pixels.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> add_vectors(const Tensor<T, B>& x, const Tensor<T, B>& vectors) {
     require(vectors.rank() == 2 && x.shape(-1) == vectors.shape(1), "add_vectors: vectors ", vectors.shape(), " to ",
             x.shape());
@@ -165,11 +167,25 @@ template <Real T, Backend B>
 }
 
 /// The same numbers in another element type.
-template <RealStorage To, RealStorage From, Backend B>
+template <Scalar To, Scalar From, Backend B>
 [[nodiscard]] Tensor<To, B> cast(const Tensor<From, B>& x) {
     Tensor<To, B> y(x.backend(), x.shape());
     x.backend().for_each_index(x.size(), functors::Cast<To, From>{x.data(), y.data()});
     return y;
 }
+
+namespace detail {
+
+/// What was summed in compute_t<T>, as T; the tensor itself where that is the same. Undefined stays undefined.
+template <Scalar T, Backend B>
+[[nodiscard]] Tensor<T, B> stored_as(Tensor<compute_t<T>, B> sums) {
+    if constexpr (std::same_as<T, compute_t<T>>) {
+        return sums;
+    } else {
+        return sums.defined() ? cast<T>(sums) : Tensor<T, B>{};
+    }
+}
+
+} // namespace detail
 
 } // namespace reel

@@ -7,7 +7,7 @@
 namespace reel {
 
 /// Runs a matrix product on the backend's own version, or the generic one where it has none.
-template <Backend B, Real T>
+template <Backend B, Scalar T>
 void run_gemm(B& backend, const GemmProblem<T>& problem) {
     if constexpr (requires { gemm(backend, problem); }) {
         gemm(backend, problem);
@@ -17,7 +17,7 @@ void run_gemm(B& backend, const GemmProblem<T>& problem) {
 }
 
 /// a [m, k] times b [k, n]; an argument is transposed first where its flag says so.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> matmul(const Tensor<T, B>& a, const Tensor<T, B>& b, bool transpose_a = false,
                                   bool transpose_b = false) {
     require(a.rank() == 2 && b.rank() == 2, "matmul: expected two matrices, got ", a.shape(), " and ", b.shape());
@@ -43,7 +43,7 @@ template <Real T, Backend B>
 
 /// x [..., in] times weight [out, in] transposed, plus bias [out] unless it is undefined: [..., out].
 /// torch.nn.functional.linear.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> linear(const Tensor<T, B>& x, const Tensor<T, B>& weight, const Tensor<T, B>& bias = {}) {
     require(weight.rank() == 2 && x.rank() >= 1 && x.shape(-1) == weight.shape(1), "linear: input ", x.shape(),
             " with weight ", weight.shape(), "; expected the input's last extent to be the weight's second");
@@ -67,14 +67,14 @@ template <Real T, Backend B>
 }
 
 /// Gradient of linear's input from that of its output.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> linear_input_gradient(const Tensor<T, B>& y_gradient, const Tensor<T, B>& weight) {
     const Tensor<T, B> flat = matmul(y_gradient.reshape({-1, weight.shape(0)}), weight);
     return flat.reshape(y_gradient.shape().with(-1, weight.shape(1)));
 }
 
 /// Gradient of linear's weight.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> linear_weight_gradient(const Tensor<T, B>& x, const Tensor<T, B>& y_gradient) {
     return matmul(y_gradient.reshape({-1, y_gradient.shape(-1)}), x.reshape({-1, x.shape(-1)}), true, false);
 }

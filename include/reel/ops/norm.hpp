@@ -2,7 +2,7 @@
 
 #include <reel/backend/cpu/norm_backward.hpp>
 #include <reel/backend/generic/norm.hpp>
-#include <reel/tensor.hpp>
+#include <reel/ops/elementwise.hpp>
 
 namespace reel {
 
@@ -19,8 +19,8 @@ struct NormOptions {
 template <class T, Backend B>
 struct NormResult {
     Tensor<T, B> y;
-    Tensor<T, B> mean;        ///< [sets, groups]
-    Tensor<T, B> inverse_std; ///< [sets, groups]
+    Tensor<compute_t<T>, B> mean;        ///< [sets, groups]
+    Tensor<compute_t<T>, B> inverse_std; ///< [sets, groups]
 };
 
 namespace detail {
@@ -41,7 +41,7 @@ template <class T, Backend B>
             .rows = rows / options.sets,
             .channels = channels,
             .groups = options.groups,
-            .epsilon = static_cast<T>(options.epsilon),
+            .epsilon = static_cast<compute_t<T>>(options.epsilon),
             .silu = options.silu,
             .x = x.data(),
             .gamma = gamma.defined() ? gamma.data() : nullptr,
@@ -52,14 +52,14 @@ template <class T, Backend B>
 
 /// Group norm of channels-last x [..., channels] with optional weight and bias [channels]; statistics in `result` are
 /// kept only when `keep_statistics`. Wu & He 2018, arXiv:1803.08494. Layer norm is one set per row and one group.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] NormResult<T, B> norm(const Tensor<T, B>& x, const Tensor<T, B>& gamma, const Tensor<T, B>& beta,
                                     const NormOptions& options, bool keep_statistics = false) {
     NormProblem<T> problem = detail::norm_problem(x, gamma, beta, options);
     NormResult<T, B> result{Tensor<T, B>(x.backend(), x.shape()), {}, {}};
     if (keep_statistics) {
-        result.mean = Tensor<T, B>(x.backend(), {problem.sets, problem.groups});
-        result.inverse_std = Tensor<T, B>(x.backend(), {problem.sets, problem.groups});
+        result.mean = Tensor<compute_t<T>, B>(x.backend(), {problem.sets, problem.groups});
+        result.inverse_std = Tensor<compute_t<T>, B>(x.backend(), {problem.sets, problem.groups});
         problem.mean = result.mean.data();
         problem.inverse_std = result.inverse_std.data();
     }
@@ -73,7 +73,7 @@ template <Real T, Backend B>
 }
 
 /// The normalised tensor alone.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> group_norm(const Tensor<T, B>& x, const Tensor<T, B>& gamma, const Tensor<T, B>& beta,
                                       const NormOptions& options) {
     return norm(x, gamma, beta, options).y;
@@ -88,34 +88,38 @@ struct NormGradients {
 };
 
 /// Gradients of a norm from that of its result; those that are not wanted stay empty.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] NormGradients<T, B>
 norm_gradients(const Tensor<T, B>& x, const Tensor<T, B>& gamma, const Tensor<T, B>& beta, const NormOptions& options,
-               const Tensor<T, B>& mean, const Tensor<T, B>& inverse_std, const Tensor<T, B>& y_gradient, bool want_x,
-               bool want_gamma, bool want_beta) {
+               const Tensor<compute_t<T>, B>& mean, const Tensor<compute_t<T>, B>& inverse_std,
+               const Tensor<T, B>& y_gradient, bool want_x, bool want_gamma, bool want_beta) {
     NormProblem<T> problem = detail::norm_problem(x, gamma, beta, options);
     require(y_gradient.shape() == x.shape(), "norm_gradients: gradient ", y_gradient.shape(), " for input ", x.shape());
     problem.mean = mean.data();
     problem.inverse_std = inverse_std.data();
     problem.y_gradient = y_gradient.data();
     NormGradients<T, B> result;
+    Tensor<compute_t<T>, B> gamma_sums;
+    Tensor<compute_t<T>, B> beta_sums;
     if (want_x) {
         result.x = Tensor<T, B>(x.backend(), x.shape());
         problem.x_gradient = result.x.data();
     }
     if (want_gamma) {
-        result.gamma = Tensor<T, B>::zeros(x.backend(), {problem.channels});
-        problem.gamma_gradient = result.gamma.data();
+        gamma_sums = Tensor<compute_t<T>, B>::zeros(x.backend(), {problem.channels});
+        problem.gamma_gradient = gamma_sums.data();
     }
     if (want_beta) {
-        result.beta = Tensor<T, B>::zeros(x.backend(), {problem.channels});
-        problem.beta_gradient = result.beta.data();
+        beta_sums = Tensor<compute_t<T>, B>::zeros(x.backend(), {problem.channels});
+        problem.beta_gradient = beta_sums.data();
     }
     if constexpr (requires { norm_backward(x.backend(), problem); }) {
         norm_backward(x.backend(), problem);
     } else {
         generic::norm_backward(x.backend(), problem);
     }
+    result.gamma = detail::stored_as<T>(std::move(gamma_sums));
+    result.beta = detail::stored_as<T>(std::move(beta_sums));
     return result;
 }
 

@@ -64,7 +64,9 @@ struct ScatterAddColumn {
     index_t width;
     constexpr void operator()(index_t column) const {
         for (index_t i = 0; i < count; ++i) {
-            table_gradient[static_cast<index_t>(rows[i]) * width + column] += y_gradient[i * width + column];
+            using C = compute_t<T>;
+            T& sum = table_gradient[static_cast<index_t>(rows[i]) * width + column];
+            sum = static_cast<T>(static_cast<C>(sum) + static_cast<C>(y_gradient[i * width + column]));
         }
     }
 };

@@ -81,26 +81,26 @@ template <bool squared, class T, Backend B>
 } // namespace detail
 
 /// Sum of all elements, accumulated in double.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] double sum_all(const Tensor<T, B>& x) {
     return detail::sum_runs<false>(x);
 }
 
 /// Sum of the squares of all elements, accumulated in double.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] double squared_norm(const Tensor<T, B>& x) {
     return detail::sum_runs<true>(x);
 }
 
 /// Mean of the squared differences, accumulated in double. torch.nn.functional.mse_loss.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] double mse(const Tensor<T, B>& x, const Tensor<T, B>& target) {
     require(x.size() > 0, "mse: no elements in ", x.shape());
     return squared_norm(subtract(x, target)) / static_cast<double>(x.size());
 }
 
 /// Sums over every axis but the last: [..., channels] to [channels].
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> sum_rows(const Tensor<T, B>& x) {
     const index_t columns = x.shape(-1);
     Tensor<T, B> y(x.backend(), {columns});
@@ -115,7 +115,7 @@ template <Real T, Backend B>
 }
 
 /// Sums the middle axis of x seen as [rows, middle, inner]: the gradient of a broadcast along it. Result [rows, inner].
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> sum_middle(const Tensor<T, B>& x, index_t rows, index_t inner) {
     require(x.size() % std::max<index_t>(rows * inner, 1) == 0, "sum_middle: ", x.shape(), " is not ", rows,
             " rows of vectors of ", inner);

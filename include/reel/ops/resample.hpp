@@ -53,15 +53,20 @@ struct UpsampleNearestBackward {
         const index_t row = pixel / width % height;
         const index_t image = pixel / width / height;
         T* to = x_gradient + pixel * channels;
-        for (index_t c = 0; c < channels; ++c) {
-            to[c] = T(0);
-        }
-        for (index_t r = first(row, height, out_height); r < first(row + 1, height, out_height); ++r) {
-            for (index_t q = first(column, width, out_width); q < first(column + 1, width, out_width); ++q) {
-                const T* from = y_gradient + ((image * out_height + r) * out_width + q) * channels;
-                for (index_t c = 0; c < channels; ++c) {
-                    to[c] += from[c];
+        constexpr index_t piece = 64; // channels whose sums are kept at a time
+        for (index_t begin = 0; begin < channels; begin += piece) {
+            const index_t count = channels - begin < piece ? channels - begin : piece;
+            compute_t<T> sums[piece] = {};
+            for (index_t r = first(row, height, out_height); r < first(row + 1, height, out_height); ++r) {
+                for (index_t q = first(column, width, out_width); q < first(column + 1, width, out_width); ++q) {
+                    const T* from = y_gradient + ((image * out_height + r) * out_width + q) * channels + begin;
+                    for (index_t c = 0; c < count; ++c) {
+                        sums[c] += static_cast<compute_t<T>>(from[c]);
+                    }
                 }
+            }
+            for (index_t c = 0; c < count; ++c) {
+                to[begin + c] = static_cast<T>(sums[c]);
             }
         }
     }
@@ -70,7 +75,7 @@ struct UpsampleNearestBackward {
 } // namespace functors
 
 /// Nearest-neighbour resize of [images, height, width, channels] to out_height x out_width, at least as large.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> upsample_nearest(const Tensor<T, B>& x, index_t out_height, index_t out_width) {
     require(x.rank() == 4 && x.shape(1) > 0 && x.shape(2) > 0 && out_height >= x.shape(1) && out_width >= x.shape(2),
             "upsample_nearest: ", x.shape(), " to ", out_height, " x ", out_width,
@@ -84,7 +89,7 @@ template <Real T, Backend B>
 }
 
 /// Gradient of upsample_nearest's input.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> upsample_nearest_gradient(const Tensor<T, B>& y_gradient, const Shape& x_shape) {
     require(x_shape.rank() == 4 && y_gradient.rank() == 4 && y_gradient.shape(0) == x_shape[0] &&
                 y_gradient.shape(3) == x_shape[3],

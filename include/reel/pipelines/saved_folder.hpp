@@ -25,7 +25,7 @@ inline void require_other_folder(const std::filesystem::path& output, const std:
 /// Saves a tuned model as Tune-A-Video does: a whole diffusers folder, with the UNet inflated
 /// (unet/diffusion_pytorch_model.bin), the scheduler that inversion and sampling use, and copies of the other parts of
 /// the folder it came from.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 void save_tuned_pipeline(const UNet3DConditionModel<T, B>& unet, const std::filesystem::path& source,
                          const std::filesystem::path& output) {
     make_output_folder(output);
@@ -65,14 +65,14 @@ struct CheckpointIdentity {
 };
 
 /// Writes output/checkpoint-N: the trained parameters, the optimizer's state and the step.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 void save_checkpoint(Tuner<T, B>& tuner, const UNet3DConditionModel<T, B>& unet, const std::filesystem::path& output,
                      const CheckpointIdentity& identity) {
     AtomicFolder folder(output / ("checkpoint-" + std::to_string(tuner.step_count())));
     StateDict trained;
     for_each_parameter(unet, [&](const std::string& name, const auto& parameter) {
         if (parameter.requires_grad()) {
-            trained.emplace(name, to_file_tensor(parameter.value(), parameter.spec(), dtype_of<T>()));
+            trained.emplace(name, to_file_tensor(parameter.master(), parameter.spec(), dtype_of<compute_t<T>>()));
         }
     });
     write_safetensors(folder.path() / "trained.safetensors", trained, {{"format", "pt"}});
@@ -103,7 +103,7 @@ void save_checkpoint(Tuner<T, B>& tuner, const UNet3DConditionModel<T, B>& unet,
 
 /// Continues from a checkpoint. Throws Error when it does not fit the model or was made with other options, naming
 /// the first that differs.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 void load_checkpoint(Tuner<T, B>& tuner, UNet3DConditionModel<T, B>& unet, B& backend,
                      const std::filesystem::path& folder, const CheckpointIdentity& identity) {
     const std::string where = (folder / "state.json").string();
@@ -123,7 +123,7 @@ void load_checkpoint(Tuner<T, B>& tuner, UNet3DConditionModel<T, B>& unet, B& ba
         if (parameter.requires_grad()) {
             const auto found = trained.find(name);
             require(found != trained.end(), file, ": tensor \"", name, "\" is missing");
-            parameter.set(tensor_from_file<T>(found->second, parameter.spec(), backend, name, file));
+            parameter.set_master(tensor_from_file<compute_t<T>>(found->second, parameter.spec(), backend, name, file));
             ++used;
         }
     });

@@ -58,12 +58,16 @@ struct TuneReport {
 /// Tunes the parameters that are set to train, one update per call: a sample of the clip's latent distribution, noise
 /// at a random timestep, the squared error of the UNet's prediction, AdamW. The distribution is computed once, by the
 /// caller. Wu et al. 2022 (Tune-A-Video), arXiv:2212.11565.
-template <Real T, Backend B = Cpu>
+/// With a 16-bit T (its mixed_precision) weights and activations have 16 bits; latents, noise, loss, what trains and
+/// AdamW's state stay float.
+template <Scalar T, Backend B = Cpu>
 class Tuner {
 public:
+    using C = compute_t<T>;
+
     /// moments [frames, h, w, 2 * latent channels] of the clip; text [1, tokens, channels] of its prompt. The UNet and
     /// the scheduler must outlive the tuner.
-    Tuner(UNet3DConditionModel<T, B>& unet, const DDPMScheduler& scheduler, Tensor<T, B> moments, Tensor<T, B> text,
+    Tuner(UNet3DConditionModel<T, B>& unet, const DDPMScheduler& scheduler, Tensor<C, B> moments, Tensor<T, B> text,
           double scaling_factor, const TuneOptions& options)
         : unet_(unet), scheduler_(scheduler), moments_(std::move(moments)), text_(std::move(text)),
           scaling_factor_(scaling_factor), options_(options), optimizer_({.learning_rate = options.learning_rate,
@@ -81,13 +85,13 @@ public:
     }
 
     [[nodiscard]] index_t step_count() const { return step_; }
-    [[nodiscard]] AdamW<T, B>& optimizer() { return optimizer_; }
+    [[nodiscard]] AdamW<C, B>& optimizer() { return optimizer_; }
 
     /// Shape of the clip's latents.
     [[nodiscard]] Shape latent_shape() const { return moments_.shape().with(3, moments_.shape(3) / 2); }
 
     /// The clip's latents that the last update looked at (scaled); undefined before the first.
-    [[nodiscard]] const Tensor<T, B>& latents() const { return latents_; }
+    [[nodiscard]] const Tensor<C, B>& latents() const { return latents_; }
 
     /// After the optimizer was restored: how many updates it has seen.
     void resume_at(index_t step) { step_ = step; }
@@ -100,14 +104,15 @@ public:
         for (index_t i = 0; i < draws; ++i) {
             report.loss += accumulate(draw(step_ * draws + i)) / static_cast<double>(draws);
         }
-        std::vector<NamedParameter<T, B>> parameters;
+        std::vector<NamedParameter<C, B>> parameters;
         for_each_parameter(unet_, [&](const std::string& name, auto& parameter) {
             if (parameter.requires_grad()) {
-                parameters.push_back({name, parameter.value(), parameter.grad()});
+                parameters.push_back({name, parameter.master(), parameter.master_grad()});
             }
         });
         report.grad_norm = clip_grad_norm_(parameters, options_.max_grad_norm);
         optimizer_.step(parameters, report.learning_rate);
+        for_each_parameter(unet_, [](const std::string&, auto& parameter) { parameter.round_master(); });
         zero_grad(unet_);
         ++step_;
         return report;
@@ -115,18 +120,27 @@ public:
 
 private:
     /// Adds one draw's share to the gradients; returns its loss.
-    double accumulate(const TrainingNoise<T, B>& random) {
+    double accumulate(const TrainingNoise<C, B>& random) {
         latents_ = sample_latents(moments_, random.posterior, scaling_factor_);
-        const Tensor<T, B> noisy = scheduler_.add_noise(latents_, random.noise, random.timestep);
+        const Tensor<C, B> noisy = scheduler_.add_noise(latents_, random.noise, random.timestep);
         const double timestep = static_cast<double>(random.timestep);
-        const Variable<T, B> prediction = unet_(Variable<T, B>(noisy), std::span<const double>(&timestep, 1),
-                                                Variable<T, B>(text_), moments_.shape(0));
-        const Variable<T, B> loss = mse_loss(prediction, target(random));
-        backward(loss, 1.0 / static_cast<double>(options_.gradient_accumulation_steps));
-        return static_cast<double>(loss.value().to_host()[0]);
+        const Variable<T, B> prediction =
+            unet_(Variable<T, B>(detail::stored_as<T>(noisy)), std::span<const double>(&timestep, 1),
+                  Variable<T, B>(text_), moments_.shape(0));
+        if constexpr (!std::same_as<T, C>) { // the loss is taken in float, as the reference's
+            const Tensor<C, B> difference = subtract(cast<C>(prediction.value()), target(random));
+            const auto count = static_cast<double>(difference.size());
+            const double seed = 1.0 / static_cast<double>(options_.gradient_accumulation_steps);
+            backward(prediction, cast<T>(scale(difference, static_cast<C>(2.0 * seed / count))));
+            return squared_norm(difference) / count;
+        } else {
+            const Variable<T, B> loss = mse_loss(prediction, target(random));
+            backward(loss, 1.0 / static_cast<double>(options_.gradient_accumulation_steps));
+            return static_cast<double>(loss.value().to_host()[0]);
+        }
     }
 
-    [[nodiscard]] Tensor<T, B> target(const TrainingNoise<T, B>& random) const {
+    [[nodiscard]] Tensor<C, B> target(const TrainingNoise<C, B>& random) const {
         switch (scheduler_.config().prediction_type) {
         case PredictionType::epsilon:
             return random.noise;
@@ -140,14 +154,14 @@ private:
 
     UNet3DConditionModel<T, B>& unet_;
     const DDPMScheduler& scheduler_;
-    Tensor<T, B> moments_;
+    Tensor<C, B> moments_;
     Tensor<T, B> text_;
     double scaling_factor_;
     TuneOptions options_;
-    AdamW<T, B> optimizer_;
+    AdamW<C, B> optimizer_;
     LrSchedule learning_rates_;
     index_t step_ = 0;
-    Tensor<T, B> latents_;
+    Tensor<C, B> latents_;
 };
 
 } // namespace reel

@@ -101,17 +101,26 @@ void patch_product(Cpu& backend, const ConvGeometry& g, const T* x, PanelProblem
 template <class T>
 void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const T* kernel, const T* bias, T* y) {
 #ifdef REEL_ONEDNN
-    if constexpr (std::same_as<T, float>) {
-        if (cpu::onednn::suits(g)) {
-            cpu::onednn::convolution(backend, g, x, kernel, bias, y, cpu::onednn::rounds(backend));
+    if constexpr (cpu::onednn::is_served<T>) {
+        if (cpu::onednn::suits(g) && cpu::onednn::multiplies<T>()) {
+            cpu::onednn::convolution(backend, g, x, kernel, bias, y, cpu::onednn::rounds<T>(backend));
             return;
         }
     }
 #endif
-    cpu::patch_product(
-        backend, g, x,
-        cpu::PanelProblem<T>{
-            .weights = kernel, .run_stride = g.in_channels, .column_stride = g.patch(), .bias = bias, .y = y});
+    if constexpr (cpu::is_narrow<T>) {
+        const cpu::Widened<T> wide_x(backend, x, g.images * g.height * g.width * g.in_channels);
+        const cpu::Widened<T> wide_kernel(backend, kernel, g.out_channels * g.patch());
+        const cpu::Widened<T> wide_bias(backend, bias, g.out_channels);
+        const cpu::Scratch<compute_t<T>> wide_y(backend, g.out_rows() * g.out_channels);
+        convolution(backend, g, wide_x.data(), wide_kernel.data(), wide_bias.data(), wide_y.data());
+        cpu::store(backend, wide_y.data(), g.out_rows() * g.out_channels, y);
+    } else {
+        cpu::patch_product(
+            backend, g, x,
+            cpu::PanelProblem<T>{
+                .weights = kernel, .run_stride = g.in_channels, .column_stride = g.patch(), .bias = bias, .y = y});
+    }
 }
 
 /// As generic::convolution_input_gradient: patches of the output's gradient, spread by the stride, times the kernel
@@ -120,33 +129,43 @@ template <class T>
 void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_gradient, const T* kernel,
                                 T* x_gradient) {
 #ifdef REEL_ONEDNN
-    if constexpr (std::same_as<T, float>) {
-        if (cpu::onednn::suits(g)) {
+    if constexpr (cpu::onednn::is_served<T>) {
+        if (cpu::onednn::suits(g) && cpu::onednn::multiplies<T>()) {
             cpu::onednn::convolution_input_gradient(backend, g, y_gradient, kernel, x_gradient,
-                                                    cpu::onednn::rounds(backend));
+                                                    cpu::onednn::rounds<T>(backend));
             return;
         }
     }
 #endif
-    const ConvGeometry back{.images = g.images,
-                            .height = g.out_height,
-                            .width = g.out_width,
-                            .in_channels = g.out_channels,
-                            .out_channels = g.in_channels,
-                            .kernel_h = g.kernel_h,
-                            .kernel_w = g.kernel_w,
-                            .stride = 1,
-                            .pad_top = g.kernel_h - 1 - g.pad_top,
-                            .pad_left = g.kernel_w - 1 - g.pad_left,
-                            .out_height = g.height,
-                            .out_width = g.width,
-                            .dilation_in = g.stride};
-    cpu::patch_product(backend, back, y_gradient,
-                       cpu::PanelProblem<T>{.weights = kernel + (g.kernel_h * g.kernel_w - 1) * g.in_channels,
-                                            .run_stride = -g.in_channels,
-                                            .column_stride = g.patch(),
-                                            .transposed = true,
-                                            .y = x_gradient});
+    if constexpr (cpu::is_narrow<T>) {
+        const cpu::Widened<T> wide_y(backend, y_gradient, g.out_rows() * g.out_channels);
+        const cpu::Widened<T> wide_kernel(backend, kernel, g.out_channels * g.patch());
+        const index_t count = g.images * g.height * g.width * g.in_channels;
+        const cpu::Scratch<compute_t<T>> wide_x(backend, count);
+        convolution_input_gradient(backend, g, wide_y.data(), wide_kernel.data(), wide_x.data());
+        cpu::store(backend, wide_x.data(), count, x_gradient);
+        return;
+    } else {
+        const ConvGeometry back{.images = g.images,
+                                .height = g.out_height,
+                                .width = g.out_width,
+                                .in_channels = g.out_channels,
+                                .out_channels = g.in_channels,
+                                .kernel_h = g.kernel_h,
+                                .kernel_w = g.kernel_w,
+                                .stride = 1,
+                                .pad_top = g.kernel_h - 1 - g.pad_top,
+                                .pad_left = g.kernel_w - 1 - g.pad_left,
+                                .out_height = g.height,
+                                .out_width = g.width,
+                                .dilation_in = g.stride};
+        cpu::patch_product(backend, back, y_gradient,
+                           cpu::PanelProblem<T>{.weights = kernel + (g.kernel_h * g.kernel_w - 1) * g.in_channels,
+                                                .run_stride = -g.in_channels,
+                                                .column_stride = g.patch(),
+                                                .transposed = true,
+                                                .y = x_gradient});
+    }
 }
 
 /// As generic::convolution_kernel_gradient; a chunk of patches at a time.
@@ -154,42 +173,57 @@ template <class T>
 void convolution_kernel_gradient(Cpu& backend, const ConvGeometry& g, const T* x, const T* y_gradient,
                                  T* kernel_gradient) {
 #ifdef REEL_ONEDNN
-    if constexpr (std::same_as<T, float>) {
-        if (cpu::onednn::suits(g)) {
-            cpu::onednn::convolution_kernel_gradient(backend, g, x, y_gradient, kernel_gradient,
-                                                     cpu::onednn::rounds(backend));
+    if constexpr (cpu::onednn::is_served<T>) {
+        if (cpu::onednn::suits(g) && cpu::onednn::multiplies<T>()) {
+            if constexpr (cpu::is_narrow<T>) {
+                const cpu::Scratch<compute_t<T>> sums(backend, g.out_channels * g.patch());
+                cpu::onednn::convolution_kernel_gradient(backend, g, x, y_gradient, sums.data(), true);
+                cpu::store(backend, sums.data(), g.out_channels * g.patch(), kernel_gradient);
+            } else {
+                cpu::onednn::convolution_kernel_gradient(backend, g, x, y_gradient, kernel_gradient,
+                                                         cpu::onednn::rounds<T>(backend));
+            }
             return;
         }
     }
 #endif
-    if (g.out_rows() == 0) { // no product runs that would clear it
-        std::fill_n(kernel_gradient, g.out_channels * g.patch(), T(0));
+    if constexpr (cpu::is_narrow<T>) {
+        const cpu::Widened<T> wide_x(backend, x, g.images * g.height * g.width * g.in_channels);
+        const cpu::Widened<T> wide_y(backend, y_gradient, g.out_rows() * g.out_channels);
+        const cpu::Scratch<compute_t<T>> sums(backend, g.out_channels * g.patch());
+        convolution_kernel_gradient(backend, g, wide_x.data(), wide_y.data(), sums.data());
+        cpu::store(backend, sums.data(), g.out_channels * g.patch(), kernel_gradient);
         return;
-    }
-    const bool direct = cpu::is_pointwise(g);
-    const index_t rows = direct ? g.out_rows() : cpu::rows_per_chunk<T>(g, backend.threads());
-    const cpu::Scratch<T> patches(backend, direct ? 0 : rows * g.patch());
-    for (index_t begin = 0; begin < g.out_rows(); begin += rows) {
-        const index_t end = std::min(begin + rows, g.out_rows());
-        if (!direct) {
-            backend.for_each_range(
-                end - begin,
-                [&](index_t first, index_t last) {
-                    cpu::gather_patches(g, x, begin + first, begin + last, patches.data() + first * g.patch());
-                },
-                16);
+    } else {
+        if (g.out_rows() == 0) { // no product runs that would clear it
+            std::fill_n(kernel_gradient, g.out_channels * g.patch(), T(0));
+            return;
         }
-        gemm(backend, GemmProblem<T>{.transpose_a = true,
-                                     .m = g.out_channels,
-                                     .n = g.patch(),
-                                     .k = end - begin,
-                                     .a = y_gradient + begin * g.out_channels,
-                                     .lda = g.out_channels,
-                                     .b = direct ? x : patches.data(),
-                                     .ldb = g.patch(),
-                                     .beta = begin == 0 ? T(0) : T(1),
-                                     .c = kernel_gradient,
-                                     .ldc = g.patch()});
+        const bool direct = cpu::is_pointwise(g);
+        const index_t rows = direct ? g.out_rows() : cpu::rows_per_chunk<T>(g, backend.threads());
+        const cpu::Scratch<T> patches(backend, direct ? 0 : rows * g.patch());
+        for (index_t begin = 0; begin < g.out_rows(); begin += rows) {
+            const index_t end = std::min(begin + rows, g.out_rows());
+            if (!direct) {
+                backend.for_each_range(
+                    end - begin,
+                    [&](index_t first, index_t last) {
+                        cpu::gather_patches(g, x, begin + first, begin + last, patches.data() + first * g.patch());
+                    },
+                    16);
+            }
+            gemm(backend, GemmProblem<T>{.transpose_a = true,
+                                         .m = g.out_channels,
+                                         .n = g.patch(),
+                                         .k = end - begin,
+                                         .a = y_gradient + begin * g.out_channels,
+                                         .lda = g.out_channels,
+                                         .b = direct ? x : patches.data(),
+                                         .ldb = g.patch(),
+                                         .beta = begin == 0 ? T(0) : T(1),
+                                         .c = kernel_gradient,
+                                         .ldc = g.patch()});
+        }
     }
 }
 

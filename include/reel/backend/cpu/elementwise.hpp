@@ -4,6 +4,7 @@
 #include <unsupported/Eigen/SpecialFunctions>
 
 #include <reel/backend/cpu/gemm.hpp>
+#include <reel/backend/cpu/widen.hpp>
 #include <reel/backend/generic/elementwise.hpp>
 
 namespace reel {
@@ -73,9 +74,32 @@ void for_each_strip(Cpu& backend, index_t count, const Body& body) {
         8 * strip);
 }
 
+/// `count` elements as a strip of what they are computed in.
+template <class T>
+[[nodiscard]] Strip<compute_t<T>> load_strip(const T* x, index_t count) {
+    if constexpr (is_narrow<T>) {
+        Strip<compute_t<T>> wide(count);
+        widen(x, count, wide.data());
+        return wide;
+    } else {
+        return ConstArrayMap<T>(x, count);
+    }
+}
+
+/// Writes an expression of strips.
+template <class T, class Expression>
+void store_strip(T* y, index_t count, const Expression& values) {
+    if constexpr (is_narrow<T>) {
+        const Strip<compute_t<T>> wide = values;
+        narrow(wide.data(), count, y);
+    } else {
+        ArrayMap<T>(y, count) = values;
+    }
+}
+
 /// Functions with a version for whole strips; others run through generic/.
 template <class F, class T>
-concept StripFunction = requires(F f, const Strip<T>& x) {
+concept StripFunction = requires(F f, const Strip<compute_t<T>>& x) {
     cpu::value(f, x);
     cpu::slope(f, x);
 };
@@ -87,7 +111,7 @@ template <class F, class T>
 requires cpu::StripFunction<F, T>
 void map_unary(Cpu& backend, F f, const T* x, T* y, index_t count) {
     cpu::for_each_strip(backend, count, [&](index_t i, index_t n) {
-        cpu::ArrayMap<T>(y + i, n) = cpu::value(f, cpu::Strip<T>(cpu::ConstArrayMap<T>(x + i, n)));
+        cpu::store_strip(y + i, n, cpu::value(f, cpu::load_strip(x + i, n)));
     });
 }
 
@@ -96,8 +120,8 @@ template <class F, class T>
 requires cpu::StripFunction<F, T>
 void map_unary_backward(Cpu& backend, F f, const T* x, const T* y_gradient, T* x_gradient, index_t count) {
     cpu::for_each_strip(backend, count, [&](index_t i, index_t n) {
-        cpu::ArrayMap<T>(x_gradient + i, n) =
-            cpu::ConstArrayMap<T>(y_gradient + i, n) * cpu::slope(f, cpu::Strip<T>(cpu::ConstArrayMap<T>(x + i, n)));
+        cpu::store_strip(x_gradient + i, n,
+                         cpu::load_strip(y_gradient + i, n) * cpu::slope(f, cpu::load_strip(x + i, n)));
     });
 }
 
@@ -125,9 +149,8 @@ template <class T>
 void geglu(Cpu& backend, const T* x, T* y, index_t rows, index_t width) {
     cpu::for_each_row_strip(backend, rows, width, [&](index_t row, index_t column, index_t n) {
         const T* in = x + row * 2 * width + column;
-        cpu::ArrayMap<T>(y + row * width + column, n) =
-            cpu::ConstArrayMap<T>(in, n) *
-            cpu::value(generic::Gelu{}, cpu::Strip<T>(cpu::ConstArrayMap<T>(in + width, n)));
+        cpu::store_strip(y + row * width + column, n,
+                         cpu::load_strip(in, n) * cpu::value(generic::Gelu{}, cpu::load_strip(in + width, n)));
     });
 }
 
@@ -136,11 +159,11 @@ template <class T>
 void geglu_backward(Cpu& backend, const T* x, const T* y_gradient, T* x_gradient, index_t rows, index_t width) {
     cpu::for_each_row_strip(backend, rows, width, [&](index_t row, index_t column, index_t n) {
         const index_t at = row * 2 * width + column;
-        const cpu::ConstArrayMap<T> gradient(y_gradient + row * width + column, n);
-        const cpu::Strip<T> gate = cpu::ConstArrayMap<T>(x + at + width, n);
-        cpu::ArrayMap<T>(x_gradient + at, n) = gradient * cpu::value(generic::Gelu{}, gate);
-        cpu::ArrayMap<T>(x_gradient + at + width, n) =
-            gradient * cpu::ConstArrayMap<T>(x + at, n) * cpu::slope(generic::Gelu{}, gate);
+        const auto gradient = cpu::load_strip(y_gradient + row * width + column, n);
+        const auto gate = cpu::load_strip(x + at + width, n);
+        cpu::store_strip(x_gradient + at, n, gradient * cpu::value(generic::Gelu{}, gate));
+        cpu::store_strip(x_gradient + at + width, n,
+                         gradient * cpu::load_strip(x + at, n) * cpu::slope(generic::Gelu{}, gate));
     });
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <reel/backend/cpu/convolution.hpp>
+#include <reel/backend/cpu/widen.hpp>
 #include <reel/backend/generic/norm.hpp>
 
 namespace reel {
@@ -33,7 +34,7 @@ struct RowBlocks {
 
 /// Adds each block's row of `partial` [blocks, width] up to one double per set and group of width/groups columns.
 template <class T>
-void sum_groups(const RowBlocks<T>& blocks, const T* partial, index_t width, index_t groups, index_t set,
+void sum_groups(const RowBlocks<T>& blocks, const compute_t<T>* partial, index_t width, index_t groups, index_t set,
                 std::vector<double>& sums) {
     std::fill(sums.begin(), sums.end(), 0.0);
     const index_t per_group = width / groups;
@@ -72,25 +73,54 @@ void layer_norm_row(const NormProblem<T>& p, index_t row) {
     }
 }
 
+/// Layer norm of 16-bit rows, each by way of a float copy.
+template <class T>
+void narrow_layer_norm(Cpu& backend, const NormProblem<T>& p, index_t grain) {
+    using C = compute_t<T>;
+    const Widened<T> gamma(backend, p.gamma, p.channels);
+    const Widened<T> beta(backend, p.beta, p.channels);
+    backend.for_each_range(
+        p.sets,
+        [&](index_t begin, index_t end) {
+            const Scratch<C> wide(backend, p.channels); // aligned: that decides how Eigen groups a sum's terms
+            for (index_t row = begin; row < end; ++row) {
+                widen(p.x + row * p.channels, p.channels, wide.data());
+                layer_norm_row(NormProblem<C>{.channels = p.channels,
+                                              .epsilon = p.epsilon,
+                                              .silu = p.silu,
+                                              .x = wide.data(),
+                                              .gamma = gamma.data(),
+                                              .beta = beta.data(),
+                                              .y = wide.data(),
+                                              .mean = p.mean != nullptr ? p.mean + row : nullptr,
+                                              .inverse_std = p.mean != nullptr ? p.inverse_std + row : nullptr},
+                               0);
+                narrow(wide.data(), p.channels, p.y + row * p.channels);
+            }
+        },
+        grain);
+}
+
 /// mean and inverse_std of every group, [sets * groups] each.
 template <class T>
-void group_statistics(Cpu& backend, const NormProblem<T>& p, T* mean, T* inverse_std) {
+void group_statistics(Cpu& backend, const NormProblem<T>& p, compute_t<T>* mean, compute_t<T>* inverse_std) {
+    using C = compute_t<T>;
     const RowBlocks<T> blocks(p);
     const index_t channels = p.channels;
     const index_t width = channels / p.groups;
     const double count = static_cast<double>(p.rows * width);
-    const Scratch<T> partial(backend, blocks.count * channels);
+    const Scratch<C> partial(backend, blocks.count * channels);
     backend.for_each_range(
         blocks.count,
         [&](index_t first, index_t last) {
             for (index_t b = first; b < last; ++b) {
                 const auto [set, begin, end] = blocks[b];
-                T* sums = partial.data() + b * channels;
-                std::fill_n(sums, channels, T(0));
+                C* sums = partial.data() + b * channels;
+                std::fill_n(sums, channels, C(0));
                 for (index_t row = set * p.rows + begin; row < set * p.rows + end; ++row) {
                     const T* x = p.x + row * channels;
                     for (index_t c = 0; c < channels; ++c) {
-                        sums[c] += x[c];
+                        sums[c] += static_cast<C>(x[c]);
                     }
                 }
             }
@@ -100,25 +130,25 @@ void group_statistics(Cpu& backend, const NormProblem<T>& p, T* mean, T* inverse
     for (index_t set = 0; set < p.sets; ++set) {
         sum_groups(blocks, partial.data(), channels, p.groups, set, sums);
         for (index_t g = 0; g < p.groups; ++g) {
-            mean[set * p.groups + g] = static_cast<T>(sums[static_cast<std::size_t>(g)] / count);
+            mean[set * p.groups + g] = static_cast<C>(sums[static_cast<std::size_t>(g)] / count);
         }
     }
     backend.for_each_range(
         blocks.count,
         [&](index_t first, index_t last) {
-            std::vector<T> center(static_cast<std::size_t>(channels));
+            std::vector<C> center(static_cast<std::size_t>(channels));
             for (index_t b = first; b < last; ++b) {
                 const auto [set, begin, end] = blocks[b];
                 for (index_t c = 0; c < channels; ++c) {
                     center[static_cast<std::size_t>(c)] = mean[set * p.groups + c / width];
                 }
-                const T* middle = center.data();
-                T* squares = partial.data() + b * channels;
-                std::fill_n(squares, channels, T(0));
+                const C* middle = center.data();
+                C* squares = partial.data() + b * channels;
+                std::fill_n(squares, channels, C(0));
                 for (index_t row = set * p.rows + begin; row < set * p.rows + end; ++row) {
                     const T* x = p.x + row * channels;
                     for (index_t c = 0; c < channels; ++c) {
-                        const T d = x[c] - middle[c];
+                        const C d = static_cast<C>(x[c]) - middle[c];
                         squares[c] += d * d;
                     }
                 }
@@ -128,7 +158,7 @@ void group_statistics(Cpu& backend, const NormProblem<T>& p, T* mean, T* inverse
     for (index_t set = 0; set < p.sets; ++set) {
         sum_groups(blocks, partial.data(), channels, p.groups, set, sums);
         for (index_t g = 0; g < p.groups; ++g) {
-            inverse_std[set * p.groups + g] = static_cast<T>(
+            inverse_std[set * p.groups + g] = static_cast<C>(
                 1.0 / std::sqrt(sums[static_cast<std::size_t>(g)] / count + static_cast<double>(p.epsilon)));
         }
     }
@@ -136,12 +166,14 @@ void group_statistics(Cpu& backend, const NormProblem<T>& p, T* mean, T* inverse
 
 /// Per-channel scale and shift of one set: y = x * scale + shift.
 template <class T>
-void channel_affine(const NormProblem<T>& p, const T* mean, const T* inverse_std, index_t set, T* scale, T* shift) {
+void channel_affine(const NormProblem<T>& p, const compute_t<T>* mean, const compute_t<T>* inverse_std, index_t set,
+                    compute_t<T>* scale, compute_t<T>* shift) {
+    using C = compute_t<T>;
     const index_t width = p.channels / p.groups;
     for (index_t c = 0; c < p.channels; ++c) {
         const index_t group = set * p.groups + c / width;
-        scale[c] = inverse_std[group] * (p.gamma != nullptr ? p.gamma[c] : T(1));
-        shift[c] = (p.beta != nullptr ? p.beta[c] : T(0)) - mean[group] * scale[c];
+        scale[c] = inverse_std[group] * (p.gamma != nullptr ? static_cast<C>(p.gamma[c]) : C(1));
+        shift[c] = (p.beta != nullptr ? static_cast<C>(p.beta[c]) : C(0)) - mean[group] * scale[c];
     }
 }
 
@@ -151,27 +183,35 @@ void channel_affine(const NormProblem<T>& p, const T* mean, const T* inverse_std
 template <class T>
 void norm_forward(Cpu& backend, const NormProblem<T>& p) {
     if (p.rows == 1 && p.groups == 1) {
-        backend.for_each_range(
-            p.sets,
-            [&](index_t begin, index_t end) {
-                for (index_t row = begin; row < end; ++row) {
-                    cpu::layer_norm_row(p, row);
-                }
-            },
-            std::max<index_t>(8192 / std::max<index_t>(p.channels, 1), 1));
+        const index_t grain = std::max<index_t>(8192 / std::max<index_t>(p.channels, 1), 1);
+        if constexpr (cpu::is_narrow<T>) {
+            cpu::narrow_layer_norm(backend, p, grain);
+        } else {
+            backend.for_each_range(
+                p.sets,
+                [&](index_t begin, index_t end) {
+                    for (index_t row = begin; row < end; ++row) {
+                        cpu::layer_norm_row(p, row);
+                    }
+                },
+                grain);
+        }
         return;
     }
-    const cpu::Scratch<T> own(backend, 2 * p.sets * p.groups);
-    T* mean = p.mean != nullptr ? p.mean : own.data();
-    T* inverse_std = p.mean != nullptr ? p.inverse_std : own.data() + p.sets * p.groups;
+    using C = compute_t<T>;
+    const cpu::Scratch<C> own(backend, 2 * p.sets * p.groups);
+    C* mean = p.mean != nullptr ? p.mean : own.data();
+    C* inverse_std = p.mean != nullptr ? p.inverse_std : own.data() + p.sets * p.groups;
     cpu::group_statistics(backend, p, mean, inverse_std);
     const cpu::RowBlocks<T> blocks(p);
     backend.for_each_range(
         blocks.count,
         [&](index_t first, index_t last) {
-            std::vector<T> affine(static_cast<std::size_t>(2 * p.channels));
-            T* scale = affine.data();
-            T* shift = scale + p.channels;
+            // Aligned: Eigen takes the exponentials before the first full vector by another function.
+            const cpu::Scratch<C> affine(backend, 2 * p.channels);
+            const cpu::Scratch<C> line(backend, cpu::is_narrow<T> ? p.channels : 0);
+            C* scale = affine.data();
+            C* shift = scale + p.channels;
             index_t ready = -1;
             for (index_t b = first; b < last; ++b) {
                 const auto [set, begin, end] = blocks[b];
@@ -182,12 +222,25 @@ void norm_forward(Cpu& backend, const NormProblem<T>& p) {
                 for (index_t row = set * p.rows + begin; row < set * p.rows + end; ++row) {
                     const T* x = p.x + row * p.channels;
                     T* y = p.y + row * p.channels;
-                    for (index_t c = 0; c < p.channels; ++c) {
-                        y[c] = x[c] * scale[c] + shift[c];
+                    if constexpr (cpu::is_narrow<T>) {
+                        C* wide = line.data();
+                        for (index_t c = 0; c < p.channels; ++c) {
+                            wide[c] = static_cast<C>(x[c]) * scale[c] + shift[c];
+                        }
+                        if (p.silu) {
+                            cpu::silu_in_place(wide, p.channels);
+                        }
+                        cpu::narrow(wide, p.channels, y);
+                    } else {
+                        for (index_t c = 0; c < p.channels; ++c) {
+                            y[c] = x[c] * scale[c] + shift[c];
+                        }
                     }
                 }
-                if (p.silu) {
-                    cpu::silu_in_place(p.y + (set * p.rows + begin) * p.channels, (end - begin) * p.channels);
+                if constexpr (!cpu::is_narrow<T>) {
+                    if (p.silu) {
+                        cpu::silu_in_place(p.y + (set * p.rows + begin) * p.channels, (end - begin) * p.channels);
+                    }
                 }
             }
         },

@@ -18,18 +18,18 @@ inline void check(cublasStatus_t status, std::string_view call) {
 }
 
 /// cuBLAS's name for an element type.
-template <RealStorage T>
+template <Scalar T>
 inline constexpr cudaDataType_t data_type = std::same_as<T, double>     ? CUDA_R_64F
                                             : std::same_as<T, float>    ? CUDA_R_32F
                                             : std::same_as<T, bfloat16> ? CUDA_R_16BF
                                                                         : CUDA_R_16F;
 
 /// What sums are kept in: float32 for the 16-bit types.
-template <RealStorage T>
+template <Scalar T>
 using Sum = std::conditional_t<std::same_as<T, double>, double, float>;
 
 /// C = alpha op(A) op(B) + beta C of row-major matrices, `batch` times; in and out may differ in type.
-template <RealStorage In, RealStorage Out>
+template <Scalar In, Scalar Out>
 struct MatrixProduct {
     bool transpose_a = false;
     bool transpose_b = false;

@@ -33,7 +33,7 @@ struct PrepareSum {
 } // namespace cuda
 
 /// Matrix products through cuBLAS. bfloat16 and half matrices are summed in float32.
-template <RealStorage T>
+template <Scalar T>
 void gemm(Cuda& backend, const GemmProblem<T>& p) {
     const index_t count = p.batch * p.m * p.n;
     if (count <= 0) {

@@ -24,10 +24,11 @@ constexpr void for_each_key(const AttentionProblem<T>& p, index_t batch, index_t
 
 /// a . b
 template <class T>
-[[nodiscard]] constexpr T dot(const T* a, const T* b, index_t count) {
-    T sum = T(0);
+[[nodiscard]] constexpr compute_t<T> dot(const T* a, const T* b, index_t count) {
+    using C = compute_t<T>;
+    C sum = C(0);
     for (index_t i = 0; i < count; ++i) {
-        sum += a[i] * b[i];
+        sum += static_cast<C>(a[i]) * static_cast<C>(b[i]);
     }
     return sum;
 }
@@ -35,6 +36,8 @@ template <class T>
 /// One query row of one head: two passes over the keys, no score kept.
 template <class T>
 struct AttentionForwardRow {
+    using C = compute_t<T>;
+    static constexpr index_t piece = 64;
     AttentionProblem<T> p;
 
     [[nodiscard]] constexpr index_t key_row(index_t batch, index_t key, index_t head) const {
@@ -48,27 +51,30 @@ struct AttentionForwardRow {
         const index_t head = index / p.queries % p.heads;
         const index_t batch = index / p.queries / p.heads;
         const index_t at = p.query_layout.base(batch) + query * p.query_layout.row_stride + head * p.head_size;
-        T largest = T(0);
+        C largest = C(0);
         bool any = false;
         for_each_key(p, batch, query, [&](index_t key_batch, index_t key) {
-            const T score = p.scale * dot(p.q + at, p.k + key_row(key_batch, key, head), p.head_size);
+            const C score = p.scale * dot(p.q + at, p.k + key_row(key_batch, key, head), p.head_size);
             largest = !any || score > largest ? score : largest;
             any = true;
         });
-        T sum = T(0);
-        for (index_t i = 0; i < p.head_size; ++i) {
-            p.out[at + i] = T(0);
-        }
-        for_each_key(p, batch, query, [&](index_t key_batch, index_t key) {
-            const index_t row = key_row(key_batch, key, head);
-            const T weight = exp(p.scale * dot(p.q + at, p.k + row, p.head_size) - largest);
-            sum += weight;
-            for (index_t i = 0; i < p.head_size; ++i) {
-                p.out[at + i] += weight * p.v[row + i];
+        C sum = C(0);
+        // Some of the head at a time, so that sums are rounded once, whatever T.
+        for (index_t first = 0; first < p.head_size; first += piece) {
+            const index_t count = p.head_size - first < piece ? p.head_size - first : piece;
+            C out[piece] = {};
+            sum = C(0);
+            for_each_key(p, batch, query, [&](index_t key_batch, index_t key) {
+                const index_t row = key_row(key_batch, key, head);
+                const C weight = exp(p.scale * dot(p.q + at, p.k + row, p.head_size) - largest);
+                sum += weight;
+                for (index_t i = 0; i < count; ++i) {
+                    out[i] += weight * static_cast<C>(p.v[row + first + i]);
+                }
+            });
+            for (index_t i = 0; i < count; ++i) {
+                p.out[at + first + i] = static_cast<T>(out[i] / sum);
             }
-        });
-        for (index_t i = 0; i < p.head_size; ++i) {
-            p.out[at + i] /= sum;
         }
         if (p.log_sum_exp != nullptr) {
             p.log_sum_exp[index] = largest + log(sum);
@@ -89,29 +95,30 @@ struct AttentionBackwardHead {
 
     constexpr void operator()(index_t head) const {
         using std::exp;
+        using C = compute_t<T>;
         const AttentionForwardRow<T> rows{p};
         for (index_t batch = 0; batch < p.batches; ++batch) {
             for (index_t query = 0; query < p.queries; ++query) {
                 const index_t at = p.query_layout.base(batch) + query * p.query_layout.row_stride + head * p.head_size;
                 const T* gradient = p.out_gradient + at;
-                const T delta = dot(gradient, p.out + at, p.head_size);
-                const T normaliser = p.log_sum_exp[(batch * p.heads + head) * p.queries + query];
+                const C delta = dot(gradient, p.out + at, p.head_size);
+                const C normaliser = p.log_sum_exp[(batch * p.heads + head) * p.queries + query];
                 for (index_t i = 0; p.q_gradient != nullptr && i < p.head_size; ++i) {
-                    p.q_gradient[at + i] = T(0);
+                    p.q_gradient[at + i] = C(0);
                 }
                 for_each_key(p, batch, query, [&](index_t key_batch, index_t key) {
                     const index_t row = rows.key_row(key_batch, key, head);
-                    const T weight = exp(p.scale * dot(p.q + at, p.k + row, p.head_size) - normaliser);
-                    const T slope = weight * (dot(gradient, p.v + row, p.head_size) - delta) * p.scale;
+                    const C weight = exp(p.scale * dot(p.q + at, p.k + row, p.head_size) - normaliser);
+                    const C slope = weight * (dot(gradient, p.v + row, p.head_size) - delta) * p.scale;
                     for (index_t i = 0; i < p.head_size; ++i) {
                         if (p.q_gradient != nullptr) {
-                            p.q_gradient[at + i] += slope * p.k[row + i];
+                            p.q_gradient[at + i] += slope * static_cast<C>(p.k[row + i]);
                         }
                         if (p.k_gradient != nullptr) {
-                            p.k_gradient[row + i] += slope * p.q[at + i];
+                            p.k_gradient[row + i] += slope * static_cast<C>(p.q[at + i]);
                         }
                         if (p.v_gradient != nullptr) {
-                            p.v_gradient[row + i] += weight * gradient[i];
+                            p.v_gradient[row + i] += weight * static_cast<C>(gradient[i]);
                         }
                     }
                 });

@@ -27,7 +27,8 @@ struct ConvElement {
         const index_t column = index / g.out_channels % g.out_width;
         const index_t row = index / g.out_channels / g.out_width % g.out_height;
         const index_t image = index / g.out_channels / g.out_width / g.out_height;
-        T sum = bias != nullptr ? bias[channel] : T(0);
+        using C = compute_t<T>;
+        C sum = bias != nullptr ? static_cast<C>(bias[channel]) : C(0);
         for (index_t i = 0; i < g.kernel_h; ++i) {
             const index_t source_row = conv_source(row, i, g.stride, g.pad_top, g.dilation_in, g.height);
             for (index_t j = 0; j < g.kernel_w && source_row >= 0; ++j) {
@@ -38,11 +39,11 @@ struct ConvElement {
                 const T* pixel = x + ((image * g.height + source_row) * g.width + source_column) * g.in_channels;
                 const T* weights = kernel + ((channel * g.kernel_h + i) * g.kernel_w + j) * g.in_channels;
                 for (index_t c = 0; c < g.in_channels; ++c) {
-                    sum += pixel[c] * weights[c];
+                    sum += static_cast<C>(pixel[c]) * static_cast<C>(weights[c]);
                 }
             }
         }
-        y[index] = sum;
+        y[index] = static_cast<T>(sum);
     }
 };
 
@@ -70,7 +71,8 @@ struct ConvInputGradientElement {
         const index_t column = index / g.in_channels % g.width;
         const index_t row = index / g.in_channels / g.width % g.height;
         const index_t image = index / g.in_channels / g.width / g.height;
-        T sum = T(0);
+        using C = compute_t<T>;
+        C sum = C(0);
         for (index_t i = 0; i < g.kernel_h; ++i) {
             const index_t out_row = conv_target(row, i, g.stride, g.pad_top, g.out_height);
             for (index_t j = 0; j < g.kernel_w && out_row >= 0; ++j) {
@@ -82,11 +84,11 @@ struct ConvInputGradientElement {
                     y_gradient + ((image * g.out_height + out_row) * g.out_width + out_column) * g.out_channels;
                 const T* weights = kernel + (i * g.kernel_w + j) * g.in_channels + channel;
                 for (index_t o = 0; o < g.out_channels; ++o) {
-                    sum += gradient[o] * weights[o * g.patch()];
+                    sum += static_cast<C>(gradient[o]) * static_cast<C>(weights[o * g.patch()]);
                 }
             }
         }
-        x_gradient[index] = sum;
+        x_gradient[index] = static_cast<T>(sum);
     }
 };
 
@@ -110,7 +112,8 @@ struct ConvKernelGradientElement {
         const index_t j = index / g.in_channels % g.kernel_w;
         const index_t i = index / g.in_channels / g.kernel_w % g.kernel_h;
         const index_t out_channel = index / g.in_channels / g.kernel_w / g.kernel_h;
-        T sum = T(0);
+        using C = compute_t<T>;
+        C sum = C(0);
         for (index_t image = 0; image < g.images; ++image) {
             for (index_t row = 0; row < g.out_height; ++row) {
                 const index_t source_row = conv_source(row, i, g.stride, g.pad_top, g.dilation_in, g.height);
@@ -119,13 +122,14 @@ struct ConvKernelGradientElement {
                     if (source_column < 0) {
                         continue;
                     }
-                    sum += x[((image * g.height + source_row) * g.width + source_column) * g.in_channels + in_channel] *
-                           y_gradient[((image * g.out_height + row) * g.out_width + column) * g.out_channels +
-                                      out_channel];
+                    const index_t pixel = (image * g.height + source_row) * g.width + source_column;
+                    const index_t out_pixel = (image * g.out_height + row) * g.out_width + column;
+                    sum += static_cast<C>(x[pixel * g.in_channels + in_channel]) *
+                           static_cast<C>(y_gradient[out_pixel * g.out_channels + out_channel]);
                 }
             }
         }
-        kernel_gradient[index] = sum;
+        kernel_gradient[index] = static_cast<T>(sum);
     }
 };
 

@@ -64,7 +64,7 @@ struct MapUnary {
     F f;
     const T* x;
     T* y;
-    constexpr void operator()(index_t i) const { y[i] = f(x[i]); }
+    constexpr void operator()(index_t i) const { y[i] = static_cast<T>(f(static_cast<compute_t<T>>(x[i]))); }
 };
 
 /// y[i] = f(x[i])
@@ -79,7 +79,10 @@ struct MapUnaryBackward {
     const T* x;
     const T* y_gradient;
     T* x_gradient;
-    constexpr void operator()(index_t i) const { x_gradient[i] = y_gradient[i] * f.slope(x[i]); }
+    constexpr void operator()(index_t i) const {
+        using C = compute_t<T>;
+        x_gradient[i] = static_cast<T>(static_cast<C>(y_gradient[i]) * f.slope(static_cast<C>(x[i])));
+    }
 };
 
 /// x_gradient[i] = y_gradient[i] * f'(x[i])
@@ -94,8 +97,9 @@ struct Geglu {
     T* y;
     index_t width;
     constexpr void operator()(index_t i) const {
+        using C = compute_t<T>;
         const T* row = x + i / width * 2 * width;
-        y[i] = row[i % width] * Gelu{}(row[width + i % width]);
+        y[i] = static_cast<T>(static_cast<C>(row[i % width]) * Gelu{}(static_cast<C>(row[width + i % width])));
     }
 };
 
@@ -113,8 +117,11 @@ struct GegluBackward {
     index_t width;
     constexpr void operator()(index_t i) const {
         const index_t at = i / width * 2 * width + i % width;
-        x_gradient[at] = y_gradient[i] * Gelu{}(x[at + width]);
-        x_gradient[at + width] = y_gradient[i] * x[at] * Gelu{}.slope(x[at + width]);
+        const auto gradient = static_cast<compute_t<T>>(y_gradient[i]);
+        const auto value = static_cast<compute_t<T>>(x[at]);
+        const auto gate = static_cast<compute_t<T>>(x[at + width]);
+        x_gradient[at] = static_cast<T>(gradient * Gelu{}(gate));
+        x_gradient[at + width] = static_cast<T>(gradient * value * Gelu{}.slope(gate));
     }
 };
 

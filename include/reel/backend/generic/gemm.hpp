@@ -18,12 +18,14 @@ struct GemmElement {
         const T* b = p.b + batch * p.stride_b + column * (p.transpose_b ? p.ldb : 1);
         const index_t a_step = p.transpose_a ? p.lda : 1;
         const index_t b_step = p.transpose_b ? 1 : p.ldb;
-        T sum = T(0);
+        using C = compute_t<T>;
+        C sum = C(0);
         for (index_t i = 0; i < p.k; ++i) {
-            sum += a[i * a_step] * b[i * b_step];
+            sum += static_cast<C>(a[i * a_step]) * static_cast<C>(b[i * b_step]);
         }
         T& c = p.c[batch * p.stride_c + row * p.ldc + column];
-        c = p.alpha * sum + (p.bias != nullptr ? p.bias[column] : T(0)) + (p.beta == T(0) ? T(0) : p.beta * c);
+        const C bias = p.bias != nullptr ? static_cast<C>(p.bias[column]) : C(0);
+        c = static_cast<T>(p.alpha * sum + bias + (p.beta == C(0) ? C(0) : p.beta * static_cast<C>(c)));
     }
 };
 

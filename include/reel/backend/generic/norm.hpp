@@ -25,23 +25,24 @@ struct NormForwardGroup {
 
     constexpr void operator()(index_t index) const {
         using std::sqrt;
+        using C = compute_t<T>;
         const index_t set = index / p.groups;
         const index_t width = p.channels / p.groups;
         const index_t first = index % p.groups * width;
         const index_t count = p.rows * width;
         const T* x = p.x + set * p.rows * p.channels + first;
         T* y = p.y + set * p.rows * p.channels + first;
-        T mean = T(0);
+        C mean = C(0);
         for (index_t i = 0; i < count; ++i) {
-            mean += x[i / width * p.channels + i % width];
+            mean += static_cast<C>(x[i / width * p.channels + i % width]);
         }
-        mean /= T(count);
-        T variance = T(0);
+        mean /= C(count);
+        C variance = C(0);
         for (index_t i = 0; i < count; ++i) {
-            const T d = x[i / width * p.channels + i % width] - mean;
+            const C d = static_cast<C>(x[i / width * p.channels + i % width]) - mean;
             variance += d * d;
         }
-        const T inverse = T(1) / sqrt(variance / T(count) + p.epsilon);
+        const C inverse = C(1) / sqrt(variance / C(count) + p.epsilon);
         if (p.mean != nullptr) {
             p.mean[index] = mean;
             p.inverse_std[index] = inverse;
@@ -49,10 +50,10 @@ struct NormForwardGroup {
         for (index_t i = 0; i < count; ++i) {
             const index_t at = i / width * p.channels + i % width;
             const index_t channel = first + i % width;
-            T value = (x[at] - mean) * inverse;
-            value = p.gamma != nullptr ? value * p.gamma[channel] : value;
-            value = p.beta != nullptr ? value + p.beta[channel] : value;
-            y[at] = p.silu ? value * sigmoid(value) : value;
+            C value = (static_cast<C>(x[at]) - mean) * inverse;
+            value = p.gamma != nullptr ? value * static_cast<C>(p.gamma[channel]) : value;
+            value = p.beta != nullptr ? value + static_cast<C>(p.beta[channel]) : value;
+            y[at] = static_cast<T>(p.silu ? value * sigmoid(value) : value);
         }
     }
 };
@@ -65,15 +66,19 @@ void norm_forward(B& backend, const NormProblem<T>& problem) {
 
 template <class T>
 struct NormBackwardGroup {
+    using C = compute_t<T>;
     NormProblem<T> p;
 
+    [[nodiscard]] constexpr C gamma(index_t channel) const {
+        return p.gamma != nullptr ? static_cast<C>(p.gamma[channel]) : C(1);
+    }
+
     /// Gradient with respect to the affine output, at one element whose normalised value is `normal`.
-    [[nodiscard]] constexpr T affine_gradient(T gradient, T normal, index_t channel) const {
+    [[nodiscard]] constexpr C affine_gradient(C gradient, C normal, index_t channel) const {
         if (!p.silu) {
             return gradient;
         }
-        const T affine =
-            normal * (p.gamma != nullptr ? p.gamma[channel] : T(1)) + (p.beta != nullptr ? p.beta[channel] : T(0));
+        const C affine = normal * gamma(channel) + (p.beta != nullptr ? static_cast<C>(p.beta[channel]) : C(0));
         return gradient * silu_slope(affine);
     }
 
@@ -83,22 +88,21 @@ struct NormBackwardGroup {
         const index_t first = index % p.groups * width;
         const index_t count = p.rows * width;
         const index_t offset = set * p.rows * p.channels + first;
-        const T mean = p.mean[index];
-        const T inverse = p.inverse_std[index];
-        T sum = T(0);
-        T sum_normal = T(0);
+        const C mean = p.mean[index];
+        const C inverse = p.inverse_std[index];
+        C sum = C(0);
+        C sum_normal = C(0);
         for (int pass = 0; pass < 2; ++pass) {
             for (index_t i = 0; i < count; ++i) {
                 const index_t at = offset + i / width * p.channels + i % width;
                 const index_t channel = first + i % width;
-                const T normal = (p.x[at] - mean) * inverse;
-                const T scaled =
-                    affine_gradient(p.y_gradient[at], normal, channel) * (p.gamma != nullptr ? p.gamma[channel] : T(1));
+                const C normal = (static_cast<C>(p.x[at]) - mean) * inverse;
+                const C scaled = affine_gradient(static_cast<C>(p.y_gradient[at]), normal, channel) * gamma(channel);
                 if (pass == 0) {
                     sum += scaled;
                     sum_normal += scaled * normal;
                 } else {
-                    p.x_gradient[at] = inverse * (scaled - (sum + normal * sum_normal) / T(count));
+                    p.x_gradient[at] = static_cast<T>(inverse * (scaled - (sum + normal * sum_normal) / C(count)));
                 }
             }
         }
@@ -114,8 +118,10 @@ struct NormAffineGradientChannel {
         for (index_t row = 0; row < p.sets * p.rows; ++row) {
             const index_t group = row / p.rows * p.groups + channel / width;
             const index_t at = row * p.channels + channel;
-            const T normal = (p.x[at] - p.mean[group]) * p.inverse_std[group];
-            const T gradient = NormBackwardGroup<T>{p}.affine_gradient(p.y_gradient[at], normal, channel);
+            using C = compute_t<T>;
+            const C normal = (static_cast<C>(p.x[at]) - p.mean[group]) * p.inverse_std[group];
+            const C gradient =
+                NormBackwardGroup<T>{p}.affine_gradient(static_cast<C>(p.y_gradient[at]), normal, channel);
             if (p.gamma_gradient != nullptr) {
                 p.gamma_gradient[channel] += gradient * normal;
             }

@@ -29,11 +29,11 @@ struct ConvShape {
     dnnl::memory::dims before;
     dnnl::memory::dims after;
 
-    ConvShape(const ConvGeometry& g, Type x_type, Type y_type, Type kernel_type)
+    ConvShape(const ConvGeometry& g, Type x_type, Type y_type, Type kernel_type, Type bias_type = Type::f32)
         : x({g.images, g.in_channels, g.height, g.width}, x_type, Tag::nhwc),
           y({g.images, g.out_channels, g.out_height, g.out_width}, y_type, Tag::nhwc),
           kernel({g.out_channels, g.in_channels, g.kernel_h, g.kernel_w}, kernel_type, Tag::any),
-          bias({g.out_channels}, Type::f32, Tag::x), strides{g.stride, g.stride}, before{g.pad_top, g.pad_left},
+          bias({g.out_channels}, bias_type, Tag::x), strides{g.stride, g.stride}, before{g.pad_top, g.pad_left},
           after{pad_after(g.height, g.kernel_h, g.stride, g.pad_top, g.out_height),
                 pad_after(g.width, g.kernel_w, g.stride, g.pad_left, g.out_width)} {}
 
@@ -47,23 +47,27 @@ struct ConvShape {
     }
 };
 
-[[nodiscard]] inline Library::Key key_of(const ConvGeometry& g, bool bfloat16, bool bias) {
-    return {g.images, g.height,  g.width,    g.in_channels, g.out_channels, g.kernel_h, g.kernel_w,
-            g.stride, g.pad_top, g.pad_left, g.out_height,  g.out_width,    bfloat16,   bias};
+template <class T>
+[[nodiscard]] Library::Key key_of(const ConvGeometry& g, bool bf16, bool bias) {
+    return {g.images,     g.height,    g.width,  g.in_channels, g.out_channels,
+            g.kernel_h,   g.kernel_w,  g.stride, g.pad_top,     g.pad_left,
+            g.out_height, g.out_width, bf16,     bias,          std::same_as<T, bfloat16>};
 }
 
-[[nodiscard]] inline const Forward& forward_of(Library& library, const ConvGeometry& g, bool bfloat16, bool bias) {
-    return library.get<Forward>(key_of(g, bfloat16, bias), [&] {
-        const Type type = bfloat16 ? Type::bf16 : Type::f32;
-        const auto d = ConvShape(g, type, Type::f32, type).forward(library, bias);
+template <class T>
+[[nodiscard]] const Forward& forward_of(Library& library, const ConvGeometry& g, bool bf16, bool bias) {
+    return library.get<Forward>(key_of<T>(g, bf16, bias), [&] {
+        const Type type = bf16 ? Type::bf16 : Type::f32;
+        const auto d = ConvShape(g, type, type_of<T>, type, type_of<T>).forward(library, bias);
         return Forward{d, dnnl::convolution_forward(d)};
     });
 }
 
-[[nodiscard]] inline const InputGradient& input_gradient_of(Library& library, const ConvGeometry& g, bool bfloat16) {
-    return library.get<InputGradient>(key_of(g, bfloat16, false), [&] {
-        const Type type = bfloat16 ? Type::bf16 : Type::f32;
-        const ConvShape c(g, Type::f32, type, type);
+template <class T>
+[[nodiscard]] const InputGradient& input_gradient_of(Library& library, const ConvGeometry& g, bool bf16) {
+    return library.get<InputGradient>(key_of<T>(g, bf16, false), [&] {
+        const Type type = bf16 ? Type::bf16 : Type::f32;
+        const ConvShape c(g, type_of<T>, type, type);
         const dnnl::convolution_backward_data::primitive_desc d(
             {dnnl::algorithm::convolution_direct, c.x, c.kernel, c.y, c.strides, c.before, c.after}, own_scratchpad(),
             library.engine(), ConvShape(g, type, Type::f32, type).forward(library, false));
@@ -71,9 +75,9 @@ struct ConvShape {
     });
 }
 
-[[nodiscard]] inline const KernelGradient& kernel_gradient_of(Library& library, const ConvGeometry& g, bool bfloat16) {
-    return library.get<KernelGradient>(key_of(g, bfloat16, false), [&] {
-        const Type type = bfloat16 ? Type::bf16 : Type::f32;
+[[nodiscard]] inline const KernelGradient& kernel_gradient_of(Library& library, const ConvGeometry& g, bool bf16) {
+    return library.get<KernelGradient>(key_of<float>(g, bf16, false), [&] {
+        const Type type = bf16 ? Type::bf16 : Type::f32;
         const ConvShape c(g, type, type, Type::f32);
         const dnnl::convolution_backward_weights::primitive_desc d(
             {dnnl::algorithm::convolution_direct, c.x, c.kernel, c.y, c.strides, c.before, c.after}, own_scratchpad(),
@@ -82,16 +86,18 @@ struct ConvShape {
     });
 }
 
-/// A kernel [out, h, w, in] of floats as oneDNN sees it.
-[[nodiscard]] inline dnnl::memory plain_kernel(const Library& library, const ConvGeometry& g, const float* kernel) {
-    const Desc plain({g.out_channels, g.in_channels, g.kernel_h, g.kernel_w}, Type::f32, Tag::ohwi);
-    return {plain, library.engine(), const_cast<float*>(kernel)};
+/// A kernel [out, h, w, in] as oneDNN sees it.
+template <class T>
+[[nodiscard]] dnnl::memory plain_kernel(const Library& library, const ConvGeometry& g, const T* kernel) {
+    const Desc plain({g.out_channels, g.in_channels, g.kernel_h, g.kernel_w}, type_of<T>, Tag::ohwi);
+    return {plain, library.engine(), const_cast<T*>(kernel)};
 }
 
 /// The kernel in each of the layouts that the pieces' primitives want; mostly that is one.
 class PackedKernels {
 public:
-    PackedKernels(Cpu& backend, Library& library, const ConvGeometry& g, const float* kernel)
+    template <class T>
+    PackedKernels(Cpu& backend, Library& library, const ConvGeometry& g, const T* kernel)
         : backend_(backend), library_(library), plain_(plain_kernel(library, g, kernel)) {}
 
     void pack(const Desc& wanted) {
@@ -122,29 +128,28 @@ private:
 };
 
 /// As generic::convolution.
-inline void convolution(Cpu& backend, const ConvGeometry& g, const float* x, const float* kernel, const float* bias,
-                        float* y, bool bfloat16) {
+template <class T>
+void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const T* kernel, const T* bias, T* y, bool bf16) {
     Library& library = backend.extension<Library>();
-    const Operand input(backend, x, g.images * g.height * g.width * g.in_channels, bfloat16);
+    const Operand input(backend, x, g.images * g.height * g.width * g.in_channels, bf16);
     const auto parts = pieces_of(g, backend.threads(), false);
     PackedKernels kernels(backend, library, g, kernel);
     const Alone here;
     for (const auto& part : parts) {
         for (const ConvPiece& piece : part) {
-            kernels.pack(forward_of(library, piece.g, bfloat16, bias != nullptr).description.weights_desc());
+            kernels.pack(forward_of<T>(library, piece.g, bf16, bias != nullptr).description.weights_desc());
         }
     }
     backend.for_each_task(static_cast<index_t>(parts.size()), [&](index_t part) {
         const Alone there;
         for (const ConvPiece& piece : parts[static_cast<std::size_t>(part)]) {
-            const Forward& made = forward_of(library, piece.g, bfloat16, bias != nullptr);
+            const Forward& made = forward_of<T>(library, piece.g, bf16, bias != nullptr);
             const auto& d = made.description;
             Arguments arguments{{DNNL_ARG_SRC, {d.src_desc(), library.engine(), input.at(piece.x)}},
                                 {DNNL_ARG_WEIGHTS, kernels[d.weights_desc()]},
                                 {DNNL_ARG_DST, {d.dst_desc(), library.engine(), y + piece.y}}};
             if (bias != nullptr) {
-                arguments.emplace(DNNL_ARG_BIAS,
-                                  dnnl::memory(d.bias_desc(), library.engine(), const_cast<float*>(bias)));
+                arguments.emplace(DNNL_ARG_BIAS, dnnl::memory(d.bias_desc(), library.engine(), const_cast<T*>(bias)));
             }
             execute(backend, library, made, std::move(arguments));
         }
@@ -152,17 +157,18 @@ inline void convolution(Cpu& backend, const ConvGeometry& g, const float* x, con
 }
 
 /// As generic::convolution_input_gradient.
-inline void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const float* y_gradient,
-                                       const float* kernel, float* x_gradient, bool bfloat16) {
+template <class T>
+void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_gradient, const T* kernel,
+                                T* x_gradient, bool bf16) {
     Library& library = backend.extension<Library>();
-    const Operand output(backend, y_gradient, g.out_rows() * g.out_channels, bfloat16);
+    const Operand output(backend, y_gradient, g.out_rows() * g.out_channels, bf16);
     const auto parts = pieces_of(g, backend.threads(), true);
     PackedKernels kernels(backend, library, g, kernel);
     const Alone here;
     for (const auto& part : parts) {
         for (const ConvPiece& piece : part) {
             if (piece.g.out_height > 0) {
-                kernels.pack(input_gradient_of(library, piece.g, bfloat16).description.weights_desc());
+                kernels.pack(input_gradient_of<T>(library, piece.g, bf16).description.weights_desc());
             }
         }
     }
@@ -170,10 +176,10 @@ inline void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, cons
         const Alone there;
         for (const ConvPiece& piece : parts[static_cast<std::size_t>(part)]) {
             if (piece.g.out_height <= 0) { // rows below what the last output sees
-                std::fill_n(x_gradient + piece.x, piece.g.height * g.width * g.in_channels, 0.0F);
+                std::fill_n(x_gradient + piece.x, piece.g.height * g.width * g.in_channels, T(0));
                 continue;
             }
-            const InputGradient& made = input_gradient_of(library, piece.g, bfloat16);
+            const InputGradient& made = input_gradient_of<T>(library, piece.g, bf16);
             const auto& d = made.description;
             execute(backend, library, made,
                     {{DNNL_ARG_DIFF_DST, {d.diff_dst_desc(), library.engine(), output.at(piece.y)}},
@@ -184,11 +190,12 @@ inline void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, cons
 }
 
 /// As generic::convolution_kernel_gradient. Every part sums its own rows; the parts' sums are added in order.
-inline void convolution_kernel_gradient(Cpu& backend, const ConvGeometry& g, const float* x, const float* y_gradient,
-                                        float* kernel_gradient, bool bfloat16) {
+template <class T>
+void convolution_kernel_gradient(Cpu& backend, const ConvGeometry& g, const T* x, const T* y_gradient,
+                                 float* kernel_gradient, bool bf16) {
     Library& library = backend.extension<Library>();
-    const Operand input(backend, x, g.images * g.height * g.width * g.in_channels, bfloat16);
-    const Operand output(backend, y_gradient, g.out_rows() * g.out_channels, bfloat16);
+    const Operand input(backend, x, g.images * g.height * g.width * g.in_channels, bf16);
+    const Operand output(backend, y_gradient, g.out_rows() * g.out_channels, bf16);
     const auto parts = pieces_of(g, backend.threads(), false);
     std::vector<index_t> first{0}; // each part's first piece
     for (const auto& part : parts) {
@@ -201,7 +208,7 @@ inline void convolution_kernel_gradient(Cpu& backend, const ConvGeometry& g, con
         const Alone there;
         index_t at = first[static_cast<std::size_t>(part)];
         for (const ConvPiece& piece : parts[static_cast<std::size_t>(part)]) {
-            const KernelGradient& made = kernel_gradient_of(library, piece.g, bfloat16);
+            const KernelGradient& made = kernel_gradient_of(library, piece.g, bf16);
             const auto& d = made.description;
             const Desc given = d.diff_weights_desc();
             const Scratch<std::byte> packed(backend, static_cast<index_t>(given.get_size()));

@@ -8,7 +8,8 @@
 namespace reel::cpu::onednn {
 
 /// True when oneDNN can do it: one product, as it lies, that is not tiny.
-[[nodiscard]] inline bool suits(const GemmProblem<float>& p) {
+template <class T>
+[[nodiscard]] bool suits(const GemmProblem<T>& p) {
     return p.batch == 1 && p.alpha == 1.0F && (p.beta == 0.0F || (p.beta == 1.0F && p.bias == nullptr)) &&
            p.m * p.n * p.k >= (1 << 18);
 }
@@ -33,38 +34,41 @@ struct Stored {
     [[nodiscard]] index_t column(index_t i) const { return transposed ? i * ld : i; }
 };
 
-[[nodiscard]] inline const Product& product_of(Library& library, const GemmProblem<float>& p, index_t m, index_t n,
-                                               bool bfloat16) {
+template <class T>
+[[nodiscard]] const Product& product_of(Library& library, const GemmProblem<T>& p, index_t m, index_t n, bool bf16) {
     const Stored a(p.m, p.k, p.lda, p.transpose_a);
     const Stored b(p.k, p.n, p.ldb, p.transpose_b);
     const Stored c(p.m, p.n, p.ldc, false);
     const bool add = p.beta == 1.0F;
     const bool bias = p.bias != nullptr;
-    return library.get<Product>({m, n, p.k, a.ld, b.ld, c.ld, a.transposed, b.transposed, add, bias, bfloat16}, [&] {
-        const Type type = bfloat16 ? Type::bf16 : Type::f32;
-        const Desc da({m, p.k}, type, a.strides());
-        const Desc db({p.k, n}, type, b.strides());
-        const Desc dc({m, n}, Type::f32, c.strides());
-        dnnl::primitive_attr attributes = own_scratchpad();
-        if (add) {
-            dnnl::post_ops operations;
-            operations.append_sum(1.0F);
-            attributes.set_post_ops(operations);
-        }
-        const dnnl::matmul::primitive_desc d(bias ? dnnl::matmul::desc(da, db, Desc({1, n}, Type::f32, Tag::ab), dc)
-                                                  : dnnl::matmul::desc(da, db, dc),
-                                             attributes, library.engine());
-        return Product{d, dnnl::matmul(d)};
-    });
+    return library.get<Product>(
+        {m, n, p.k, a.ld, b.ld, c.ld, a.transposed, b.transposed, add, bias, bf16, std::same_as<T, bfloat16>}, [&] {
+            const Type type = bf16 ? Type::bf16 : Type::f32;
+            const Desc da({m, p.k}, type, a.strides());
+            const Desc db({p.k, n}, type, b.strides());
+            const Desc dc({m, n}, type_of<T>, c.strides());
+            dnnl::primitive_attr attributes = own_scratchpad();
+            if (add) {
+                dnnl::post_ops operations;
+                operations.append_sum(1.0F);
+                attributes.set_post_ops(operations);
+            }
+            const dnnl::matmul::primitive_desc d(bias
+                                                     ? dnnl::matmul::desc(da, db, Desc({1, n}, type_of<T>, Tag::ab), dc)
+                                                     : dnnl::matmul::desc(da, db, dc),
+                                                 attributes, library.engine());
+            return Product{d, dnnl::matmul(d)};
+        });
 }
 
-/// C is shared out to the threads along its longer side.
-inline void gemm(Cpu& backend, const GemmProblem<float>& p, bool bfloat16) {
+/// C is shared out to the threads along its longer side. `bf16`: factors are multiplied as bfloat16.
+template <class T>
+void gemm(Cpu& backend, const GemmProblem<T>& p, bool bf16) {
     Library& library = backend.extension<Library>();
     const Stored stored_a(p.m, p.k, p.lda, p.transpose_a);
     const Stored stored_b(p.k, p.n, p.ldb, p.transpose_b);
-    const Operand a(backend, p.a, stored_a.span(), bfloat16);
-    const Operand b(backend, p.b, stored_b.span(), bfloat16);
+    const Operand a(backend, p.a, stored_a.span(), bf16);
+    const Operand b(backend, p.b, stored_b.span(), bf16);
     const bool by_rows = p.m >= p.n;
     const index_t longer = by_rows ? p.m : p.n;
     constexpr index_t tile = 16; // borders between parts on full vectors
@@ -81,14 +85,14 @@ inline void gemm(Cpu& backend, const GemmProblem<float>& p, bool bfloat16) {
         }
         const index_t row = by_rows ? first : 0;
         const index_t column = by_rows ? 0 : first;
-        const Product& made = product_of(library, p, by_rows ? count : p.m, by_rows ? p.n : count, bfloat16);
+        const Product& made = product_of(library, p, by_rows ? count : p.m, by_rows ? p.n : count, bf16);
         const auto& d = made.description;
         Arguments arguments{{DNNL_ARG_SRC, {d.src_desc(), library.engine(), a.at(stored_a.row(row))}},
                             {DNNL_ARG_WEIGHTS, {d.weights_desc(), library.engine(), b.at(stored_b.column(column))}},
                             {DNNL_ARG_DST, {d.dst_desc(), library.engine(), p.c + row * p.ldc + column}}};
         if (p.bias != nullptr) {
             arguments.emplace(DNNL_ARG_BIAS,
-                              dnnl::memory(d.bias_desc(), library.engine(), const_cast<float*>(p.bias + column)));
+                              dnnl::memory(d.bias_desc(), library.engine(), const_cast<T*>(p.bias + column)));
         }
         execute(backend, library, made, std::move(arguments));
     });

@@ -22,7 +22,7 @@ void omp_set_num_threads(int);
 #endif
 #include <oneapi/dnnl/dnnl.hpp>
 
-#include <reel/backend/cpu/scratch.hpp>
+#include <reel/backend/cpu/widen.hpp>
 #include <reel/backend/problems.hpp>
 
 static_assert(DNNL_VERSION_MAJOR == 2, "reel is written for oneDNN 2; configure with -DREEL_ONEDNN=OFF");
@@ -124,48 +124,52 @@ inline void reorder(Library& library, dnnl::memory from, dnnl::memory to) {
     });
 }
 
-/// True when products of this backend round their factors to bfloat16.
-[[nodiscard]] inline bool rounds(const Cpu& backend) {
+/// Tensors' element types that oneDNN multiplies.
+template <class T>
+inline constexpr bool is_served = std::same_as<T, float> || std::same_as<T, bfloat16>;
+
+template <class T>
+inline constexpr Type type_of = std::same_as<T, bfloat16> ? Type::bf16 : Type::f32;
+
+/// True when the processor has instructions for products of T.
+template <class T>
+[[nodiscard]] bool multiplies() {
     constexpr auto bits = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-    return backend.float32_matmul_precision == Float32MatmulPrecision::medium &&
-           (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & bits) == bits;
+    return std::same_as<T, float> || (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & bits) == bits;
 }
 
-/// Nearest bfloat16, ties to even; a NaN stays one. Without a branch, so that it is done many at once.
-[[nodiscard]] constexpr std::uint16_t bfloat16_bits(float value) {
-    const auto bits = std::bit_cast<std::uint32_t>(value);
-    const std::uint32_t rounded = bits + 0x7fffU + ((bits >> 16) & 1U);
-    const bool nan = (bits & 0x7fffffffU) > 0x7f800000U;
-    return static_cast<std::uint16_t>((nan ? bits | 0x400000U : rounded) >> 16);
+/// True when products of this backend multiply bfloat16: factors of that type, or floats rounded to it.
+template <class T = float>
+[[nodiscard]] bool rounds(const Cpu& backend) {
+    return multiplies<bfloat16>() &&
+           (std::same_as<T, bfloat16> || backend.float32_matmul_precision == Float32MatmulPrecision::medium);
 }
 
-/// An operand in the type that is multiplied: the floats themselves, or a bfloat16 copy.
+/// An operand in the type that is multiplied: the elements themselves, or a bfloat16 copy of floats.
+template <class T>
 class Operand {
 public:
-    Operand(Cpu& backend, const float* values, index_t count, bool bfloat16)
-        : values_(bfloat16 ? nullptr : values), copy_(backend, bfloat16 ? count : 0) {
-        if (bfloat16) {
-            std::uint16_t* to = copy_.data();
-            backend.for_each_range(
-                count,
-                [=](index_t begin, index_t end) {
-                    for (index_t i = begin; i < end; ++i) {
-                        to[i] = bfloat16_bits(values[i]);
-                    }
-                },
-                1 << 14);
+    Operand(Cpu& backend, const T* values, index_t count, bool rounded)
+        : values_(values), copy_(backend, copies(rounded) ? count : 0) {
+        if constexpr (std::same_as<T, float>) {
+            if (rounded) {
+                store(backend, values, count, copy_.data());
+                values_ = nullptr;
+            }
         }
     }
 
     /// From element `offset` on. oneDNN has no const memory; an operand is only read.
     [[nodiscard]] void* at(index_t offset) const {
-        return values_ != nullptr ? static_cast<void*>(const_cast<float*>(values_ + offset))
+        return values_ != nullptr ? static_cast<void*>(const_cast<T*>(values_ + offset))
                                   : static_cast<void*>(copy_.data() + offset);
     }
 
 private:
-    const float* values_;
-    Scratch<std::uint16_t> copy_;
+    static constexpr bool copies(bool rounded) { return std::same_as<T, float> && rounded; }
+
+    const T* values_;
+    Scratch<bfloat16> copy_;
 };
 
 } // namespace reel::cpu::onednn
