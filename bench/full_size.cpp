@@ -3,7 +3,13 @@
 
 #include <reel/core/build_info.hpp>
 #include <reel/core/stage_timer.hpp>
+#include <reel/models/clip_text.hpp>
+#include <reel/ops/rearrange.hpp>
+#include <reel/pipelines/clips.hpp>
+#include <reel/pipelines/edit.hpp>
 #include <reel/pipelines/tune.hpp>
+#include <reel/schedulers/ddim.hpp>
+#include <reel/schedulers/ddim_inverse.hpp>
 
 #include <array>
 #include <charconv>
@@ -20,12 +26,16 @@ namespace {
 using reel::Cpu;
 using reel::index_t;
 using reel::Shape;
-using Tensor = reel::Tensor<float>;
+
+template <class T>
+using Tensor = reel::Tensor<T>;
 
 constexpr const char* manual = R"(full_size --case NAME [options]
-  --case NAME     unet_forward, tune_step, tune_step_checkpoint, vae_encode or vae_decode
+  --case NAME     unet_forward, tune_step, tune_step_checkpoint, vae_encode, vae_decode, text_encoder or whole_job
+                  (20 tuning steps with checkpointing, 10 inversion steps, 10 sampling steps with guidance)
   --frames N      frames of the clip (4)
   --size N        width and height in pixels, a multiple of 8 (256)
+  --dtype NAME    of weights and activations: float32 or bfloat16 (float32); what is tuned stays in float32
   --threads N     0 is one per hardware thread (0)
   --warmup N      runs that are not reported (1)
   --repeats N     runs that are (1)
@@ -41,6 +51,7 @@ struct Options {
     int threads = 0;
     int warmup = 1;
     int repeats = 1;
+    bool bfloat16 = false;
     bool tiny = false;
     bool json = false;
     bool serve = false;
@@ -72,6 +83,11 @@ Options read_options(const std::vector<std::string>& words) {
             read_number<index_t>(word, value(), 8, options.size);
         } else if (word == "--threads") {
             read_number(word, value(), 0, options.threads);
+        } else if (word == "--dtype") {
+            const std::string& name = value();
+            reel::require(name == "float32" || name == "bfloat16", word, ": \"", name,
+                          "\"; expected float32 or bfloat16");
+            options.bfloat16 = name == "bfloat16";
         } else if (word == "--warmup") {
             read_number(word, value(), 0, options.warmup);
         } else if (word == "--repeats") {
@@ -91,8 +107,9 @@ Options read_options(const std::vector<std::string>& words) {
 }
 
 /// Spread evenly in +-bound and never near the smallest floats, which processors are slow at.
+template <class T>
 struct CheapUniform {
-    float* x;
+    T* x;
     float bound;
     std::uint32_t stream;
     void operator()(index_t i) const {
@@ -100,13 +117,14 @@ struct CheapUniform {
         bits ^= bits >> 15;
         bits *= 0x2c1b3c6dU;
         bits ^= bits >> 13;
-        x[i] = (static_cast<float>(bits >> 8) * 0x1p-23F - 1.0F) * bound;
+        x[i] = static_cast<T>((static_cast<float>(bits >> 8) * 0x1p-23F - 1.0F) * bound);
     }
 };
 
-Tensor cheap_uniform(Cpu& cpu, const Shape& shape, double bound, std::uint32_t stream) {
-    Tensor x(cpu, shape);
-    cpu.for_each_index(x.size(), CheapUniform{x.data(), static_cast<float>(bound), stream});
+template <class T = float>
+Tensor<T> cheap_uniform(Cpu& cpu, const Shape& shape, double bound, std::uint32_t stream) {
+    Tensor<T> x(cpu, shape);
+    cpu.for_each_index(x.size(), CheapUniform<T>{x.data(), static_cast<float>(bound), stream});
     return x;
 }
 
@@ -116,13 +134,14 @@ template <reel::Module M>
 void fill(M& model, Cpu& cpu) {
     std::uint32_t stream = 1;
     reel::for_each_parameter(model, [&](const std::string& name, auto& parameter) {
+        using T = std::remove_cvref_t<decltype(*parameter.value().data())>;
         const Shape& shape = parameter.spec().shape;
         const bool vector = shape.rank() == 1;
         if (vector && name.ends_with("weight")) {
-            parameter.set(Tensor::full(cpu, shape, 1.0F));
+            parameter.set(Tensor<T>::full(cpu, shape, T(1.0F)));
         } else {
             const double fan_in = static_cast<double>(vector ? 1024 : shape.size() / shape[0]);
-            parameter.set(cheap_uniform(cpu, shape, 1.0 / std::sqrt(fan_in), stream));
+            parameter.set(cheap_uniform<T>(cpu, shape, 1.0 / std::sqrt(fan_in), stream));
         }
         stream += 0x9e3779b9U;
     });
@@ -150,87 +169,182 @@ reel::AutoencoderKLConfig vae_config(bool tiny) {
 /// A case ready to run; what it computes ends in a number that must be finite.
 using Case = std::function<double()>;
 
-double mean_of(const Tensor& x) {
+template <class T>
+double mean_of(const Tensor<T>& x) {
     double sum = 0;
-    for (const float value : x.to_host()) {
+    for (const T value : x.to_host()) {
         sum += static_cast<double>(value);
     }
     return sum / static_cast<double>(x.size());
 }
 
+/// Latents of the clip [frames, h, w, channels].
+template <class T>
+Tensor<T> cheap_latents(Cpu& cpu, const Options& options, index_t channels) {
+    return cheap_uniform<T>(cpu, {options.frames, options.size / 8, options.size / 8, channels}, 1.7, 1);
+}
+
+template <class T>
+Tensor<T> cheap_text(Cpu& cpu, const reel::UNetConfig& config) {
+    return cheap_uniform<T>(cpu, {1, 77, config.cross_attention_dim}, 1.7, 2);
+}
+
+template <class T>
 Case unet_forward(Cpu& cpu, const Options& options) {
-    const auto unet = std::make_shared<reel::UNet3DConditionModel<float>>(unet_config(options.tiny));
+    const auto unet = std::make_shared<reel::UNet3DConditionModel<T>>(unet_config(options.tiny));
     fill(*unet, cpu);
-    const index_t side = options.size / 8;
-    const Tensor sample = cheap_uniform(cpu, {options.frames, side, side, 4}, 1.7, 1);
-    const Tensor text = cheap_uniform(cpu, {1, 77, unet->config.cross_attention_dim}, 1.7, 2);
+    const Tensor<T> sample = cheap_latents<T>(cpu, options, 4);
+    const Tensor<T> text = cheap_text<T>(cpu, unet->config);
     return [=, frames = options.frames] {
         const std::array<double, 1> timestep{981};
         return mean_of((*unet)(sample, timestep, text, frames));
     };
 }
 
+/// Stable Diffusion's noise.
+reel::NoiseScheduleConfig noise_schedule() {
+    reel::NoiseScheduleConfig schedule;
+    schedule.beta_start = 0.00085;
+    schedule.beta_end = 0.012;
+    schedule.beta_schedule = reel::BetaSchedule::scaled_linear;
+    return schedule;
+}
+
+constexpr double scaling_factor = 0.18215;
+
 /// Everything a tuner needs to outlive it.
+template <class T>
 struct Tuning {
-    reel::UNet3DConditionModel<float> unet;
+    reel::UNet3DConditionModel<T> unet;
     reel::DDPMScheduler scheduler;
-    std::optional<reel::Tuner<float>> tuner;
+    std::optional<reel::Tuner<T>> tuner;
+
+    Tuning(Cpu& cpu, const Options& options, bool checkpointing)
+        : unet(unet_config(options.tiny)), scheduler({.schedule = noise_schedule()}) {
+        reel::set_trainable_modules(unet, {"attn1.to_q", "attn2.to_q", "attn_temp"});
+        fill(unet, cpu);
+        if (checkpointing) {
+            unet.gradient_checkpointing = reel::CheckpointMode::exact;
+        }
+    }
+
+    /// On a clip's moments.
+    void begin(Tensor<float> moments) {
+        const Tensor<T> text = cheap_text<T>(moments.backend(), unet.config);
+        tuner.emplace(unet, scheduler, std::move(moments), text, scaling_factor, reel::TuneOptions{});
+    }
+
+    double step(Cpu& cpu) {
+        return tuner
+            ->update(
+                [&](index_t draw) { return reel::training_noise<float>(cpu, tuner->latent_shape(), 33, draw, 1000); })
+            .loss;
+    }
 };
 
+template <class T>
 Case tune_step(Cpu& cpu, const Options& options, bool checkpointing) {
-    reel::DDPMConfig ddpm;
-    ddpm.schedule.beta_start = 0.00085;
-    ddpm.schedule.beta_end = 0.012;
-    ddpm.schedule.beta_schedule = reel::BetaSchedule::scaled_linear;
-    const auto tuning = std::make_shared<Tuning>(
-        Tuning{reel::UNet3DConditionModel<float>(unet_config(options.tiny)), reel::DDPMScheduler(ddpm), {}});
-    reel::set_trainable_modules(tuning->unet, {"attn1.to_q", "attn2.to_q", "attn_temp"});
-    fill(tuning->unet, cpu);
-    if (checkpointing) {
-        tuning->unet.gradient_checkpointing = reel::CheckpointMode::exact;
-    }
-    const index_t side = options.size / 8;
-    tuning->tuner.emplace(tuning->unet, tuning->scheduler, cheap_uniform(cpu, {options.frames, side, side, 8}, 1.7, 1),
-                          cheap_uniform(cpu, {1, 77, tuning->unet.config.cross_attention_dim}, 1.7, 2), 0.18215,
-                          reel::TuneOptions{});
-    return [&cpu, tuning] {
-        return tuning->tuner
-            ->update([&](index_t draw) {
-                return reel::training_noise<float>(cpu, tuning->tuner->latent_shape(), 33, draw, 1000);
-            })
-            .loss;
-    };
+    const auto tuning = std::make_shared<Tuning<T>>(cpu, options, checkpointing);
+    tuning->begin(cheap_latents<float>(cpu, options, 8));
+    return [&cpu, tuning] { return tuning->step(cpu); };
 }
 
+template <class T>
 Case vae_encode(Cpu& cpu, const Options& options) {
-    const auto vae = std::make_shared<reel::AutoencoderKL<float>>(vae_config(options.tiny));
+    const auto vae = std::make_shared<reel::AutoencoderKL<T>>(vae_config(options.tiny));
     fill(*vae, cpu);
-    const Tensor pictures = cheap_uniform(cpu, {options.frames, options.size, options.size, 3}, 1.0, 1);
-    return [=] { // frame by frame, as the programs do
-        return mean_of(reel::sliced(pictures, [&](const Tensor& picture) { return vae->encode(picture); }));
+    const Tensor<T> pictures = cheap_uniform<T>(cpu, {options.frames, options.size, options.size, 3}, 1.0, 1);
+    return [=] { return mean_of(reel::encode_clip(*vae, pictures, [] {})); }; // frame by frame, as the programs do
+}
+
+template <class T>
+Case vae_decode(Cpu& cpu, const Options& options) {
+    const auto vae = std::make_shared<reel::AutoencoderKL<T>>(vae_config(options.tiny));
+    fill(*vae, cpu);
+    const Tensor<T> latents = cheap_latents<T>(cpu, options, 4);
+    return [=] { return mean_of(reel::decode_clip(*vae, latents, [] {})); };
+}
+
+template <class T>
+Case text_encoder(Cpu& cpu, const Options& options) {
+    reel::CLIPTextConfig config;
+    if (options.tiny) {
+        config.hidden_size = 64;
+        config.intermediate_size = 128;
+        config.num_attention_heads = 4;
+    }
+    const auto model = std::make_shared<reel::CLIPTextModel<T>>(config);
+    fill(*model, cpu);
+    std::vector<std::int32_t> ids(77);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        ids[i] = static_cast<std::int32_t>(i * 613 % 49408);
+    }
+    return [=] { return mean_of((*model)(ids)); };
+}
+
+/// A tensor in another type, or the same tensor.
+template <class To, class From>
+Tensor<To> as(const Tensor<From>& x) {
+    if constexpr (std::same_as<To, From>) {
+        return x;
+    } else {
+        return reel::cast<To>(x);
+    }
+}
+
+/// Encode the clip, tune, invert, sample with guidance, decode. Latents are in float32 whatever the models are in.
+template <class T>
+Case whole_job(Cpu& cpu, const Options& options) {
+    const auto tuning = std::make_shared<Tuning<T>>(cpu, options, true);
+    const auto vae = std::make_shared<reel::AutoencoderKL<T>>(vae_config(options.tiny));
+    fill(*vae, cpu);
+    const Tensor<T> pictures = cheap_uniform<T>(cpu, {options.frames, options.size, options.size, 3}, 1.0, 1);
+    return [&cpu, tuning, vae, pictures] {
+        const auto nothing = [](auto&&...) {};
+        const auto moments = as<float>(reel::encode_clip(*vae, pictures, [] {}));
+        tuning->begin(moments);
+        double loss = 0;
+        for (int i = 0; i < 20; ++i) {
+            loss = tuning->step(cpu);
+        }
+        reel::require(std::isfinite(loss), "whole_job: the loss is not finite");
+        const auto unet = [&](const Tensor<float>& sample, std::span<const double> at, const Tensor<float>& words,
+                              index_t frames) {
+            return as<float>(tuning->unet(as<T>(sample), at, as<T>(words), frames));
+        };
+        const Tensor<float> text = cheap_text<float>(cpu, tuning->unet.config);
+        const Tensor<float> clean =
+            reel::scale(reel::slice_channels(moments, 0, 4), static_cast<float>(scaling_factor));
+        const reel::DDIMConfig config{
+            .schedule = noise_schedule(), .clip_sample = false, .set_alpha_to_one = false, .steps_offset = 1};
+        reel::DDIMInverseScheduler inverse(config);
+        const Tensor<float> noise = reel::invert(unet, inverse, clean, text, 10, nothing);
+        reel::DDIMScheduler scheduler(config);
+        const reel::Guidance<float, Cpu> guidance{text, reel::scale(text, -1.0F), 7.5};
+        const Tensor<float> edited = reel::sample_clip(unet, scheduler, noise, guidance, 10, reel::NoNoise{}, nothing);
+        return mean_of(reel::decode_clip(*vae, as<T>(edited), [] {}));
     };
 }
 
-Case vae_decode(Cpu& cpu, const Options& options) {
-    const auto vae = std::make_shared<reel::AutoencoderKL<float>>(vae_config(options.tiny));
-    fill(*vae, cpu);
-    const index_t side = options.size / 8;
-    const Tensor latents = cheap_uniform(cpu, {options.frames, side, side, 4}, 1.7, 1);
-    return [=] { return mean_of(reel::sliced(latents, [&](const Tensor& latent) { return vae->decode(latent); })); };
-}
-
+template <class T>
 Case make_case(Cpu& cpu, const Options& options) {
     if (options.name == "unet_forward") {
-        return unet_forward(cpu, options);
-    }
-    if (options.name == "tune_step" || options.name == "tune_step_checkpoint") {
-        return tune_step(cpu, options, options.name == "tune_step_checkpoint");
+        return unet_forward<T>(cpu, options);
     }
     if (options.name == "vae_encode") {
-        return vae_encode(cpu, options);
+        return vae_encode<T>(cpu, options);
     }
     if (options.name == "vae_decode") {
-        return vae_decode(cpu, options);
+        return vae_decode<T>(cpu, options);
+    }
+    if (options.name == "text_encoder") {
+        return text_encoder<T>(cpu, options);
+    }
+    if (options.name == "tune_step" || options.name == "tune_step_checkpoint") {
+        return tune_step<T>(cpu, options, options.name == "tune_step_checkpoint");
+    }
+    if (options.name == "whole_job") {
+        return whole_job<T>(cpu, options);
     }
     reel::fail("--case: unknown case \"", options.name, "\"\n", manual);
 }
@@ -251,17 +365,18 @@ ProcessorTime processor_time() {
 }
 
 /// GFLOP/s of a large square product, the best of a few: what this machine can do at this moment.
+template <class T>
 double gemm_rate(Cpu& cpu) {
     constexpr index_t n = 1536;
-    const Tensor a = cheap_uniform(cpu, {n, n}, 1.0, 1);
-    const Tensor b = cheap_uniform(cpu, {n, n}, 1.0, 2);
-    const Tensor c(cpu, {n, n});
+    const Tensor<T> a = cheap_uniform<T>(cpu, {n, n}, 1.0, 1);
+    const Tensor<T> b = cheap_uniform<T>(cpu, {n, n}, 1.0, 2);
+    const Tensor<T> c(cpu, {n, n});
     double best = std::numeric_limits<double>::infinity();
     for (int i = 0; i < 8; ++i) {
         const reel::Stopwatch watch;
         reel::gemm(
             cpu,
-            reel::GemmProblem<float>{
+            reel::GemmProblem<T>{
                 .m = n, .n = n, .k = n, .a = a.data(), .lda = n, .b = b.data(), .ldb = n, .c = c.data(), .ldc = n});
         best = std::min(best, watch.seconds());
     }
@@ -293,8 +408,8 @@ void measure(Cpu& cpu, const Case& run, const Options& options) {
 
 void run(const Options& options) {
     Cpu cpu(options.threads);
-    const double rate = gemm_rate(cpu);
-    const Case once = make_case(cpu, options);
+    const double rate = options.bfloat16 ? gemm_rate<reel::bfloat16>(cpu) : gemm_rate<float>(cpu);
+    const Case once = options.bfloat16 ? make_case<reel::bfloat16>(cpu, options) : make_case<float>(cpu, options);
     const std::size_t weights = cpu.memory().statistics().in_use;
     for (int i = 0; i < options.warmup; ++i) {
         reel::require(std::isfinite(once()), options.name, ": the result is not finite");

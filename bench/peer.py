@@ -1,4 +1,4 @@
-"""PyTorch's side of bench/compare: the cases of full_size, with the same shapes, float32.
+"""PyTorch's side of bench/compare: the cases of full_size, with the same shapes and data type.
 
 The UNet is the parity tests' own version of Tune-A-Video's (tests/golden/inflated_unet.py), the autoencoder is
 diffusers' AutoencoderKL. Output is lines of JSON: one when ready, one per run.
@@ -13,8 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "golden"))
 
-CASES = ["unet_forward", "tune_step", "tune_step_checkpoint", "tune_step_encoding", "vae_encode", "vae_decode"]
+CASES = ["unet_forward", "tune_step", "tune_step_checkpoint", "tune_step_encoding", "vae_encode", "vae_decode",
+         "text_encoder", "whole_job"]
 SCALING_FACTOR = 0.18215
+TUNING, INVERSION, SAMPLING = 20, 10, 10  # steps of the whole job
 
 
 def read_options():
@@ -32,6 +34,8 @@ def read_options():
                         help="fused attention, or an explicit softmax as in diffusers 0.11.1")
     parser.add_argument("--channels_last", action="store_true")
     parser.add_argument("--compile", action="store_true", help="torch.compile")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32",
+                        help="of weights and activations; what is tuned stays in float32, under autocast")
     parser.add_argument("--count", action="store_true", help="run nothing, but count the case's operations")
     return parser.parse_args()
 
@@ -92,6 +96,13 @@ def build_unet():
         return inflated_unet.InflatedUNet(unet_config(options.tiny))
 
 
+def build_text_encoder():
+    from transformers import CLIPTextConfig, CLIPTextModel
+    sizes = dict(hidden_size=64, intermediate_size=128, num_attention_heads=4) if options.tiny else \
+        dict(hidden_size=768, intermediate_size=3072, num_attention_heads=12)
+    return CLIPTextModel(CLIPTextConfig(num_hidden_layers=12, **sizes))
+
+
 def build_vae():
     from diffusers import AutoencoderKL
     with torch.device("meta"):
@@ -100,13 +111,22 @@ def build_vae():
                              down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
 
 
+def alphas():
+    """Stable Diffusion's noise schedule: the share of the signal at each timestep."""
+    betas = torch.linspace(0.00085 ** 0.5, 0.012 ** 0.5, 1000) ** 2
+    return torch.cumprod(1 - betas, 0)
+
+
 class Case:
     """`prepare()` makes weights and inputs; `run()` is what is timed; `operations()` counts the same work."""
 
     tuning = options.case.startswith("tune_step")
+    text_encoder = options.case == "text_encoder"
+    type = getattr(torch, options.dtype)
 
     def __init__(self):
-        self.model = build_unet() if self.tuning or options.case == "unet_forward" else build_vae()
+        self.model = (build_text_encoder() if self.text_encoder else
+                      build_vae() if self.vae() else build_unet())
         self.side = options.size // 8
 
     def inputs(self, device):
@@ -114,9 +134,11 @@ class Case:
             generator = torch.Generator().manual_seed(1) if device == "cpu" else None
 
             def normal(*shape):
-                return torch.randn(*shape, generator=generator)
+                return torch.randn(*shape, generator=generator).to(self.type)
 
-            if self.tuning or options.case == "unet_forward":
+            if self.text_encoder:
+                return (torch.arange(77)[None] * 613 % 49408,)
+            if self.tuning or options.case in ("unet_forward", "whole_job"):
                 width = self.model.config["cross_attention_dim"]
                 return normal(1, 4, options.frames, self.side, self.side), normal(1, 77, width)
             if options.case == "vae_encode":
@@ -125,8 +147,10 @@ class Case:
 
     def forward(self, model, inputs):
         """What is counted, and, without gradients, what is timed."""
-        if self.tuning or options.case == "unet_forward":
+        if self.tuning or options.case in ("unet_forward", "whole_job"):
             return model(inputs[0], 981, inputs[1])
+        if self.text_encoder:
+            return model(inputs[0]).last_hidden_state
         if options.case == "vae_encode":
             # The reference encodes a clip at once, and decodes it frame by frame.
             return model.quant_conv(model.encoder(inputs[0]))
@@ -137,17 +161,36 @@ class Case:
         from torch.utils.flop_counter import FlopCounterMode
         set_attention("plain")
         self.model.requires_grad_(False)
+
+        device = "cpu" if self.text_encoder else "meta"
+
+        def count(model, inputs, backward=False):
+            with torch.device(device), FlopCounterMode(display=False) as counter:
+                out = self.forward(model, inputs)
+                if backward:
+                    out.square().mean().backward()
+            return counter.get_total_flops()
+
+        inputs = self.inputs(device)
+        if self.type != torch.float32:
+            self.model.to(self.type)
+        if options.case == "whole_job":
+            forward = count(self.model, inputs)
+            inflated_unet.select_trainable(self.model)
+            vae = build_vae()
+            with torch.device("meta"), FlopCounterMode(display=False) as coding:
+                vae.encoder(torch.empty(options.frames, 3, options.size, options.size))
+                vae.decode(torch.empty(options.frames, 4, self.side, self.side))
+            return TUNING * count(self.model, inputs, True) + (INVERSION + 2 * SAMPLING) * forward + \
+                coding.get_total_flops()
         if self.tuning:
             inflated_unet.select_trainable(self.model)
-        with torch.device("meta"), FlopCounterMode(display=False) as counter:
-            out = self.forward(self.model, self.inputs("meta"))
-            if self.tuning:
-                out.square().mean().backward()
-        return counter.get_total_flops()
+        return count(self.model, inputs, self.tuning)
 
     def prepare(self):
         set_attention(options.attention)
-        self.model = fill(self.model.to_empty(device="cpu"))
+        # transformers' positions are no parameters: to_empty would lose them.
+        self.model = fill(self.model if self.text_encoder else self.model.to_empty(device="cpu")).to(self.type)
         self.model.requires_grad_(False)
         if options.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
@@ -156,20 +199,28 @@ class Case:
         if self.vae() and options.compile:
             self.model.encoder = torch.compile(self.model.encoder)
             self.model.decoder = torch.compile(self.model.decoder)
-        if self.tuning:
+        if options.case == "whole_job":
+            self.autoencoder = fill(build_vae().to_empty(device="cpu")).to(self.type).requires_grad_(False)
+            self.clip = torch.rand(options.frames, 3, options.size, options.size, dtype=self.type) * 2 - 1
+        if self.tuning or options.case == "whole_job":
             self.prepare_tuning()
+
+    def weight_bytes(self):
+        models = [self.model, *(getattr(self, name) for name in ("autoencoder", "encoder") if hasattr(self, name))]
+        return sum(p.numel() * p.element_size() for model in models for p in model.parameters())
 
     def vae(self):
         return options.case.startswith("vae")
 
     def prepare_tuning(self):
         inflated_unet.select_trainable(self.model)
-        if options.case != "tune_step":
+        if options.case != "tune_step":  # the whole job's too
             self.model.checkpointing = "nonreentrant"
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
+        for p in self.trained:
+            p.data = p.data.float()
         self.optimizer = torch.optim.AdamW(self.trained, lr=3e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2)
-        betas = torch.linspace(0.00085 ** 0.5, 0.012 ** 0.5, 1000) ** 2
-        self.alphas = torch.cumprod(1 - betas, 0)
+        self.alphas = alphas()
         self.mean = self.data[0]
         self.deviation = torch.full_like(self.mean, 0.5)
         if options.case == "tune_step_encoding":
@@ -187,16 +238,51 @@ class Case:
         noise = torch.randn_like(latents)
         t = int(torch.randint(0, 1000, ()))
         noisy = self.alphas[t].sqrt() * latents + (1 - self.alphas[t]).sqrt() * noise
-        loss = F.mse_loss(self.called(noisy, t, self.data[1]), noise)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.type != torch.float32):
+            predicted = self.called(noisy, t, self.data[1])
+        loss = F.mse_loss(predicted.float(), noise.float())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return loss.item()
 
+    def whole_job(self):
+        """Encode the clip, tune, invert, sample with guidance, decode frame by frame; as full_size's."""
+        frames, text = options.frames, self.data[1]
+        half = torch.autocast("cpu", torch.bfloat16, enabled=self.type != torch.float32)
+        with torch.no_grad():
+            moments = self.autoencoder.quant_conv(self.autoencoder.encoder(self.clip))
+            self.mean, log_variance = inflated_unet.unfold(moments, frames).chunk(2, dim=1)
+            self.deviation = (0.5 * log_variance.clamp(-30, 20)).exp()
+        for _ in range(TUNING):
+            self.tune()
+        with torch.no_grad(), half:
+            x = self.mean * SCALING_FACTOR
+
+            def move(x, noise, a, b):
+                """From the level with signal a to that with signal b, deterministically."""
+                clean = (x - (1 - a).sqrt() * noise) / a.sqrt()
+                return (b.sqrt() * clean + (1 - b).sqrt() * noise).to(self.type)
+
+            levels = [1000 // INVERSION * i + 1 for i in range(INVERSION)]
+            for i, t in enumerate(levels):
+                before = self.alphas[levels[i - 1]] if i else self.alphas[0]
+                x = move(x, self.called(x, t, text), before, self.alphas[t])
+            both = torch.cat([-text, text])
+            levels = [1000 // SAMPLING * i + 1 for i in range(SAMPLING)]
+            for i, t in reversed(list(enumerate(levels))):
+                without, wanted = self.called(torch.cat([x, x]), t, both).chunk(2)
+                after = self.alphas[levels[i - 1]] if i else self.alphas[0]
+                x = move(x, without + 7.5 * (wanted - without), self.alphas[t], after)
+            latents = inflated_unet.fold(x / SCALING_FACTOR)
+            return float(torch.cat([self.autoencoder.decode(latent).sample for latent in latents.split(1)]).mean())
+
     def run(self):
         if self.tuning:
             return self.tune()
+        if options.case == "whole_job":
+            return self.whole_job()
         with torch.no_grad():
             return float(self.forward(self.called, self.data).mean())
 
@@ -217,7 +303,7 @@ def measure(case):
 def gemm_rate():
     """GFLOP/s of a large square product, the best of a few."""
     n = 1536
-    a, b = torch.rand(n, n), torch.rand(n, n)
+    a, b = (torch.rand(n, n).to(Case.type) for _ in range(2))
     best = float("inf")
     for _ in range(8):
         start = time.perf_counter()
@@ -238,6 +324,7 @@ def main():
     for _ in range(options.warmup):
         case.run()
     print(json.dumps(dict(gemm_gflops=rate, threads=torch.get_num_threads(), library_bytes=libraries,
+                          weight_bytes=case.weight_bytes(),
                           version=f"PyTorch {torch.__version__}, diffusers {diffusers.__version__}")), flush=True)
     if options.serve:
         for _ in sys.stdin:

@@ -10,7 +10,10 @@ template <class T>
 struct PixelsFromBytes {
     const std::uint8_t* bytes;
     T* pixels;
-    constexpr void operator()(index_t i) const { pixels[i] = static_cast<T>(bytes[i]) / T(127.5) - T(1); }
+    constexpr void operator()(index_t i) const {
+        using C = compute_t<T>;
+        pixels[i] = static_cast<T>(static_cast<C>(bytes[i]) / C(127.5) - C(1));
+    }
 };
 
 template <class T>
@@ -18,15 +21,16 @@ struct UnitRange {
     const T* x;
     T* y;
     constexpr void operator()(index_t i) const {
-        const T value = x[i] / T(2) + T(0.5);
-        y[i] = value < T(0) ? T(0) : (value > T(1) ? T(1) : value);
+        using C = compute_t<T>;
+        const C value = static_cast<C>(x[i]) / C(2) + C(0.5);
+        y[i] = static_cast<T>(value < C(0) ? C(0) : (value > C(1) ? C(1) : value));
     }
 };
 
 } // namespace functors
 
 /// Bytes 0..255 of [frames, height, width, 3] as pixels in -1..1.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> pixels_from_bytes(B& backend, const Shape& shape, std::span<const std::uint8_t> bytes) {
     const auto source = Tensor<std::uint8_t, B>::from_host(backend, shape, bytes);
     Tensor<T, B> pixels(backend, shape);
@@ -36,7 +40,7 @@ template <Real T, Backend B>
 
 /// Moments of a clip's latents [frames, h, w, 2 * latent channels], frame by frame. Throws Error when a side is no
 /// multiple of the autoencoder's step. `after_frame` is called after each frame.
-template <Real T, Backend B, class AfterFrame>
+template <Scalar T, Backend B, class AfterFrame>
 [[nodiscard]] Tensor<T, B> encode_clip(const AutoencoderKL<T, B>& vae, const Tensor<T, B>& pixels,
                                        const AfterFrame& after_frame) {
     const index_t step = vae.config.pixels_per_latent();
@@ -47,11 +51,11 @@ template <Real T, Backend B, class AfterFrame>
 }
 
 /// Pixels in 0..1 [frames, height, width, 3] of scaled latents, frame by frame.
-template <Real T, Backend B, class AfterFrame>
+template <Scalar T, Backend B, class AfterFrame>
 [[nodiscard]] Tensor<T, B> decode_clip(const AutoencoderKL<T, B>& vae, const Tensor<T, B>& latents,
                                        const AfterFrame& after_frame) {
     const Tensor<T, B> pictures = sliced(
-        scale(latents, static_cast<T>(1.0 / vae.config.scaling_factor)),
+        scale(latents, static_cast<compute_t<T>>(1.0 / vae.config.scaling_factor)),
         [&](const Tensor<T, B>& frame) { return vae.decode(frame); }, after_frame);
     Tensor<T, B> pixels(pictures.backend(), pictures.shape());
     pictures.backend().for_each_index(pixels.size(), functors::UnitRange<T>{pictures.data(), pixels.data()});
