@@ -10,6 +10,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <random>
 #include <string>
@@ -60,6 +61,21 @@ TEST_CASE("an mp4 cut off anywhere is refused") {
         // Even when the frames wanted come before the cut.
         CHECK_FALSE(reading(folder / "cut.mp4", {.max_frames = 1}).empty());
     }
+}
+
+TEST_CASE("a GIF cut off anywhere is refused") {
+    const TemporaryFolder folder;
+    reel::write_gif(folder / "a.gif", moving_block(8, 32, 32), 8.0);
+    const std::string whole = read_text(folder / "a.gif");
+    REQUIRE(reading(folder / "a.gif").empty());
+    for (std::size_t length = 1; length < whole.size();
+         length += std::max<std::size_t>(1, (whole.size() - length) / 9)) {
+        CAPTURE(length);
+        put_text(folder / "cut.gif", std::string_view(whole).substr(0, length));
+        CHECK(contains(reading(folder / "cut.gif"), "cut.gif: "));
+    }
+    put_text(folder / "more.gif", whole + "bytes that some programs leave behind the end");
+    CHECK(reading(folder / "more.gif").empty());
 }
 
 TEST_CASE("changed bytes give an error or a clip, nothing worse") {

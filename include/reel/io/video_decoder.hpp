@@ -3,6 +3,7 @@
 
 #include <reel/core/error.hpp>
 #include <reel/io/frames.hpp>
+#include <reel/io/gif_blocks.hpp>
 #include <reel/io/video_ffmpeg.hpp>
 
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -85,6 +87,15 @@ private:
         require(got >= 0, what, ": ", std::strerror(errno));
         require(std::string_view(head.data(), static_cast<std::size_t>(got)) != pointer, what,
                 ": it is a Git LFS pointer, not the video itself; fetch it with `git lfs pull`");
+        // FFmpeg takes a GIF that is cut off for a shorter one.
+        require(!std::string_view(head.data(), static_cast<std::size_t>(got)).starts_with("GIF8") ||
+                    gif_has_trailer([&](std::int64_t at) { return byte_at(at); }),
+                what, ": damaged (the GIF ends before its last block); copy it again or encode it anew");
+    }
+
+    [[nodiscard]] std::optional<std::uint8_t> byte_at(std::int64_t at) const {
+        std::uint8_t byte = 0;
+        return ::pread(descriptor_, &byte, 1, at) == 1 ? std::optional(byte) : std::nullopt;
     }
 
     static int read(void* self, std::uint8_t* target, int bytes) {
