@@ -1,9 +1,12 @@
 #pragma once
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -18,7 +21,16 @@ namespace reel {
 struct MemoryStatistics {
     std::size_t in_use = 0;
     std::size_t peak = 0;
-    std::size_t cached = 0; ///< freed, kept for reuse
+    std::size_t cached = 0;    ///< freed, kept for reuse
+    std::size_t held_peak = 0; ///< at most, of both together
+};
+
+/// What the blocks of a pool are.
+enum class BlockKind {
+    memory,
+    /// Addresses that get memory, of zeros, page by page as they are written: a run that writes little counts what it
+    /// would take, and takes little.
+    addresses,
 };
 
 /// Host memory in 64-byte aligned blocks, kept after release and handed out again: fresh pages from the operating
@@ -26,7 +38,7 @@ struct MemoryStatistics {
 /// so a block fits many requests. Kept blocks never exceed a quarter of the peak, or 64 MiB. Thread-safe.
 class MemoryPool {
 public:
-    MemoryPool() = default;
+    explicit MemoryPool(BlockKind kind = BlockKind::memory) : kind_(kind) {}
     MemoryPool(const MemoryPool&) = delete;
     MemoryPool& operator=(const MemoryPool&) = delete;
     ~MemoryPool() { release_cached(); }
@@ -42,14 +54,14 @@ public:
                 void* block = found->second.back();
                 found->second.pop_back();
                 statistics_.cached -= size;
-                statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
+                note_peaks();
                 return block;
             }
         }
-        void* block = std::aligned_alloc(alignment, size);
+        void* block = obtain(size);
         if (block == nullptr) {
             release_cached();
-            block = std::aligned_alloc(alignment, size);
+            block = obtain(size);
         }
         const std::lock_guard lock(mutex_);
         if (block == nullptr) {
@@ -57,7 +69,7 @@ public:
             fail("out of memory: ", size, " bytes asked for with ", statistics_.in_use,
                  " in use; use fewer frames, a smaller size or gradient checkpointing");
         }
-        statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
+        note_peaks();
         return block;
     }
 
@@ -70,19 +82,24 @@ public:
                 try {
                     free_[size].push_back(block);
                     statistics_.cached += size;
+                    note_peaks();
                     return;
                 } catch (const std::bad_alloc&) { // then it is freed
                 }
             }
+            if (kind_ == BlockKind::addresses) {
+                give_back(block, size);
+                return;
+            }
         }
-        std::free(block);
+        give_back(block, size);
     }
 
     void release_cached() noexcept {
         const std::lock_guard lock(mutex_);
         for (auto& [size, blocks] : free_) {
             for (void* block : blocks) {
-                std::free(block);
+                give_back(block, size);
             }
             statistics_.cached -= size * blocks.size();
             blocks.clear();
@@ -98,11 +115,57 @@ public:
     void reset_peak() {
         const std::lock_guard lock(mutex_);
         statistics_.peak = statistics_.in_use;
+        statistics_.held_peak = statistics_.in_use + statistics_.cached;
+    }
+
+    /// Of addresses: gives the memory back that writing to them has taken; they hold zeros again. Small blocks keep
+    /// what they hold.
+    void forget_contents() noexcept {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [block, size] : mapped_) {
+            ::madvise(block, size, MADV_DONTNEED);
+        }
     }
 
 private:
     static constexpr std::size_t alignment = 64;
     static constexpr std::size_t minimum_cache = std::size_t{64} << 20;
+
+    static constexpr std::size_t mapped_size = std::size_t{64} << 10; ///< smaller blocks share pages
+
+    void note_peaks() {
+        statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
+        statistics_.held_peak = std::max(statistics_.held_peak, statistics_.in_use + statistics_.cached);
+    }
+
+    /// A new block, or null.
+    [[nodiscard]] void* obtain(std::size_t size) {
+        if (kind_ == BlockKind::memory) {
+            return std::aligned_alloc(alignment, size);
+        }
+        if (size < mapped_size) {
+            void* block = std::aligned_alloc(alignment, size);
+            return block == nullptr ? nullptr : std::memset(block, 0, size);
+        }
+        constexpr int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+        void* block = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+        if (block == MAP_FAILED) {
+            return nullptr;
+        }
+        const std::lock_guard lock(mutex_);
+        mapped_.emplace(block, size);
+        return block;
+    }
+
+    /// Gives a block back to the system; of addresses the lock is held.
+    void give_back(void* block, std::size_t size) noexcept {
+        if (kind_ == BlockKind::memory || size < mapped_size) {
+            std::free(block);
+            return;
+        }
+        mapped_.erase(block);
+        ::munmap(block, size);
+    }
 
     static std::size_t rounded(std::size_t bytes) {
         const std::size_t width = static_cast<std::size_t>(std::bit_width(bytes));
@@ -112,8 +175,10 @@ private:
         return std::max(alignment, (bytes + step - 1) / step * step);
     }
 
+    BlockKind kind_;
     mutable std::mutex mutex_;
     std::map<std::size_t, std::vector<void*>> free_;
+    std::map<void*, std::size_t> mapped_; ///< blocks that are addresses
     MemoryStatistics statistics_;
 };
 

@@ -5,6 +5,7 @@
 #include <reel/core/stopwatch.hpp>
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -21,6 +22,18 @@ namespace reel {
 [[nodiscard]] inline std::size_t peak_resident_bytes() {
     rusage usage{};
     return ::getrusage(RUSAGE_SELF, &usage) == 0 ? static_cast<std::size_t>(usage.ru_maxrss) * 1024 : 0;
+}
+
+/// Bytes that this process has in use now; 0 where the system does not say (Linux does).
+[[nodiscard]] inline std::size_t resident_bytes() {
+    std::FILE* file = std::fopen("/proc/self/statm", "r");
+    if (file == nullptr) {
+        return 0;
+    }
+    std::size_t pages = 0;
+    const bool read = std::fscanf(file, "%*u %zu", &pages) == 1;
+    std::fclose(file);
+    return read ? pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)) : 0;
 }
 
 /// Starts a new measurement of peak_resident_bytes(). Says whether the system allows it (Linux with a writable
@@ -46,6 +59,11 @@ struct StageRecord {
 struct MemoryProbe {
     std::function<std::size_t()> peak;
     std::function<void()> reset_peak;
+    /// Seconds so far to add to those that pass: of work that is predicted instead of done. May be negative.
+    std::function<double()> more_seconds{};
+    /// Bytes to add to the process's resident peak: of memory that is predicted instead of taken. Like `peak`, since
+    /// the last reset_peak().
+    std::function<std::size_t()> more_resident{};
 };
 
 /// The probe of a memory pool, which must outlive it.
@@ -92,7 +110,7 @@ public:
     /// Begins a stage. The timer must outlive what this returns.
     [[nodiscard]] Stage start(std::string name) {
         collect();
-        entries_.push_back({{std::move(name), 0, 0, 0}, {}, true});
+        entries_.push_back({{std::move(name), 0, 0, 0}, {}, more_seconds(), true});
         return {*this, entries_.size() - 1};
     }
 
@@ -110,7 +128,7 @@ public:
     /// Whole run so far: "total", from the timer's making, with the largest peaks seen.
     [[nodiscard]] StageRecord total() {
         collect();
-        total_.seconds = watch_.seconds();
+        total_.seconds = watch_.seconds() + more_seconds() - more_before_;
         return total_;
     }
 
@@ -122,13 +140,16 @@ private:
     struct Entry {
         StageRecord record;
         Stopwatch watch;
+        double more_before;
         bool open;
     };
+
+    [[nodiscard]] double more_seconds() const { return probe_.more_seconds ? probe_.more_seconds() : 0; }
 
     /// Credits the peaks since the last call to every open stage, and starts new ones.
     void collect() {
         const std::size_t backend = probe_.peak ? probe_.peak() : 0;
-        const std::size_t resident = peak_resident_bytes();
+        const std::size_t resident = peak_resident_bytes() + (probe_.more_resident ? probe_.more_resident() : 0);
         const auto credit = [&](StageRecord& record) {
             record.peak_backend_bytes = std::max(record.peak_backend_bytes, backend);
             record.peak_resident_bytes = std::max(record.peak_resident_bytes, resident);
@@ -146,13 +167,15 @@ private:
     }
 
     void end(std::size_t index) {
-        entries_[index].record.seconds = entries_[index].watch.seconds();
+        Entry& entry = entries_[index];
+        entry.record.seconds = entry.watch.seconds() + more_seconds() - entry.more_before;
         collect();
-        entries_[index].open = false;
+        entry.open = false;
     }
 
     MemoryProbe probe_;
     Stopwatch watch_;
+    double more_before_ = more_seconds();
     StageRecord total_{"total", 0, 0, 0};
     std::vector<Entry> entries_;
     bool resident_per_stage_ = true;

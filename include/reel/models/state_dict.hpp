@@ -42,7 +42,10 @@ template <Scalar T, Backend B>
     auto values = [&] {
         if constexpr (std::same_as<B, Cpu>) {
             Tensor<T, B> direct(backend, shape);
-            source.copy_to(std::span<T>(direct.data(), static_cast<std::size_t>(direct.size())));
+            const Cpu::Described reading(backend, static_cast<double>(direct.size()), {direct.size()});
+            backend.for_each_task(1, [&](index_t) {
+                source.copy_to(std::span<T>(direct.data(), static_cast<std::size_t>(direct.size())));
+            });
             return direct;
         } else {
             const std::vector<T> host = source.to_vector<T>();

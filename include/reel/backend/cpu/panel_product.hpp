@@ -139,12 +139,18 @@ void panel_product(Cpu& backend, const PanelProblem<T>& p, const Point& point) {
         std::max_element(blocks.begin(), blocks.end(), [](auto& a, auto& b) { return a.depth() < b.depth(); })->depth();
     const Scratch<T> weights(backend, blocks.back().packed + blocks.back().depth() * p.columns);
     const auto slab_size = [&](index_t s) { return std::min(slab, p.columns - s * slab); };
-    backend.for_each_task(static_cast<index_t>(blocks.size()) * slabs, [&](index_t task) {
-        const panels::Block& block = blocks[static_cast<std::size_t>(task / slabs)];
-        const index_t first = task % slabs * slab;
-        panels::pack_weights(p, block, first, slab_size(task % slabs),
-                             weights.data() + block.packed + first * block.depth());
-    });
+    const index_t elements = p.columns * p.runs * p.run_length;
+    {
+        const Cpu::Described packing(backend, static_cast<double>(elements), {p.columns, p.runs, p.run_length});
+        backend.for_each_task(static_cast<index_t>(blocks.size()) * slabs, [&](index_t task) {
+            const panels::Block& block = blocks[static_cast<std::size_t>(task / slabs)];
+            const index_t first = task % slabs * slab;
+            panels::pack_weights(p, block, first, slab_size(task % slabs),
+                                 weights.data() + block.packed + first * block.depth());
+        });
+    }
+    const Cpu::Described multiplying(backend, static_cast<double>(p.rows * elements),
+                                     {p.rows, p.columns, p.runs, p.run_length, p.add});
     backend.for_each_task(chunks * slabs, [&](index_t task) {
         const index_t first = task / slabs * chunk;
         const index_t rows = std::min(chunk, p.rows - first);

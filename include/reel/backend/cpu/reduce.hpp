@@ -13,6 +13,7 @@ void column_sums(Cpu& backend, const T* x, T* y, index_t rows, index_t columns) 
     constexpr index_t run = 512;
     const index_t runs = (rows + run - 1) / run;
     const cpu::Scratch<double> partial(backend, runs * columns);
+    const Cpu::Described what(backend, static_cast<double>(rows * columns), {columns});
     backend.for_each_range(
         runs,
         [&](index_t first, index_t last) {
