@@ -8,7 +8,7 @@ namespace reel {
 
 /// What an optimizer sees of a parameter: handles to its elements and to its gradient's, under its state-dict name.
 /// An undefined gradient means that none arrived: the parameter is left out of everything, weight decay included.
-template <Real T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu>
 struct NamedParameter {
     std::string name;
     Tensor<T, B> value;

@@ -104,21 +104,37 @@ public:
         for (index_t i = 0; i < draws; ++i) {
             report.loss += accumulate(draw(step_ * draws + i)) / static_cast<double>(draws);
         }
-        std::vector<NamedParameter<C, B>> parameters;
+        std::vector<NamedParameter<T, B>> parameters;
         for_each_parameter(unet_, [&](const std::string& name, auto& parameter) {
             if (parameter.requires_grad()) {
-                parameters.push_back({name, parameter.master(), parameter.master_grad()});
+                parameters.push_back({name, parameter.value(), parameter.grad()});
             }
         });
-        report.grad_norm = clip_grad_norm_(parameters, options_.max_grad_norm);
-        optimizer_.step(parameters, report.learning_rate);
-        for_each_parameter(unet_, [](const std::string&, auto& parameter) { parameter.round_master(); });
+        if constexpr (std::same_as<T, C>) {
+            report.grad_norm = clip_grad_norm_(parameters, options_.max_grad_norm);
+            optimizer_.step(parameters, report.learning_rate);
+        } else {
+            report.grad_norm = grad_norm(std::span<const NamedParameter<T, B>>(parameters));
+            step_masters(clip_factor(report.grad_norm, options_.max_grad_norm), report.learning_rate);
+        }
         zero_grad(unet_);
         ++step_;
         return report;
     }
 
 private:
+    /// Moves the float copies of 16-bit parameters, one by one: a gradient in float is as large as two of them.
+    void step_masters(double factor, double learning_rate) {
+        for_each_parameter(unet_, [&](const std::string& name, auto& parameter) {
+            if (const Tensor<C, B> gradient = parameter.master_grad(); gradient.defined()) {
+                gradient.backend().for_each_index(
+                    gradient.size(), functors::Scale<C>{static_cast<C>(factor), gradient.data(), gradient.data()});
+                optimizer_.step({NamedParameter<C, B>{name, parameter.master(), gradient}}, learning_rate);
+                parameter.round_master();
+            }
+        });
+    }
+
     /// Adds one draw's share to the gradients; returns its loss.
     double accumulate(const TrainingNoise<C, B>& random) {
         latents_ = sample_latents(moments_, random.posterior, scaling_factor_);
