@@ -34,12 +34,12 @@ struct MaskChoice {
 
 /// How mask: delta drafts the edit; see insert_object's options of these names.
 struct DraftChoice {
-    int steps = 60;
-    double step_size = 0.1;
+    int steps = 120;
+    double step_size = 0.05;
     double weakest = 0.6;
     double strongest = 0.75;
     double guidance_scale = 6;
-    double shrinkage = 0.02;
+    double shrinkage = 0.008;
     double strength = 0.7;
 };
 

@@ -29,9 +29,9 @@ inline constexpr float grip = 1.2F;
 inline void draw_racket(const View& view, const ObjectPaints& paints, const Limb& arm) {
     const Vec along = (1 / length(arm.end - arm.joint)) * (arm.end - arm.joint);
     const Vec middle = arm.end + 12.6F * along;
-    view.limb(arm.end + grip * along, arm.end + 6.5F * along, 1.5F, 1.5F, paints.main);
-    view.ellipse(middle, along, 7.7F, 6.2F, paints.main);
-    view.ellipse(middle, along, 5.3F, 3.9F, paints.part);
+    view.limb(arm.end + grip * along, arm.end + 6.0F * along, 1.6F, 1.6F, paints.main);
+    view.ellipse(middle, along, 8.2F, 6.8F, paints.main);
+    view.ellipse(middle, along, 5.7F, 4.4F, paints.part);
 }
 
 /// Under the hips, on the ground.

@@ -125,7 +125,7 @@ struct Reach {
 };
 
 inline Place random_place(Dice& dice, Act act) {
-    constexpr std::array<Reach, act_count> reaches{{{38.5F, 9.5F}, {18, 11}, {13, 32}, {22, 11}}};
+    constexpr std::array<Reach, act_count> reaches{{{39.0F, 9.5F}, {18, 11}, {13, 32}, {22, 11}}};
     const auto [before, behind] = reaches[static_cast<std::size_t>(act)];
     Place place;
     place.scale = dice.between(0.92F, 1.08F);
@@ -143,7 +143,7 @@ inline Manner random_manner(Dice& dice, Act act) {
     manner.speed = dice.between(0.75F, 1.05F);
     switch (act) {
     case Act::swinging: // of the forearm, from straight down
-        manner.amplitude = dice.between(24, 31) * degrees;
+        manner.amplitude = dice.between(13, 20) * degrees;
         manner.mean = dice.between(71, 77) * degrees;
         manner.bend = dice.between(4, 14) * degrees;
         break;

@@ -41,12 +41,12 @@ struct ShrinkTowards {
 
 /// How a clip is moved toward an edited text.
 struct DeltaOptions {
-    index_t steps = 60;        ///< each looks at the clip under other noise
-    double step_size = 0.1;    ///< of a step against the difference of two noise predictions, in latents' units
+    index_t steps = 120;       ///< each looks at the clip under other noise
+    double step_size = 0.05;   ///< of a step against the difference of two noise predictions, in latents' units
     double weakest = 0.6;      ///< the noise strengths looked at, as in timestep_of_strength()
     double strongest = 0.75;   ///< above `weakest`
     double guidance_scale = 6; ///< of the edited text against the source's
-    double shrinkage = 0.02;   ///< what every step takes off a pixel's change (its root mean square over channels)
+    double shrinkage = 0.008;  ///< what every step takes off a pixel's change (its root mean square over channels)
 };
 
 /// Throws Error that names an option out of range.
