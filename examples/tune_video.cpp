@@ -9,6 +9,7 @@
 
 #include "support/config_options.hpp"
 #include "support/editing.hpp"
+#include "support/plan.hpp"
 
 namespace {
 
@@ -17,6 +18,7 @@ using editing::index_t;
 using editing::Tensor;
 
 struct Options {
+    plan::Options look_ahead;
     std::string config_file;
     reel::TuneAVideoConfig config;
     int threads = 0;
@@ -108,6 +110,54 @@ void validate(Cpu& cpu, const editing::Model& model, const reel::TuneAVideoConfi
     if (!clips.empty()) {
         reel::write_gif(output / "samples" / ("sample-" + number + ".gif"), reel::make_grid(clips), fps);
     }
+}
+
+/// The run as plan::look_ahead() wants it, from its first step on, but for the checkpoints and the tuned model.
+plan::Prediction rehearse(const Options& options, const reel::TuneAVideoConfig& config, reel::Rehearsal& rehearsal) {
+    Cpu cpu(options.threads, &rehearsal);
+    std::size_t mapped = 0;
+    reel::StageTimer stages(plan::probe_of(cpu, rehearsal, mapped));
+    const std::uint64_t seed = config.seed.value_or(0);
+    reel::Frames clip;
+    {
+        const auto stage = stages.start("read clip");
+        clip = editing::read_clip(config.train_data);
+    }
+    auto load = stages.start("load model");
+    editing::Model model = editing::load_model(cpu, config.pretrained_model_path, seed);
+    editing::check_prompts(model, config);
+    load.done();
+    auto encode = stages.start("encode clip");
+    mapped += plan::mapped_bytes(model.vae.encoder);
+    const Tensor moments = editing::encode(cpu, model, clip);
+    encode.done();
+    auto tune = stages.start("tune");
+    for (const auto& layer : model.text_encoder.layers) {
+        mapped += plan::mapped_bytes(layer);
+    }
+    mapped += plan::mapped_bytes(model.unet);
+    const Tensor text = editing::encode_prompt(model, config.train_data.prompt);
+    editing::prepare_training(model, config, options.reference_checkpointing);
+    reel::Tuner<float, Cpu> tuner(model.unet, model.training_scheduler, moments, text, model.vae.config.scaling_factor,
+                                  editing::tune_options(config));
+    const auto draw = [&](index_t i) {
+        return reel::training_noise<float>(cpu, tuner.latent_shape(), seed, i,
+                                           model.training_scheduler.schedule().size());
+    };
+    rehearsal.repeat(config.max_train_steps, [&] {
+        (void)editing::update(tuner, draw);
+        program::check_stop();
+    });
+    tune.done();
+    if (const index_t times = config.max_train_steps / config.validation_steps; times > 0) {
+        const auto stage = stages.start("sample");
+        mapped += plan::mapped_bytes(model.vae.decoder);
+        rehearsal.repeat(times, [&] {
+            validate(cpu, model, config, tuner.latents(), config.validation_steps, clip.fps > 0 ? clip.fps : 8,
+                     reel::InversionFormula::exact);
+        });
+    }
+    return {stages.stages(), stages.total()};
 }
 
 int tune(const Options& options) {
@@ -208,6 +258,7 @@ int main(int argc, char** argv) {
         const CLI::Option* seed_option =
             app.add_option("--seed", seed, "of everything random")->check(program::not_negative);
         app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
+        plan::add_options(app, options.look_ahead);
         app.add_flag("--reference_checkpointing", options.reference_checkpointing,
                      "leave the down blocks untrained, as the reference's gradient checkpointing does");
         app.add_flag("--reference_inversion", options.reference_inversion,
@@ -221,6 +272,12 @@ int main(int argc, char** argv) {
         config.resume_from_checkpoint = resume.empty() ? std::nullopt : std::optional(resume);
         shared.align_validation(false);
         program::validate_options(config);
+        const auto rehearsed = [&](const reel::TuneAVideoConfig& changed, reel::Rehearsal& rehearsal) {
+            return rehearse(options, changed, rehearsal);
+        };
+        if (const auto status = plan::look_ahead(options.look_ahead, config, true, rehearsed)) {
+            return *status;
+        }
         return tune(options);
     });
 }

@@ -70,6 +70,7 @@ int run(int argc, char** argv, const editing::ChooseSampler& choose) {
                      "leave the down blocks untrained, as the reference's gradient checkpointing does");
         app.add_flag("--reference_inversion", options.reference_inversion,
                      "invert with the epsilon formula whatever the model predicts, as the reference does");
+        plan::add_options(app, options.look_ahead);
         std::string act(world::name_of(demo.act));
         std::string colour(world::name_of(demo.colour));
         CLI::Option* const drawn[] = {
@@ -120,6 +121,21 @@ int run(int argc, char** argv, const editing::ChooseSampler& choose) {
         reel::require(options.inverted() || !options.masked() || options.drafted() ||
                           options.mask_settings.noise != "inversion",
                       "--mask_noise inversion: with --start noise nothing is inverted; use --mask_noise draws");
+        const auto rehearse = [&](const reel::TuneAVideoConfig& changed, reel::Rehearsal& rehearsal) {
+            Options other = options;
+            other.config = changed;
+            if (!other.save_tensors.empty()) {
+                other.save_tensors = changed.output_dir + "/tensors";
+            }
+            if (other.scene) {
+                other.config.train_data.video_path = changed.output_dir + "/pretending.mp4";
+            }
+            return Job(std::move(other), choose, &rehearsal).rehearse();
+        };
+        const bool tunes = options.tuned.empty() && config.max_train_steps > 0;
+        if (const auto status = plan::look_ahead(options.look_ahead, config, tunes, rehearse)) {
+            return *status;
+        }
         Job(std::move(options), choose).run();
         return 0;
     });

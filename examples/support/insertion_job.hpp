@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include <reel/core/stage_timer.hpp>
 #include <reel/io/manifest.hpp>
@@ -18,13 +19,37 @@ using editing::Tensor;
 /// One run, stage by stage. Members are what later stages and the manifest need.
 class Job {
 public:
-    Job(Options options, editing::ChooseSampler choose)
+    /// With a rehearsal, which must outlive it, it does no work.
+    Job(Options options, editing::ChooseSampler choose, reel::Rehearsal* rehearsal = nullptr)
         : options_(std::move(options)), choose_(std::move(choose)), config_(options_.config),
-          output_(config_.output_dir), cpu_(options_.threads), stages_(reel::probe_of(cpu_.memory())),
+          output_(config_.output_dir), cpu_(options_.threads, rehearsal), rehearsal_(rehearsal),
+          stages_(rehearsal_ != nullptr ? plan::probe_of(cpu_, *rehearsal, mapped_) : reel::probe_of(cpu_.memory())),
           recorder_(options_.save_tensors) {}
 
     void run() {
         prepare();
+        work();
+        write();
+        write_manifest();
+        for (const std::filesystem::path& path : outputs_) {
+            std::cout << "wrote " << path.string() << '\n';
+        }
+        if (drawn_) {
+            conclude();
+        }
+    }
+
+    /// What run() would take, but for the manifest and the tuned model. It writes the same files.
+    [[nodiscard]] plan::Prediction rehearse() {
+        options_.save_tuned.clear(); // may be many gigabytes
+        prepare();
+        work();
+        write();
+        return {stages_.stages(), stages_.total()};
+    }
+
+private:
+    void work() {
         read();
         load();
         tune();
@@ -35,13 +60,15 @@ public:
         if (drawn_) {
             compare();
         }
-        write();
-        if (drawn_) {
-            conclude();
+    }
+
+    /// From here on a part of the model is looked at, and with it the files that its weights lie in.
+    void look_at(const auto& part) {
+        if (looked_at_.insert(&part).second) {
+            mapped_ += plan::mapped_bytes(part);
         }
     }
 
-private:
     /// Finds out before the work whether its results can be written.
     void prepare() {
         reel::make_output_folder(output_);
@@ -150,9 +177,14 @@ private:
     void tune() {
         {
             const auto stage = stages_.start("encode clip");
+            look_at(model_->vae.encoder);
             moments_ = editing::encode(cpu_, *model_, clip_);
             recorder_.record("vae.moments", reel::to_file(reel::permute(moments_, {0, 3, 1, 2})));
         }
+        for (const auto& layer : model_->text_encoder.layers) { // of the table of tokens a few rows
+            look_at(layer);
+        }
+        look_at(model_->unet);
         const Tensor text = editing::encode_prompt(*model_, config_.train_data.prompt);
         recorder_.record("text.train", reel::to_file(text));
         const double factor = model_->vae.config.scaling_factor;
@@ -170,7 +202,7 @@ private:
         std::vector<float> losses;
         std::vector<float> norms;
         reel::Progress bar("tune", static_cast<std::size_t>(config_.max_train_steps));
-        while (tuner.step_count() < config_.max_train_steps) {
+        const auto update = [&] {
             const auto start = std::chrono::steady_clock::now();
             const reel::TuneReport report =
                 editing::update(tuner, [&](index_t draw) { return noise_of(tuner.latent_shape(), draw); });
@@ -184,6 +216,13 @@ private:
             bar.note(reel::concat_text("loss ", report.loss));
             bar.step();
             program::check_stop();
+        };
+        if (rehearsal_ != nullptr) {
+            rehearsal_->repeat(config_.max_train_steps, update);
+        } else {
+            while (tuner.step_count() < config_.max_train_steps) {
+                update();
+            }
         }
         recorder_.record("train.loss", losses);
         recorder_.record("train.grad_norm", norms);
@@ -280,8 +319,12 @@ private:
                 options_.masked() ? &outside : nullptr);
         }
         const auto stage = stages_.start("decode " + number);
+        look_at(model_->vae.decoder);
         Tensor pixels;
         edits_.push_back(editing::decode(*model_, sampled, fps_, &pixels));
+        if (rehearsal_ != nullptr) {
+            edits_.back() = clip_; // takes as long to encode as the edit
+        }
         if (first && recorder_.on()) {
             recorder_.record("text.edit", reel::to_file(editing::encode_prompt(*model_, prompt)));
             recorder_.record("sample.frames", reel::to_file(reel::to_reference_order(pixels, clip_.count)));
@@ -350,37 +393,31 @@ private:
     }
 
     void write() {
-        {
-            const auto stage = stages_.start("write");
-            write_clip("source", clip_);
-            std::vector<reel::Frames> all{clip_};
-            all.insert(all.end(), edits_.begin(), edits_.end());
-            if (drawn_) {
-                all.push_back(drawn_->twin);
-                all.push_back(
-                    editing::mask_picture(places_.empty() ? std::vector<std::uint8_t>() : places_.front(), *drawn_));
-                for (reel::Frames& frames : all) {
-                    frames = editing::enlarged(frames, 3);
-                }
-                write_comparison();
+        const auto stage = stages_.start("write");
+        write_clip("source", clip_);
+        std::vector<reel::Frames> all{clip_};
+        all.insert(all.end(), edits_.begin(), edits_.end());
+        if (drawn_) {
+            all.push_back(drawn_->twin);
+            all.push_back(
+                editing::mask_picture(places_.empty() ? std::vector<std::uint8_t>() : places_.front(), *drawn_));
+            for (reel::Frames& frames : all) {
+                frames = editing::enlarged(frames, 3);
             }
-            outputs_.push_back(output_ / "side_by_side.gif");
-            reel::write_gif(outputs_.back(), reel::side_by_side(all), fps_);
-            outputs_.push_back(output_ / "frames.png");
-            reel::write_png(outputs_.back(), reel::contact_sheet(all, std::max(1, (clip_.count + 7) / 8)));
-            if (options_.tuned.empty()) {
-                outputs_.push_back(output_ / "losses.csv");
-                log_.write(outputs_.back());
-            }
-            if (!options_.save_tuned.empty()) {
-                reel::save_tuned_pipeline(model_->unet, config_.pretrained_model_path, options_.save_tuned);
-            }
-            recorder_.write();
+            write_comparison();
         }
-        write_manifest();
-        for (const std::filesystem::path& path : outputs_) {
-            std::cout << "wrote " << path.string() << '\n';
+        outputs_.push_back(output_ / "side_by_side.gif");
+        reel::write_gif(outputs_.back(), reel::side_by_side(all), fps_);
+        outputs_.push_back(output_ / "frames.png");
+        reel::write_png(outputs_.back(), reel::contact_sheet(all, std::max(1, (clip_.count + 7) / 8)));
+        if (options_.tuned.empty()) {
+            outputs_.push_back(output_ / "losses.csv");
+            log_.write(outputs_.back());
         }
+        if (!options_.save_tuned.empty()) {
+            reel::save_tuned_pipeline(model_->unet, config_.pretrained_model_path, options_.save_tuned);
+        }
+        recorder_.write();
     }
 
     /// Everything needed to repeat the run, and what it took.
@@ -423,7 +460,10 @@ private:
     editing::ChooseSampler choose_;
     reel::TuneAVideoConfig& config_;
     std::filesystem::path output_;
+    std::size_t mapped_ = 0; ///< bytes of weights that were looked at where they lie in files
+    std::set<const void*> looked_at_;
     Cpu cpu_;
+    reel::Rehearsal* rehearsal_; ///< or null
     reel::StageTimer stages_;
     reel::TensorRecorder recorder_;
     std::optional<reel::Replay> replay_;

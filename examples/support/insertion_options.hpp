@@ -3,11 +3,13 @@
 
 #include "config_options.hpp"
 #include "demonstration.hpp"
+#include "plan.hpp"
 
 namespace insertion {
 
 struct Options {
     reel::TuneAVideoConfig config;
+    plan::Options look_ahead;
     std::string config_file;
     std::string tuned;
     std::string save_tuned;
@@ -69,6 +71,7 @@ struct Options {
                         {"eta", v.eta},
                         {"seed", *config.seed},
                         {"threads", threads},
+                        {"memory_limit", options.look_ahead.memory_limit},
                         {"tuned", options.tuned},
                         {"save_tuned", options.save_tuned},
                         {"replay", options.replay},
