@@ -103,7 +103,8 @@ public:
     void pack(const Desc& wanted) {
         if (std::none_of(packed_.begin(), packed_.end(), [&](const auto& one) { return one->desc == wanted; })) {
             packed_.push_back(std::make_unique<One>(backend_, library_, wanted));
-            reorder(library_, plain_, packed_.back()->memory);
+            // As a task, so that a rehearsal only counts it.
+            backend_.for_each_task(1, [&](index_t) { reorder(library_, plain_, packed_.back()->memory); });
         }
     }
 
