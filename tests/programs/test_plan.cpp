@@ -87,9 +87,9 @@ TEST_CASE("--plan predicts what the job takes, and leaves nothing behind") {
         CHECK(words[1] == "s"); // how long it takes depends on what else runs
         CHECK(std::stod(words[0]) >= 0);
     }
-    // Here that is mostly libraries and encoders, which have been used before when the plan is made.
+    // Here that is mostly libraries and encoders, which have been used before when the plan is made: up to some 30 MB.
     const double resident = manifest["total"]["peak_resident_bytes"].get<double>() / 1e6;
-    CHECK(std::abs(std::stod(table.at("total").at(4)) - resident) < 0.15 * resident);
+    CHECK(std::abs(std::stod(table.at("total").at(4)) - resident) < std::max(0.15 * resident, 32.0));
 }
 
 TEST_CASE("a job that does not fit is refused, with what to change") {

@@ -76,7 +76,7 @@ TEST_CASE("objects move moderately from frame to frame, and a racket moves") {
                 farthest = std::max(farthest, distance(middle_of_mask(clip, i), middle_of_mask(clip, 0)));
             }
             if (clip.scene.act == world::Act::swinging) {
-                CHECK(farthest > 3);
+                CHECK(farthest > 1.5); // pixels, of the middle, at the turning point of a slow swing too
             }
             for (int i = 1; i < 8; ++i) { // everybody moves
                 CHECK_FALSE(std::ranges::equal(clip.pretending.frame(i), clip.pretending.frame(i - 1)));
