@@ -1,5 +1,8 @@
 // --plan and --memory_limit: what a job will take, before it begins.
 
+#include <algorithm>
+#include <cmath>
+
 #include <nlohmann/json.hpp>
 
 #include "programs.hpp"
