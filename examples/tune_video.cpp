@@ -10,6 +10,7 @@
 #include "support/config_options.hpp"
 #include "support/editing.hpp"
 #include "support/plan.hpp"
+#include "support/tuning_identity.hpp"
 
 namespace {
 
@@ -30,25 +31,14 @@ struct Options {
 [[nodiscard]] nlohmann::json identity_of(const reel::TuneAVideoConfig& c, bool reference_checkpointing,
                                          const editing::Model& model, const reel::Frames& clip) {
     const bool constant = c.lr_scheduler.starts_with("constant"); // others end at the last step
-    return {{"seed", *c.seed},
-            {"model", editing::fingerprint(model)},
-            {"prompt", c.train_data.prompt},
-            {"clip", reel::sha256_hex(std::as_bytes(std::span(clip.rgb)))},
-            {"clip_size", {clip.count, clip.height, clip.width}},
-            {"max_train_steps", constant ? nlohmann::json() : nlohmann::json(c.max_train_steps)},
-            {"trainable_modules", c.trainable_modules},
-            {"learning_rate", c.learning_rate},
-            {"scale_lr", c.scale_lr},
-            {"lr_scheduler", c.lr_scheduler},
-            {"lr_warmup_steps", c.lr_warmup_steps},
-            {"adam_beta1", c.adam_beta1},
-            {"adam_beta2", c.adam_beta2},
-            {"adam_weight_decay", c.adam_weight_decay},
-            {"adam_epsilon", c.adam_epsilon},
-            {"max_grad_norm", c.max_grad_norm},
-            {"gradient_accumulation_steps", c.gradient_accumulation_steps},
-            {"gradient_checkpointing", c.gradient_checkpointing},
-            {"reference_checkpointing", reference_checkpointing}};
+    nlohmann::json identity = editing::tuning_options_json(c, reference_checkpointing);
+    identity.update({{"seed", *c.seed},
+                     {"model", editing::fingerprint(model)},
+                     {"prompt", c.train_data.prompt},
+                     {"clip", reel::sha256_hex(std::as_bytes(std::span(clip.rgb)))},
+                     {"clip_size", {clip.count, clip.height, clip.width}},
+                     {"max_train_steps", constant ? nlohmann::json() : nlohmann::json(c.max_train_steps)}});
+    return identity;
 }
 
 /// The folder to continue from, or nothing to start afresh.
