@@ -8,6 +8,8 @@
 namespace cuda_test {
 
 using reel::AttentionProblem;
+using reel::bfloat16;
+using reel::half;
 
 struct AttentionCase {
     index_t batches;
@@ -26,7 +28,8 @@ template <class T, class B>
 struct AttentionRun {
     index_t channels;
     index_t key_batch_count;
-    Array<T, B> q, k, v, out_gradient, out, normaliser, q_gradient, k_gradient, v_gradient;
+    Array<T, B> q, k, v, out_gradient, out;
+    Array<reel::compute_t<T>, B> normaliser, q_gradient, k_gradient, v_gradient;
     Array<std::int32_t, B> lists;
     AttentionProblem<T> p;
 
@@ -53,7 +56,7 @@ struct AttentionRun {
         p.lists = s.lists;
         p.key_batches = s.key_batches.empty() ? nullptr : lists.data();
         p.causal = s.causal;
-        p.scale = static_cast<T>(1 / std::sqrt(static_cast<double>(s.head_size)));
+        p.scale = static_cast<reel::compute_t<T>>(1 / std::sqrt(static_cast<double>(s.head_size)));
         p.query_layout = {1, s.queries * channels, 0, channels};
         p.key_layout = {1, s.keys * channels, 0, channels};
         if (s.frames > 0) {
@@ -120,20 +123,21 @@ TEST_CASE("Cuda attention: heads and head sizes") {
     check_attention<float>({.batches = 1, .heads = 1, .head_size = 520, .queries = 3, .keys = 3});
 }
 
-TEST_CASE_TEMPLATE("Cuda attention: more queries and keys than a tile", T, float, double) {
+TEST_CASE_TEMPLATE("Cuda attention: more queries and keys than a tile", T, float, double, bfloat16, half) {
     check_attention<T>({.batches = 1, .heads = 1, .head_size = 8, .queries = 130, .keys = 40});
     check_attention<T>({.batches = 2, .heads = 2, .head_size = 8, .queries = 33, .keys = 129});
     check_attention<T>({.batches = 1, .heads = 1, .head_size = 4, .queries = 1, .keys = 150});
 }
 
-TEST_CASE_TEMPLATE("Cuda attention: causal", T, float, double) {
+TEST_CASE_TEMPLATE("Cuda attention: causal", T, float, double, bfloat16, half) {
     check_attention<T>({.batches = 2, .heads = 2, .head_size = 8, .queries = 77, .keys = 77, .causal = true});
     check_attention<T>({.batches = 2, .heads = 2, .head_size = 8, .queries = 9, .keys = 9, .causal = true});
     check_attention<T>({.batches = 1, .heads = 1, .head_size = 8, .queries = 100, .keys = 20, .causal = true});
     check_attention<T>({.batches = 1, .heads = 1, .head_size = 8, .queries = 20, .keys = 100, .causal = true});
 }
 
-TEST_CASE_TEMPLATE("Cuda attention: key lists, as of sparse-causal and of text attention", T, float, double) {
+TEST_CASE_TEMPLATE("Cuda attention: key lists, as of sparse-causal and of text attention", T, float, double, bfloat16,
+                   half) {
     // Two clips of three frames: the first and the former frame.
     const std::vector<double> sparse{0, -1, 0, -1, 0, 1, 3, -1, 3, -1, 3, 4};
     check_attention<T>(
@@ -162,7 +166,7 @@ TEST_CASE_TEMPLATE("Cuda attention: key lists, as of sparse-causal and of text a
                         .lists = 2});
 }
 
-TEST_CASE_TEMPLATE("Cuda attention: along the frames of clips", T, float, double) {
+TEST_CASE_TEMPLATE("Cuda attention: along the frames of clips", T, float, double, bfloat16, half) {
     check_attention<T>({.batches = 2 * 5, .heads = 2, .head_size = 8, .queries = 8, .keys = 8, .frames = 8});
     check_attention<T>({.batches = 2 * 2, .heads = 2, .head_size = 8, .queries = 40, .keys = 40, .frames = 40});
     check_attention<T>({.batches = 2 * 3, .heads = 1, .head_size = 5, .queries = 1, .keys = 1, .frames = 1});
@@ -172,6 +176,15 @@ TEST_CASE_TEMPLATE("Cuda attention: along the frames of clips", T, float, double
 
 TEST_CASE_TEMPLATE("Cuda attention: large scores neither overflow nor vanish", T, float, double) {
     check_attention<T>({.batches = 1, .heads = 1, .head_size = 16, .queries = 40, .keys = 200, .spread = 12}, 300);
+}
+
+TEST_CASE_TEMPLATE("Cuda attention of 16-bit tensors", T, bfloat16, half) {
+    for (const index_t head_size : {1, 40, 64, 80, 160, 200}) {
+        check_attention<T>({.batches = 1, .heads = 2, .head_size = head_size, .queries = 35, .keys = 70});
+    }
+    check_attention<T>({.batches = 2, .heads = 1, .head_size = 40, .queries = 130, .keys = 129});
+    check_attention<T>({.batches = 2, .heads = 1, .head_size = 40, .queries = 5, .keys = 7}); // the short way
+    check_attention<T>({.batches = 1, .heads = 1, .head_size = 512, .queries = 18, .keys = 18});
 }
 
 inline double forward_error(const AttentionCase& s, reel::Float32MatmulPrecision precision) {

@@ -2,6 +2,7 @@
 // Every operation of the backend Cuda against generic/ in double.
 
 #include <reel/backend/generic/convolution.hpp>
+#include <reel/backend/generic/elementwise.hpp>
 #include <reel/backend/generic/gemm.hpp>
 #include <reel/ops/reduce.hpp>
 
@@ -9,9 +10,12 @@
 
 namespace cuda_test {
 
+using reel::bfloat16;
+using reel::compute_t;
 using reel::ConvGeometry;
 using reel::Float32MatmulPrecision;
 using reel::GemmProblem;
+using reel::half;
 using reel::NormProblem;
 
 // ---- products ----
@@ -233,7 +237,7 @@ inline std::vector<ConvGeometry> convolutions() {
     };
 }
 
-TEST_CASE_TEMPLATE("Cuda convolution and its gradients equal the generic ones", T, float, double) {
+TEST_CASE_TEMPLATE("Cuda convolution and its gradients equal the generic ones", T, float, double, bfloat16, half) {
     const auto all = convolutions();
     for (std::size_t i = 0; i < all.size(); ++i) {
         CAPTURE(i);
@@ -241,15 +245,69 @@ TEST_CASE_TEMPLATE("Cuda convolution and its gradients equal the generic ones", 
     }
 }
 
-TEST_CASE("Cuda convolution: several chunks of patches give what one gives") {
-    const ConvGeometry g = geometry(1, 12, 24, 4200, 1, 3, 1, 1, 1, 1, 1);
-    REQUIRE(reel::cuda::rows_per_chunk<float>(g) < g.out_rows());
-    check_convolution<float>(g);
+TEST_CASE_TEMPLATE("Cuda convolution: several chunks of patches give what one gives", T, float, bfloat16) {
+    const ConvGeometry g = geometry(1, 20, 24, 4200, 1, 3, 1, 1, 1, 1, 1);
+    REQUIRE(reel::cuda::rows_per_chunk<T>(g) < g.out_rows());
+    check_convolution<T>(g);
 }
 
 TEST_CASE("Cuda convolution with factors rounded to bfloat16") {
     for (const ConvGeometry& g : convolutions()) {
         check_convolution<float>(g, 1.5e-2, Float32MatmulPrecision::medium);
+    }
+}
+
+// ---- element by element ----
+
+/// `count` results of run(x, gradient, y) whose arrays begin `offset` elements into their memory.
+template <class T, class B, class Run>
+std::vector<T> mapped(B& backend, index_t offset, index_t in, index_t gradients, index_t out, const Run& run) {
+    const Array<T, B> x(backend, near::randoms(in + offset, 1, 2));
+    const Array<T, B> gradient(backend, near::randoms(gradients + offset, 2));
+    const Array<T, B> y(backend, out + offset, nan);
+    run(x.data() + offset, gradient.data() + offset, y.data() + offset);
+    auto values = y.host();
+    values.erase(values.begin(), values.begin() + offset);
+    return values;
+}
+
+TEST_CASE_TEMPLATE("Cuda activations and GEGLU, in packs and one by one", T, float, double, bfloat16, half) {
+    Cuda cuda;
+    Plain plain;
+    for (const index_t offset : {0, 1}) {
+        for (const index_t width : {16, 21, 8}) {
+            CAPTURE(width);
+            constexpr index_t rows = 3;
+            const index_t count = rows * width;
+            const auto check = [&](index_t in, index_t gradients, index_t out, const auto& on_cuda,
+                                   const auto& expected) {
+                CHECK(near::relative_error(mapped<T>(cuda, offset, in, gradients, out, on_cuda),
+                                           mapped<double>(plain, offset, in, gradients, out, expected)) < bound<T>);
+            };
+            check(
+                count, 0, count,
+                [&](const T* x, const T*, T* y) { map_unary(cuda, reel::generic::Silu{}, x, y, count); },
+                [&](const double* x, const double*, double* y) {
+                    reel::generic::map_unary(plain, reel::generic::Silu{}, x, y, count);
+                });
+            check(
+                count, count, count,
+                [&](const T* x, const T* gradient, T* y) {
+                    map_unary_backward(cuda, reel::generic::Gelu{}, x, gradient, y, count);
+                },
+                [&](const double* x, const double* gradient, double* y) {
+                    reel::generic::map_unary_backward(plain, reel::generic::Gelu{}, x, gradient, y, count);
+                });
+            check(
+                2 * count, 0, count, [&](const T* x, const T*, T* y) { geglu(cuda, x, y, rows, width); },
+                [&](const double* x, const double*, double* y) { reel::generic::geglu(plain, x, y, rows, width); });
+            check(
+                2 * count, count, 2 * count,
+                [&](const T* x, const T* gradient, T* y) { geglu_backward(cuda, x, gradient, y, rows, width); },
+                [&](const double* x, const double* gradient, double* y) {
+                    reel::generic::geglu_backward(plain, x, gradient, y, rows, width);
+                });
+        }
     }
 }
 
@@ -268,7 +326,8 @@ struct NormCase {
 
 template <class T, class B>
 struct NormRun {
-    Array<T, B> x, gamma, beta, y, mean, inverse_std, y_gradient, x_gradient, gamma_gradient, beta_gradient;
+    Array<T, B> x, gamma, beta, y, y_gradient, x_gradient;
+    Array<compute_t<T>, B> mean, inverse_std, gamma_gradient, beta_gradient;
     NormProblem<T> p;
 
     static std::vector<double> shifted(const NormCase& s) {
@@ -282,14 +341,14 @@ struct NormRun {
     NormRun(B& backend, const NormCase& s)
         : x(backend, shifted(s)), gamma(backend, near::randoms(s.channels, 2)),
           beta(backend, near::randoms(s.channels, 3)), y(backend, s.sets * s.rows * s.channels, nan),
-          mean(backend, s.sets * s.groups, nan), inverse_std(backend, s.sets * s.groups, nan),
           y_gradient(backend, near::randoms(s.sets * s.rows * s.channels, 4)),
-          x_gradient(backend, s.sets * s.rows * s.channels, nan), gamma_gradient(backend, s.channels, 2),
+          x_gradient(backend, s.sets * s.rows * s.channels, nan), mean(backend, s.sets * s.groups, nan),
+          inverse_std(backend, s.sets * s.groups, nan), gamma_gradient(backend, s.channels, 2),
           beta_gradient(backend, s.channels, 3), p{.sets = s.sets,
                                                    .rows = s.rows,
                                                    .channels = s.channels,
                                                    .groups = s.groups,
-                                                   .epsilon = T(1e-5),
+                                                   .epsilon = compute_t<T>(1e-5),
                                                    .silu = s.silu,
                                                    .x = x.data(),
                                                    .gamma = s.affine ? gamma.data() : nullptr,
@@ -337,7 +396,7 @@ void check_norm(const NormCase& s, double factor = 1) {
             one.p.gamma_gradient = only == 1 ? one.p.gamma_gradient : nullptr;
             one.p.beta_gradient = only == 2 ? one.p.beta_gradient : nullptr;
             norm_backward(cuda, one.p);
-            const auto same = [&](const Array<T, Cuda>& gradient, const Array<T, Cuda>& wanted) {
+            const auto same = [&](const auto& gradient, const auto& wanted) {
                 CHECK(near::relative_error(gradient.host(), wanted.host()) == 0);
             };
             const NormRun<T, Cuda> untouched(cuda, s);
@@ -349,7 +408,7 @@ void check_norm(const NormCase& s, double factor = 1) {
     CHECK(cuda.memory().statistics().in_use == 0);
 }
 
-TEST_CASE_TEMPLATE("Cuda group norm equals the generic one", T, float, double) {
+TEST_CASE_TEMPLATE("Cuda group norm equals the generic one", T, float, double, bfloat16, half) {
     for (const bool silu : {false, true}) {
         CAPTURE(silu);
         check_norm<T>({.sets = 2, .rows = 35, .channels = 12, .groups = 4, .silu = silu});
@@ -361,7 +420,7 @@ TEST_CASE_TEMPLATE("Cuda group norm equals the generic one", T, float, double) {
     check_norm<T>({.sets = 2, .rows = 70, .channels = 8, .groups = 1, .statistics = false});
 }
 
-TEST_CASE_TEMPLATE("Cuda layer norm equals the generic one", T, float, double) {
+TEST_CASE_TEMPLATE("Cuda layer norm equals the generic one", T, float, double, bfloat16, half) {
     for (const bool silu : {false, true}) {
         check_norm<T>({.sets = 77, .rows = 1, .channels = 40, .groups = 1, .silu = silu});
         check_norm<T>({.sets = 9, .rows = 1, .channels = 33, .groups = 1, .silu = silu});
@@ -377,7 +436,7 @@ TEST_CASE_TEMPLATE("Cuda norm far from zero: the variance keeps its digits", T, 
 
 // ---- sums, indices, random numbers ----
 
-TEST_CASE_TEMPLATE("Cuda column sums", T, float, double) {
+TEST_CASE_TEMPLATE("Cuda column sums", T, float, double, bfloat16, half) {
     Cuda cuda;
     for (const auto& [rows, columns] : {std::pair<index_t, index_t>{0, 3}, {1, 1}, {31, 300}, {1000, 5}, {40000, 2}}) {
         CAPTURE(rows);

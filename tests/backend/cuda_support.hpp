@@ -36,6 +36,11 @@ private:
 /// What the device's own functions (exp, erf, ...) and another order of sums may cost, over the usual bound.
 template <class T>
 inline constexpr double bound = near::bound<T> * 4;
+// 16-bit inputs and results are rounded to 8 and 11 bits, and the reference's are not.
+template <>
+inline constexpr double bound<reel::bfloat16> = 2e-2;
+template <>
+inline constexpr double bound<reel::half> = 2.5e-3;
 
 inline constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 

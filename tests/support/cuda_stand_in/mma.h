@@ -7,7 +7,10 @@
 #include <type_traits>
 
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <cuda_runtime.h>
+
+#include <reel/core/scalar.hpp>
 
 namespace nvcuda::wmma {
 
@@ -29,6 +32,9 @@ inline float number(float value) {
 }
 inline float number(__nv_bfloat16 value) {
     return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
+}
+inline float number(__half value) {
+    return static_cast<float>(std::bit_cast<reel::half>(value));
 }
 
 template <class T>
@@ -78,11 +84,9 @@ inline void fill_fragment(fragment<accumulator, 16, 16, 16, float>& to, float va
     }
 }
 
-template <class LayoutA, class LayoutB>
-void mma_sync(fragment<accumulator, 16, 16, 16, float>& d,
-              const fragment<matrix_a, 16, 16, 16, __nv_bfloat16, LayoutA>& a,
-              const fragment<matrix_b, 16, 16, 16, __nv_bfloat16, LayoutB>& b,
-              const fragment<accumulator, 16, 16, 16, float>& c) {
+template <class T, class LayoutA, class LayoutB>
+void mma_sync(fragment<accumulator, 16, 16, 16, float>& d, const fragment<matrix_a, 16, 16, 16, T, LayoutA>& a,
+              const fragment<matrix_b, 16, 16, 16, T, LayoutB>& b, const fragment<accumulator, 16, 16, 16, float>& c) {
     fragment<accumulator, 16, 16, 16, float> result = c;
     for (unsigned i = 0; i < 16; ++i) {
         for (unsigned k = 0; k < 16; ++k) {

@@ -10,7 +10,8 @@ namespace cuda {
 /// arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135). No score leaves the block.
 template <class T, int head_width, int tile_rows>
 struct AttentionForward {
-    using Tiles = AttentionTiles<T, head_width, tile_rows>;
+    using C = compute_t<T>;
+    using Tiles = AttentionTiles<C, head_width, tile_rows>;
     static constexpr int threads = Tiles::threads;
     static constexpr int buffers = 2; ///< queries; keys, then values
     AttentionProblem<T> p;
@@ -20,10 +21,10 @@ struct AttentionForward {
         using std::exp;
         using std::log;
         constexpr int tile = Tiles::tile;
-        const T none = -std::numeric_limits<T>::infinity();
-        T* queries = shared_memory<T>();
-        T* others = queries + Tiles::tile_size;
-        T* weights = others + Tiles::tile_size;
+        const C none = -std::numeric_limits<C>::infinity();
+        C* queries = shared_memory<C>();
+        C* others = queries + Tiles::tile_size;
+        C* weights = others + Tiles::tile_size;
         const int x = static_cast<int>(threadIdx.x) % Tiles::side;
         const int y = static_cast<int>(threadIdx.x) / Tiles::side;
         const int head_size = static_cast<int>(p.head_size);
@@ -37,11 +38,11 @@ struct AttentionForward {
 
         typename Tiles::Rows out;
         Tiles::clear(out);
-        T largest[Tiles::rows];
-        T sum[Tiles::rows];
+        C largest[Tiles::rows];
+        C sum[Tiles::rows];
         for (int i = 0; i < Tiles::rows; ++i) {
             largest[i] = none;
-            sum[i] = T(0);
+            sum[i] = C(0);
         }
         const index_t keys = p.causal ? smaller(p.keys, first + count) : p.keys;
         for (index_t list = 0; list < p.lists; ++list) {
@@ -60,7 +61,7 @@ struct AttentionForward {
                 Tiles::multiply(queries, others, scores);
                 for (int i = 0; i < Tiles::rows; ++i) {
                     const int row = y + Tiles::side * i;
-                    T top = none;
+                    C top = none;
                     for (int j = 0; j < Tiles::rows; ++j) {
                         const int key = x + Tiles::side * j;
                         const bool visible = key < here && (!p.causal || first_key + key <= first + row);
@@ -70,10 +71,10 @@ struct AttentionForward {
                     top = max_over_lanes<Tiles::side>(top);
                     // Key 0 of the first list is seen by every query, so from then on the maximum is finite.
                     top = largest[i] > top ? largest[i] : top;
-                    const T correction = exp(largest[i] - top);
-                    T total = T(0);
+                    const C correction = exp(largest[i] - top);
+                    C total = C(0);
                     for (int j = 0; j < Tiles::rows; ++j) {
-                        const T weight = exp(scores[i][j] - top);
+                        const C weight = exp(scores[i][j] - top);
                         weights[row * Tiles::score_stride + x + Tiles::side * j] = weight;
                         total += weight;
                     }
@@ -97,7 +98,7 @@ struct AttentionForward {
             for (int c = 0; c < Tiles::columns; ++c) {
                 const int column = x + Tiles::side * c;
                 if (column < head_size) {
-                    p.out[offset + row * p.query_layout.row_stride + column] = out[i][c] / sum[i];
+                    p.out[offset + row * p.query_layout.row_stride + column] = static_cast<T>(out[i][c] / sum[i]);
                 }
             }
             if (p.log_sum_exp != nullptr && x == 0) {
@@ -116,18 +117,18 @@ void attention_forward_tiled(Cuda& backend, const AttentionProblem<T>& p) {
 
 } // namespace cuda
 
-/// Tiled attention, float32 or double throughout; on tensor cores where float32_matmul_precision is medium. Heads of
-/// more than 512 channels (double: 160) go through generic/.
-template <Real T>
+/// Tiled attention: on tensor cores where cuda::takes_rounded() says so, else in compute_t<T> throughout. Heads of more
+/// than 512 channels (double: 160) go through generic/.
+template <Scalar T>
 void attention_forward(Cuda& backend, const AttentionProblem<T>& p) {
-    if constexpr (std::same_as<T, float>) {
+    if constexpr (!std::same_as<T, double>) {
         if (cuda::takes_rounded(backend, p)) {
             cuda::attention_forward_rounded(backend, p);
             return;
         }
     }
     const bool tiled = cuda::with_head_width<T>(p.head_size, [&]<int width>() {
-        constexpr int tile = cuda::largest_tile<T, width, 2>();
+        constexpr int tile = cuda::largest_tile<compute_t<T>, width, 2>();
         if constexpr (tile > 32) {
             if (cuda::is_short(p)) {
                 cuda::attention_forward_tiled<width, 32>(backend, p);

@@ -10,7 +10,7 @@ namespace cuda {
 template <class T>
 struct AttentionDelta {
     AttentionProblem<T> p;
-    T* delta;
+    compute_t<T>* delta;
 
     __host__ __device__ void operator()(index_t index) const {
         const index_t query = index % p.queries;
@@ -24,11 +24,13 @@ struct AttentionDelta {
 /// A thread's weights and their slopes where a tile of queries meets one of keys: a weight is exp(score - log sum exp),
 /// a slope its derivative's part scale * weight * (gradient . value - delta). Neither has to be kept.
 template <class Tiles, class T>
-__device__ inline void weights_and_slopes(const AttentionProblem<T>& p, const T* queries, const T* gradients,
-                                          const T* keys, const T* values, const T* delta, index_t row_index,
+__device__ inline void weights_and_slopes(const AttentionProblem<T>& p, const compute_t<T>* queries,
+                                          const compute_t<T>* gradients, const compute_t<T>* keys,
+                                          const compute_t<T>* values, const compute_t<T>* delta, index_t row_index,
                                           index_t first, int count, index_t first_key, int here,
                                           typename Tiles::Scores& weights, typename Tiles::Scores& slopes) {
     using std::exp;
+    using C = compute_t<T>;
     const int x = static_cast<int>(threadIdx.x) % Tiles::side;
     const int y = static_cast<int>(threadIdx.x) / Tiles::side;
     Tiles::multiply(queries, keys, weights);
@@ -36,20 +38,20 @@ __device__ inline void weights_and_slopes(const AttentionProblem<T>& p, const T*
     for (int i = 0; i < Tiles::rows; ++i) {
         const int row = y + Tiles::side * i;
         const bool inside = row < count;
-        const T normaliser = inside ? p.log_sum_exp[row_index + first + row] : T(0);
-        const T shift = inside ? delta[row_index + first + row] : T(0);
+        const C normaliser = inside ? p.log_sum_exp[row_index + first + row] : C(0);
+        const C shift = inside ? delta[row_index + first + row] : C(0);
         for (int j = 0; j < Tiles::rows; ++j) {
             const int key = x + Tiles::side * j;
             const bool visible = inside && key < here && (!p.causal || first_key + key <= first + row);
-            weights[i][j] = visible ? exp(p.scale * weights[i][j] - normaliser) : T(0);
+            weights[i][j] = visible ? exp(p.scale * weights[i][j] - normaliser) : C(0);
             slopes[i][j] = p.scale * weights[i][j] * (slopes[i][j] - shift);
         }
     }
 }
 
 /// Writes a thread's part of a tile of scores to shared memory.
-template <class Tiles, class T>
-__device__ inline void store_scores(const typename Tiles::Scores& scores, T* to) {
+template <class Tiles, class C>
+__device__ inline void store_scores(const typename Tiles::Scores& scores, C* to) {
     const int x = static_cast<int>(threadIdx.x) % Tiles::side;
     const int y = static_cast<int>(threadIdx.x) / Tiles::side;
     for (int i = 0; i < Tiles::rows; ++i) {
@@ -62,19 +64,20 @@ __device__ inline void store_scores(const typename Tiles::Scores& scores, T* to)
 /// The queries' gradient: a block per tile of queries, over all its keys.
 template <class T, int head_width, int tile_rows>
 struct AttentionQueryGradient {
-    using Tiles = AttentionTiles<T, head_width, tile_rows>;
+    using C = compute_t<T>;
+    using Tiles = AttentionTiles<C, head_width, tile_rows>;
     static constexpr int threads = Tiles::threads;
     AttentionProblem<T> p;
-    const T* delta;
+    const C* delta;
     index_t tiles; ///< of queries
 
     __device__ void operator()() const {
         constexpr int tile = Tiles::tile;
-        T* queries = shared_memory<T>();
-        T* gradients = queries + Tiles::tile_size;
-        T* keys = gradients + Tiles::tile_size;
-        T* values = keys + Tiles::tile_size;
-        T* shared_slopes = values + Tiles::tile_size;
+        C* queries = shared_memory<C>();
+        C* gradients = queries + Tiles::tile_size;
+        C* keys = gradients + Tiles::tile_size;
+        C* values = keys + Tiles::tile_size;
+        C* shared_slopes = values + Tiles::tile_size;
         const int x = static_cast<int>(threadIdx.x) % Tiles::side;
         const int y = static_cast<int>(threadIdx.x) / Tiles::side;
         const int head_size = static_cast<int>(p.head_size);
@@ -130,19 +133,20 @@ struct AttentionQueryGradient {
 /// share keys, but a block owns its tile, so that nothing is added by two at once.
 template <class T, int head_width, int tile_rows>
 struct AttentionKeyGradient {
-    using Tiles = AttentionTiles<T, head_width, tile_rows>;
+    using C = compute_t<T>;
+    using Tiles = AttentionTiles<C, head_width, tile_rows>;
     static constexpr int threads = Tiles::threads;
     AttentionProblem<T> p;
-    const T* delta;
+    const C* delta;
     index_t tiles; ///< of keys
 
     __device__ void operator()() const {
         constexpr int tile = Tiles::tile;
-        T* queries = shared_memory<T>();
-        T* gradients = queries + Tiles::tile_size;
-        T* keys = gradients + Tiles::tile_size;
-        T* values = keys + Tiles::tile_size;
-        T* scores = values + Tiles::tile_size;
+        C* queries = shared_memory<C>();
+        C* gradients = queries + Tiles::tile_size;
+        C* keys = gradients + Tiles::tile_size;
+        C* values = keys + Tiles::tile_size;
+        C* scores = values + Tiles::tile_size;
         const int x = static_cast<int>(threadIdx.x) % Tiles::side;
         const int y = static_cast<int>(threadIdx.x) / Tiles::side;
         const int head_size = static_cast<int>(p.head_size);
@@ -213,7 +217,7 @@ struct AttentionKeyGradient {
 template <int width, int tile, class T>
 void attention_backward_tiled(Cuda& backend, const AttentionProblem<T>& p) {
     const index_t rows = p.batches * p.heads * p.queries;
-    const Scratch<T> delta(backend, rows);
+    const Scratch<compute_t<T>> delta(backend, rows);
     backend.for_each_index(rows, AttentionDelta<T>{p, delta.data()});
     if (p.q_gradient != nullptr) {
         using Program = AttentionQueryGradient<T, width, tile>;
@@ -232,10 +236,10 @@ void attention_backward_tiled(Cuda& backend, const AttentionProblem<T>& p) {
 
 /// Gradients of attention_forward; weights are recomputed tile by tile and added up in a fixed order. Heads of more
 /// than 256 channels (double: 160) go through generic/.
-template <Real T>
+template <Scalar T>
 void attention_backward(Cuda& backend, const AttentionProblem<T>& p) {
     const bool tiled = cuda::with_head_width<T>(p.head_size, [&]<int width>() {
-        constexpr int tile = cuda::largest_tile<T, width, 4>();
+        constexpr int tile = cuda::largest_tile<compute_t<T>, width, 4>();
         if constexpr (tile > 32) {
             if (cuda::is_short(p)) {
                 cuda::attention_backward_tiled<width, 32>(backend, p);

@@ -1,25 +1,54 @@
 #pragma once
 
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <mma.h>
 
 #include <reel/backend/cuda/attention_tiles.cuh>
+#include <reel/backend/cuda/packs.cuh>
 
 namespace reel::cuda {
 
-/// Attention of float32 tensors on tensor cores: what is multiplied is rounded to bfloat16, sums, softmax and result
-/// are float32. A warp has 16 queries of a tile to itself and waits for others only when keys and values change.
+/// What tensor cores multiply for tensors of T: half as it is, all others as bfloat16; and the toolkit's name for it.
+template <class T>
+using Factor = std::conditional_t<std::same_as<T, half>, half, bfloat16>;
+template <class T>
+using UnitFactor = std::conditional_t<std::same_as<T, half>, __half, __nv_bfloat16>;
+
+/// The same 16 bits as the matrix units name them.
+[[nodiscard]] __device__ inline const __nv_bfloat16* units(const bfloat16* data) {
+    return reinterpret_cast<const __nv_bfloat16*>(data);
+}
+[[nodiscard]] __device__ inline const __half* units(const half* data) {
+    return reinterpret_cast<const __half*>(data);
+}
+
+/// Copies `count` of `rows` rows of a head, rounded where they are wider, and fills up with zeros.
+template <int threads, int width, int stride, class T, class F>
+__device__ inline void load_factors(const T* from, index_t row_stride, int rows, int count, int head_size, F* to) {
+    for (int i = static_cast<int>(threadIdx.x); i < rows * width; i += threads) {
+        const int row = i / width;
+        const int column = i % width;
+        const bool inside = row < count && column < head_size;
+        to[row * stride + column] = inside ? converted<F>(from[row * row_stride + column]) : F(0.0F);
+    }
+}
+
+/// Attention on tensor cores: float32 tensors are rounded to bfloat16 for the products, 16-bit ones are multiplied as
+/// they are; sums and softmax are float32. A warp has 16 queries of a tile to itself and waits for others only when
+/// keys and values change.
 ///
 /// The matrix units' registers cannot be scaled row by row, so the accumulators pass through shared memory when a
 /// maximum rises. It is let rise by `slack` first, which float32 and bfloat16 have room for: that happens in the first
 /// tiles alone (the idea is FlashAttention-4's).
-template <int head_width, int warp_count, int key_tile>
+template <class T, int head_width, int warp_count, int key_tile>
 struct AttentionForwardRounded {
+    using F = Factor<T>;
     static constexpr int threads = 32 * warp_count;
     static constexpr int side = 16; ///< of the matrices that a warp multiplies at once
     static constexpr int tile = side * warp_count;
     static constexpr int width = head_width;
-    static constexpr int stride = width + 8; ///< of bfloat16 rows: 16 bytes on, in other banks
+    static constexpr int stride = width + 8; ///< of rows of factors: 16 bytes on, in other banks
     static constexpr int score_stride = key_tile + 4;
     static constexpr int weight_stride = key_tile + 8;
     static constexpr int out_stride = width + 4;
@@ -31,31 +60,21 @@ struct AttentionForwardRounded {
     static constexpr int scratch_floats = side * (score_stride > out_stride ? score_stride : out_stride);
     [[nodiscard]] static constexpr std::size_t shared_bytes() {
         return sizeof(float) * warp_count * scratch_floats +
-               sizeof(bfloat16) * (warp_count * side * weight_stride + tile * stride + 2 * key_tile * stride);
+               sizeof(F) * (warp_count * side * weight_stride + tile * stride + 2 * key_tile * stride);
     }
 
     using Out = nvcuda::wmma::fragment<nvcuda::wmma::accumulator, side, side, side, float>;
     template <class Layout>
-    using Left = nvcuda::wmma::fragment<nvcuda::wmma::matrix_a, side, side, side, __nv_bfloat16, Layout>;
+    using Left = nvcuda::wmma::fragment<nvcuda::wmma::matrix_a, side, side, side, UnitFactor<T>, Layout>;
     template <class Layout>
-    using Right = nvcuda::wmma::fragment<nvcuda::wmma::matrix_b, side, side, side, __nv_bfloat16, Layout>;
+    using Right = nvcuda::wmma::fragment<nvcuda::wmma::matrix_b, side, side, side, UnitFactor<T>, Layout>;
 
-    AttentionProblem<float> p;
+    AttentionProblem<T> p;
     index_t tiles; ///< of queries
 
-    static __device__ const __nv_bfloat16* units(const bfloat16* data) {
-        return reinterpret_cast<const __nv_bfloat16*>(data); // the same 16 bits
-    }
-
-    /// Copies `count` of `rows` rows of a head, rounded, and fills up with zeros.
-    static __device__ void load(const float* from, index_t row_stride, int rows, int count, int head_size,
-                                bfloat16* to) {
-        for (int i = static_cast<int>(threadIdx.x); i < rows * width; i += threads) {
-            const int row = i / width;
-            const int column = i % width;
-            const float value = row < count && column < head_size ? from[row * row_stride + column] : 0.0F;
-            to[row * stride + column] = bfloat16(value);
-        }
+    template <class E>
+    static __device__ void load(const E* from, index_t row_stride, int rows, int count, int head_size, F* to) {
+        load_factors<threads, width, stride>(from, row_stride, rows, count, head_size, to);
     }
 
     __device__ void operator()() const {
@@ -77,12 +96,12 @@ struct AttentionForwardRounded {
         const index_t own_query = first + warp * side + row;
 
         float* scratch = shared_memory<float>();
-        auto* all_weights = reinterpret_cast<bfloat16*>(scratch + warp_count * scratch_floats);
-        bfloat16* queries = all_weights + warp_count * side * weight_stride;
-        bfloat16* keys = queries + tile * stride;
-        bfloat16* values = keys + key_tile * stride;
+        auto* all_weights = reinterpret_cast<F*>(scratch + warp_count * scratch_floats);
+        F* queries = all_weights + warp_count * side * weight_stride;
+        F* keys = queries + tile * stride;
+        F* values = keys + key_tile * stride;
         scratch += warp * scratch_floats;
-        bfloat16* weights = all_weights + warp * side * weight_stride;
+        F* weights = all_weights + warp * side * weight_stride;
         const index_t offset = p.query_layout.base(batch) + first * p.query_layout.row_stride + head * p.head_size;
         load(p.q + offset, p.query_layout.row_stride, tile, count, head_size, queries);
 
@@ -140,7 +159,7 @@ struct AttentionForwardRounded {
                 for (int key = turn; key < key_tile; key += 2) {
                     const float weight =
                         key < visible ? exp(p.scale * scratch[row * score_stride + key] - largest) : 0.0F;
-                    const bfloat16 rounded(weight);
+                    const F rounded(weight);
                     weights[row * weight_stride + key] = rounded;
                     sum += static_cast<float>(rounded); // what is divided by is what was multiplied
                 }
@@ -163,9 +182,9 @@ struct AttentionForwardRounded {
         sum = sum_over_lanes<2>(sum);
         pass_through(out, scratch, row, turn, 1 / sum);
         if (own_query < first + count) {
-            float* to = p.out + offset + (warp * side + row) * p.query_layout.row_stride;
+            T* to = p.out + offset + (warp * side + row) * p.query_layout.row_stride;
             for (int column = turn; column < head_size; column += 2) {
-                to[column] = scratch[row * out_stride + column];
+                to[column] = static_cast<T>(scratch[row * out_stride + column]);
             }
             if (p.log_sum_exp != nullptr && turn == 0) {
                 p.log_sum_exp[(batch * p.heads + head) * p.queries + own_query] = largest + log(sum);
@@ -193,22 +212,26 @@ struct AttentionForwardRounded {
     }
 };
 
-template <int width, int warps, int key_tile>
-void attention_forward_rounded(Cuda& backend, const AttentionProblem<float>& p) {
-    using Program = AttentionForwardRounded<width, warps, key_tile>;
+template <int width, int warps, int key_tile, class T>
+void attention_forward_rounded(Cuda& backend, const AttentionProblem<T>& p) {
+    using Program = AttentionForwardRounded<T, width, warps, key_tile>;
     static_assert(Program::shared_bytes() <= most_shared_bytes);
     const index_t tiles = (p.queries + Program::tile - 1) / Program::tile;
     backend.launch(Program{p, tiles}, p.batches * p.heads * tiles, Program::shared_bytes());
 }
 
-/// Whether tensor cores may be used, and repay it: few queries and keys do not fill a tile.
-[[nodiscard]] inline bool takes_rounded(const Cuda& backend, const AttentionProblem<float>& p) {
-    return backend.float32_matmul_precision == Float32MatmulPrecision::medium && backend.multiplies_bfloat16() &&
-           !is_short(p) && p.head_size <= 160;
+/// Whether tensor cores may be used, and repay it: 16-bit tensors, or float32 ones where float32_matmul_precision is
+/// medium, on compute capability 8.0 or newer, in heads of up to 160 channels; few queries and keys do not fill a tile.
+template <class T>
+[[nodiscard]] bool takes_rounded(const Cuda& backend, const AttentionProblem<T>& p) {
+    return (!Real<T> ||
+            (std::same_as<T, float> && backend.float32_matmul_precision == Float32MatmulPrecision::medium)) &&
+           backend.multiplies_bfloat16() && !is_short(p) && p.head_size <= 160;
 }
 
 /// With the sizes of Stable Diffusion's heads.
-inline void attention_forward_rounded(Cuda& backend, const AttentionProblem<float>& p) {
+template <class T>
+void attention_forward_rounded(Cuda& backend, const AttentionProblem<T>& p) {
     if (p.head_size <= 48) {
         attention_forward_rounded<48, 8, 64>(backend, p);
     } else if (p.head_size <= 64) {

@@ -30,12 +30,14 @@ struct AttentionTiles {
     using Scores = T[rows][rows];
     using Rows = T[rows][columns];
 
-    /// Copies `count` rows of a head, `row_stride` apart, and fills the tile up with zeros.
-    static __device__ void load(const T* from, index_t row_stride, int count, int head_size, T* to) {
+    /// Copies `count` rows of a head, `row_stride` apart, as what is computed in, and fills the tile up with zeros.
+    template <class E>
+    static __device__ void load(const E* from, index_t row_stride, int count, int head_size, T* to) {
         for (int i = static_cast<int>(threadIdx.x); i < tile * width; i += threads) {
             const int row = i / width;
             const int column = i % width;
-            to[row * stride + column] = row < count && column < head_size ? from[row * row_stride + column] : T(0);
+            to[row * stride + column] =
+                row < count && column < head_size ? static_cast<T>(from[row * row_stride + column]) : T(0);
         }
     }
 
@@ -109,16 +111,21 @@ template <class T, int width, int buffers>
 }
 
 /// Calls `run.operator()<width>()` with the smallest width that head_size fits in; false where there is none. Stable
-/// Diffusion's heads have 40, 64, 80 and 160 channels; its autoencoder has one of 512.
+/// Diffusion's heads have 40, 64, 80 and 160 channels; its autoencoder has one of 512. double is for tests, and most
+/// heads of 16 bits go to the tensor cores: fewer kernels to compile.
 template <class T, class Run>
 [[nodiscard]] bool with_head_width(index_t head_size, const Run& run) {
-    if constexpr (std::same_as<T, double>) { // for tests; fewer kernels to compile
+    if constexpr (std::same_as<T, double>) {
         return head_size <= 48    ? run.template operator()<48>()
                : head_size <= 160 ? run.template operator()<160>()
                                   : false;
     } else {
+        if constexpr (std::same_as<T, float>) {
+            if (head_size > 48 && head_size <= 64) {
+                return run.template operator()<64>();
+            }
+        }
         return head_size <= 48    ? run.template operator()<48>()
-               : head_size <= 64  ? run.template operator()<64>()
                : head_size <= 80  ? run.template operator()<80>()
                : head_size <= 160 ? run.template operator()<160>()
                : head_size <= 256 ? run.template operator()<256>()

@@ -1,30 +1,13 @@
 #pragma once
 
 #include <reel/backend/cuda/gemm.cuh>
+#include <reel/backend/cuda/packs.cuh>
 #include <reel/backend/cuda/scratch.cuh>
 #include <reel/backend/generic/convolution.hpp>
 
 namespace reel {
 
 namespace cuda {
-
-/// A number in another type, through float32 where one of them has 16 bits.
-template <class To, class From>
-[[nodiscard]] __host__ __device__ inline To converted(From value) {
-    if constexpr (std::same_as<To, From>) {
-        return value;
-    } else if constexpr (Real<To> && Real<From>) {
-        return static_cast<To>(value);
-    } else {
-        return static_cast<To>(static_cast<float>(value));
-    }
-}
-
-/// `width` neighbours, moved at once.
-template <class T, int width>
-struct alignas(sizeof(T) * width) Pack {
-    T values[width];
-};
 
 /// The patches of a run of output rows as a matrix [rows, taps * in_channels], `width` channels per index. The channels
 /// are a multiple of width, and x begins at a multiple of a pack.
@@ -48,14 +31,14 @@ struct GatherPatches {
             generic::conv_source(row % g.out_width, tap % g.kernel_w, g.stride, g.pad_left, g.dilation_in, g.width);
         Pack<T, width> from{};
         if (source_row >= 0 && source_column >= 0) {
-            from = *reinterpret_cast<const Pack<T, width>*>(
+            from = Pack<T, width>::load(
                 x + ((image * g.height + source_row) * g.width + source_column) * g.in_channels + channel);
         }
         Pack<Out, width> to;
         for (int i = 0; i < width; ++i) {
             to.values[i] = converted<Out>(from.values[i]);
         }
-        reinterpret_cast<Pack<Out, width>*>(patches)[index] = to;
+        to.store(patches + index * width);
     }
 };
 
@@ -74,13 +57,6 @@ struct TurnKernel {
         const index_t i = index / out / taps;
         turned[index] = converted<Out>(kernel[(o * taps + taps - 1 - tap) * in + i]);
     }
-};
-
-template <class T, class Out>
-struct Convert {
-    const T* from;
-    Out* to;
-    __host__ __device__ void operator()(index_t i) const { to[i] = converted<Out>(from[i]); }
 };
 
 [[nodiscard]] inline bool is_pointwise(const ConvGeometry& g) {
@@ -103,13 +79,11 @@ template <class Out>
 /// patches = those of output rows [first_row, first_row + rows)
 template <class Out, class T>
 void gather_patches(Cuda& backend, const ConvGeometry& g, const T* x, index_t first_row, index_t rows, Out* patches) {
-    constexpr int width = 4;
-    const index_t count = rows * g.patch();
-    if (g.in_channels % width == 0 && reinterpret_cast<std::uintptr_t>(x) % (sizeof(T) * width) == 0) {
-        backend.for_each_index(count / width, GatherPatches<T, Out, width>{g, x, first_row, patches});
-    } else {
-        backend.for_each_index(count, GatherPatches<T, Out, 1>{g, x, first_row, patches});
-    }
+    using Wider = std::conditional_t<(sizeof(T) > sizeof(Out)), T, Out>;
+    const auto run = [&]<int width>() {
+        backend.for_each_index(rows * g.patch() / width, GatherPatches<T, Out, width>{g, x, first_row, patches});
+    };
+    with_pack_width<Wider>(run, g.in_channels, x, patches);
 }
 
 /// y [out_rows, out_channels] = patches times kernel [out_channels, patch] (+ bias), a chunk of rows at a time.
@@ -232,34 +206,60 @@ void convolution_input_gradient(Cuda& backend, const ConvGeometry& g, const T* y
     }
 }
 
-/// As generic::convolution_kernel_gradient; a chunk of patches at a time. float32 factors are never rounded to
-/// bfloat16: the sums run over all pixels, and these gradients train weights.
+/// As generic::convolution_kernel_gradient; a chunk of patches at a time, added up in float32 or wider. float32 factors
+/// are never rounded to bfloat16: the sums run over all pixels, and these gradients train weights.
 template <class T>
 void convolution_kernel_gradient(Cuda& backend, const ConvGeometry& g, const T* x, const T* y_gradient,
                                  T* kernel_gradient) {
+    using C = compute_t<T>;
     const index_t rows = g.out_rows();
+    const index_t elements = g.out_channels * g.patch();
     const bool direct = cuda::is_pointwise(g);
     const index_t chunk = direct ? rows : cuda::rows_per_chunk<T>(g);
-    const cuda::Scratch<T> patches(backend, direct ? 0 : chunk * g.patch());
-    index_t first = 0;
-    do { // once even without rows, which clears the gradient
-        const index_t here = chunk < rows - first ? chunk : rows - first;
-        if (!direct && here > 0) {
-            cuda::gather_patches(backend, g, x, first, here, patches.data());
+    if (chunk >= rows) { // one product, rounded once
+        const cuda::Scratch<T> patches(backend, direct ? 0 : rows * g.patch());
+        if (!direct && rows > 0) {
+            cuda::gather_patches(backend, g, x, 0, rows, patches.data());
         }
         gemm(backend, GemmProblem<T>{.transpose_a = true,
                                      .m = g.out_channels,
                                      .n = g.patch(),
-                                     .k = here,
-                                     .a = y_gradient + first * g.out_channels,
+                                     .k = rows,
+                                     .a = y_gradient,
                                      .lda = g.out_channels,
                                      .b = direct ? x : patches.data(),
                                      .ldb = g.patch(),
-                                     .beta = first == 0 ? T(0) : T(1),
                                      .c = kernel_gradient,
                                      .ldc = g.patch()});
-        first += chunk;
-    } while (first < rows);
+        return;
+    }
+    constexpr bool narrow = !std::same_as<T, C>;
+    const cuda::Scratch<T> patches(backend, chunk * g.patch());
+    const cuda::Scratch<C> wide(backend, narrow ? elements : 0);
+    C* sums = wide.data();
+    if constexpr (!narrow) {
+        sums = kernel_gradient;
+    }
+    for (index_t first = 0; first < rows; first += chunk) {
+        const index_t here = chunk < rows - first ? chunk : rows - first;
+        cuda::gather_patches(backend, g, x, first, here, patches.data());
+        backend.activate();
+        backend.blas().multiply(cuda::MatrixProduct<T, C>{.transpose_a = true,
+                                                          .m = g.out_channels,
+                                                          .n = g.patch(),
+                                                          .k = here,
+                                                          .a = y_gradient + first * g.out_channels,
+                                                          .lda = g.out_channels,
+                                                          .b = patches.data(),
+                                                          .ldb = g.patch(),
+                                                          .beta = first == 0 ? C(0) : C(1),
+                                                          .c = sums,
+                                                          .ldc = g.patch()},
+                                cuda::allows_tf32(backend));
+    }
+    if constexpr (narrow) {
+        backend.for_each_index(elements, cuda::Convert<C, T>{sums, kernel_gradient});
+    }
 }
 
 } // namespace reel

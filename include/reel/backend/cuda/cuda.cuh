@@ -7,6 +7,7 @@
 #include <reel/backend/cuda/attention_backward.cuh>
 #include <reel/backend/cuda/context.cuh>
 #include <reel/backend/cuda/convolution.cuh>
+#include <reel/backend/cuda/elementwise.cuh>
 #include <reel/backend/cuda/gemm.cuh>
 #include <reel/backend/cuda/norm.cuh>
 #include <reel/backend/cuda/norm_backward.cuh>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <reel/backend/cuda/packs.cuh>
 #include <reel/backend/cuda/reduce.cuh>
 #include <reel/backend/generic/norm.hpp>
 
@@ -7,9 +8,21 @@ namespace reel {
 
 namespace cuda {
 
+/// One element of the result.
+template <class T>
+[[nodiscard]] __host__ __device__ inline T normalised(const NormProblem<T>& p, T x, compute_t<T> mean,
+                                                      compute_t<T> inverse_std, index_t channel) {
+    using C = compute_t<T>;
+    C value = (static_cast<C>(x) - mean) * inverse_std;
+    value = p.gamma != nullptr ? value * static_cast<C>(p.gamma[channel]) : value;
+    value = p.beta != nullptr ? value + static_cast<C>(p.beta[channel]) : value;
+    return static_cast<T>(p.silu ? value * generic::sigmoid(value) : value);
+}
+
 /// Layer norm: one group of one row. A warp per row; the row is read three times, twice from the cache.
 template <class T>
 struct LayerNormRows {
+    using C = compute_t<T>;
     static constexpr int threads = 256;
     static constexpr int rows_per_block = threads / 32;
     NormProblem<T> p;
@@ -23,25 +36,23 @@ struct LayerNormRows {
         }
         const T* x = p.x + row * p.channels;
         T* y = p.y + row * p.channels;
-        T sum = T(0);
+        C sum = C(0);
         for (index_t c = lane; c < p.channels; c += 32) {
-            sum += x[c];
+            sum += static_cast<C>(x[c]);
         }
-        const T mean = sum_over_lanes<32>(sum) / static_cast<T>(p.channels);
-        T squares = T(0);
+        const C mean = sum_over_lanes<32>(sum) / static_cast<C>(p.channels);
+        C squares = C(0);
         for (index_t c = lane; c < p.channels; c += 32) {
-            squares += (x[c] - mean) * (x[c] - mean);
+            const C d = static_cast<C>(x[c]) - mean;
+            squares += d * d;
         }
-        const T inverse = T(1) / sqrt(sum_over_lanes<32>(squares) / static_cast<T>(p.channels) + p.epsilon);
+        const C inverse = C(1) / sqrt(sum_over_lanes<32>(squares) / static_cast<C>(p.channels) + p.epsilon);
         if (p.mean != nullptr && lane == 0) {
             p.mean[row] = mean;
             p.inverse_std[row] = inverse;
         }
         for (index_t c = lane; c < p.channels; c += 32) {
-            T value = (x[c] - mean) * inverse;
-            value = p.gamma != nullptr ? value * p.gamma[c] : value;
-            value = p.beta != nullptr ? value + p.beta[c] : value;
-            y[c] = p.silu ? value * generic::sigmoid(value) : value;
+            y[c] = normalised(p, x[c], mean, inverse, c);
         }
     }
 };
@@ -50,46 +61,47 @@ struct LayerNormRows {
 /// relative to the chunk's first, so that a mean far from zero costs no digits.
 template <class T>
 struct ChunkMoments {
+    using C = compute_t<T>;
     static constexpr int threads = 256;
     RowChunks chunks;
     const T* x;
-    T* means;
-    T* deviations;
+    C* means;
+    C* deviations;
     index_t channels;
 
     __device__ void operator()() const {
         const index_t block = blockIdx.x;
         const ChunkRows rows(chunks, block);
-        const T count = static_cast<T>(rows.end - rows.begin);
+        const C count = static_cast<C>(rows.end - rows.begin);
         for (index_t c = threadIdx.x; c < channels; c += threads) {
-            const T origin = x[rows.begin * channels + c];
-            T sum = T(0);
-            T squares = T(0);
+            const C origin = static_cast<C>(x[rows.begin * channels + c]);
+            C sum = C(0);
+            C squares = C(0);
             for (index_t row = rows.begin; row < rows.end; ++row) {
-                const T d = x[row * channels + c] - origin;
+                const C d = static_cast<C>(x[row * channels + c]) - origin;
                 sum += d;
                 squares += d * d;
             }
             means[block * channels + c] = origin + sum / count;
-            const T deviation = squares - sum * (sum / count);
-            deviations[block * channels + c] = deviation > T(0) ? deviation : T(0);
+            const C deviation = squares - sum * (sum / count);
+            deviations[block * channels + c] = deviation > C(0) ? deviation : C(0);
         }
     }
 };
 
 /// Statistics of a set's group from those of its chunks' channels: Chan, Golub & LeVeque 1979, in double. A block per
 /// group.
-template <class T>
+template <class C>
 struct GroupStatistics {
     static constexpr int threads = 128;
     RowChunks chunks;
-    const T* means;
-    const T* deviations;
+    const C* means;
+    const C* deviations;
     index_t channels;
     index_t groups;
-    T epsilon;
-    T* mean;
-    T* inverse_std;
+    C epsilon;
+    C* mean;
+    C* inverse_std;
 
     __device__ double rows_of(index_t chunk) const {
         const index_t begin = chunk * chunks.chunk;
@@ -118,23 +130,27 @@ struct GroupStatistics {
         }
         squares = sum_over_block<threads>(squares, slots);
         if (threadIdx.x == 0) {
-            mean[blockIdx.x] = static_cast<T>(center);
-            inverse_std[blockIdx.x] = static_cast<T>(1.0 / sqrt(squares / numbers + static_cast<double>(epsilon)));
+            mean[blockIdx.x] = static_cast<C>(center);
+            inverse_std[blockIdx.x] = static_cast<C>(1.0 / sqrt(squares / numbers + static_cast<double>(epsilon)));
         }
     }
 };
 
-template <class T>
+/// A pack of results per index.
+template <class T, int width>
 struct ApplyNorm {
     NormProblem<T> p;
 
     __host__ __device__ void operator()(index_t index) const {
-        const index_t channel = index % p.channels;
-        const index_t group = index / p.channels / p.rows * p.groups + channel / (p.channels / p.groups);
-        T value = (p.x[index] - p.mean[group]) * p.inverse_std[group];
-        value = p.gamma != nullptr ? value * p.gamma[channel] : value;
-        value = p.beta != nullptr ? value + p.beta[channel] : value;
-        p.y[index] = p.silu ? value * generic::sigmoid(value) : value;
+        const index_t packs = p.channels / width;
+        const index_t channel = index % packs * width;
+        const index_t first_group = index / packs / p.rows * p.groups;
+        auto pack = Pack<T, width>::load(p.x + index * width);
+        for (int i = 0; i < width; ++i) {
+            const index_t group = first_group + (channel + i) / (p.channels / p.groups);
+            pack.values[i] = normalised(p, pack.values[i], p.mean[group], p.inverse_std[group], channel + i);
+        }
+        pack.store(p.y + index * width);
     }
 };
 
@@ -153,19 +169,23 @@ void norm_forward(Cuda& backend, const NormProblem<T>& problem) {
         return;
     }
     const cuda::RowChunks chunks(p.sets, p.rows);
-    const cuda::Scratch<T> moments(backend, 2 * chunks.count() * p.channels);
-    const cuda::Scratch<T> own(backend, p.mean != nullptr ? 0 : 2 * p.sets * p.groups);
+    using C = compute_t<T>;
+    const cuda::Scratch<C> moments(backend, 2 * chunks.count() * p.channels);
+    const cuda::Scratch<C> own(backend, p.mean != nullptr ? 0 : 2 * p.sets * p.groups);
     if (p.mean == nullptr) {
         p.mean = own.data();
         p.inverse_std = own.data() + p.sets * p.groups;
     }
-    T* deviations = moments.data() + chunks.count() * p.channels;
+    C* deviations = moments.data() + chunks.count() * p.channels;
     backend.launch(cuda::ChunkMoments<T>{chunks, p.x, moments.data(), deviations, p.channels}, chunks.count());
-    using Statistics = cuda::GroupStatistics<T>;
+    using Statistics = cuda::GroupStatistics<C>;
     backend.launch(
         Statistics{chunks, moments.data(), deviations, p.channels, p.groups, p.epsilon, p.mean, p.inverse_std},
         p.sets * p.groups, sizeof(double) * (Statistics::threads / 32));
-    backend.for_each_index(p.sets * p.rows * p.channels, cuda::ApplyNorm<T>{p});
+    const auto apply = [&]<int width>() {
+        backend.for_each_index(p.sets * p.rows * p.channels / width, cuda::ApplyNorm<T, width>{p});
+    };
+    cuda::with_pack_width<T>(apply, p.channels, p.x, static_cast<const T*>(p.y));
 }
 
 } // namespace reel

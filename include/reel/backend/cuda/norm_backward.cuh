@@ -9,6 +9,7 @@ namespace cuda {
 /// Layer norm's input gradient. A warp per row.
 template <class T>
 struct LayerNormBackwardRows {
+    using C = compute_t<T>;
     static constexpr int threads = 256;
     static constexpr int rows_per_block = threads / 32;
     NormProblem<T> p;
@@ -20,26 +21,24 @@ struct LayerNormBackwardRows {
             return; // all lanes of the warp
         }
         const generic::NormBackwardGroup<T> rule{p};
-        const T mean = p.mean[row];
-        const T inverse = p.inverse_std[row];
-        T sum = T(0);
-        T sum_normal = T(0);
+        const C mean = p.mean[row];
+        const C inverse = p.inverse_std[row];
+        C sum = C(0);
+        C sum_normal = C(0);
         for (index_t c = lane; c < p.channels; c += 32) {
             const index_t at = row * p.channels + c;
-            const T normal = (p.x[at] - mean) * inverse;
-            const T scaled =
-                rule.affine_gradient(p.y_gradient[at], normal, c) * (p.gamma != nullptr ? p.gamma[c] : T(1));
+            const C normal = (static_cast<C>(p.x[at]) - mean) * inverse;
+            const C scaled = rule.affine_gradient(static_cast<C>(p.y_gradient[at]), normal, c) * rule.gamma(c);
             sum += scaled;
             sum_normal += scaled * normal;
         }
-        sum = sum_over_lanes<32>(sum) / static_cast<T>(p.channels);
-        sum_normal = sum_over_lanes<32>(sum_normal) / static_cast<T>(p.channels);
+        sum = sum_over_lanes<32>(sum) / static_cast<C>(p.channels);
+        sum_normal = sum_over_lanes<32>(sum_normal) / static_cast<C>(p.channels);
         for (index_t c = lane; c < p.channels; c += 32) {
             const index_t at = row * p.channels + c;
-            const T normal = (p.x[at] - mean) * inverse;
-            const T scaled =
-                rule.affine_gradient(p.y_gradient[at], normal, c) * (p.gamma != nullptr ? p.gamma[c] : T(1));
-            p.x_gradient[at] = inverse * (scaled - sum - normal * sum_normal);
+            const C normal = (static_cast<C>(p.x[at]) - mean) * inverse;
+            const C scaled = rule.affine_gradient(static_cast<C>(p.y_gradient[at]), normal, c) * rule.gamma(c);
+            p.x_gradient[at] = static_cast<T>(inverse * (scaled - sum - normal * sum_normal));
         }
     }
 };
@@ -48,11 +47,12 @@ struct LayerNormBackwardRows {
 /// input, [chunks, channels] each.
 template <class T>
 struct ChunkGradients {
+    using C = compute_t<T>;
     static constexpr int threads = 256;
     RowChunks chunks;
     NormProblem<T> p;
-    T* sums;
-    T* products;
+    C* sums;
+    C* products;
 
     __device__ void operator()() const {
         const generic::NormBackwardGroup<T> rule{p};
@@ -60,13 +60,13 @@ struct ChunkGradients {
         const ChunkRows rows(chunks, block);
         const index_t width = p.channels / p.groups;
         for (index_t c = threadIdx.x; c < p.channels; c += threads) {
-            T sum = T(0);
-            T product = T(0);
+            C sum = C(0);
+            C product = C(0);
             for (index_t row = rows.begin; row < rows.end; ++row) {
                 const index_t group = row / p.rows * p.groups + c / width;
                 const index_t at = row * p.channels + c;
-                const T normal = (p.x[at] - p.mean[group]) * p.inverse_std[group];
-                const T gradient = rule.affine_gradient(p.y_gradient[at], normal, c);
+                const C normal = (static_cast<C>(p.x[at]) - p.mean[group]) * p.inverse_std[group];
+                const C gradient = rule.affine_gradient(static_cast<C>(p.y_gradient[at]), normal, c);
                 sum += gradient;
                 product += gradient * normal;
             }
@@ -79,15 +79,16 @@ struct ChunkGradients {
 /// Per set and group: means of the normalised input's gradient and of its product with that input. A block per group.
 template <class T>
 struct GroupGradients {
+    using C = compute_t<T>;
     static constexpr int threads = 128;
     RowChunks chunks;
-    const T* sums;
-    const T* products;
+    const C* sums;
+    const C* products;
     const T* gamma;
     index_t channels;
     index_t groups;
-    T* mean_gradient; ///< [sets * groups]
-    T* mean_product;
+    C* mean_gradient; ///< [sets * groups]
+    C* mean_product;
 
     __device__ void operator()() const {
         double* slots = shared_memory<double>();
@@ -107,25 +108,38 @@ struct GroupGradients {
         sum = sum_over_block<threads>(sum, slots) / count;
         product = sum_over_block<threads>(product, slots) / count;
         if (threadIdx.x == 0) {
-            mean_gradient[blockIdx.x] = static_cast<T>(sum);
-            mean_product[blockIdx.x] = static_cast<T>(product);
+            mean_gradient[blockIdx.x] = static_cast<C>(sum);
+            mean_product[blockIdx.x] = static_cast<C>(product);
         }
     }
 };
 
-template <class T>
+/// A pack of the input's gradient per index.
+template <class T, int width>
 struct ApplyNormGradient {
+    using C = compute_t<T>;
     NormProblem<T> p;
-    const T* mean_gradient;
-    const T* mean_product;
+    const C* mean_gradient;
+    const C* mean_product;
 
     __host__ __device__ void operator()(index_t index) const {
-        const index_t channel = index % p.channels;
-        const index_t group = index / p.channels / p.rows * p.groups + channel / (p.channels / p.groups);
-        const T normal = (p.x[index] - p.mean[group]) * p.inverse_std[group];
-        const T scaled = generic::NormBackwardGroup<T>{p}.affine_gradient(p.y_gradient[index], normal, channel) *
-                         (p.gamma != nullptr ? p.gamma[channel] : T(1));
-        p.x_gradient[index] = p.inverse_std[group] * (scaled - mean_gradient[group] - normal * mean_product[group]);
+        const generic::NormBackwardGroup<T> rule{p};
+        const index_t packs = p.channels / width;
+        const index_t first = index % packs * width;
+        const index_t first_group = index / packs / p.rows * p.groups;
+        const auto x = Pack<T, width>::load(p.x + index * width);
+        auto gradient = Pack<T, width>::load(p.y_gradient + index * width);
+        for (int i = 0; i < width; ++i) {
+            const index_t channel = first + i;
+            const index_t group = first_group + channel / (p.channels / p.groups);
+            const C inverse = p.inverse_std[group];
+            const C normal = (static_cast<C>(x.values[i]) - p.mean[group]) * inverse;
+            const C scaled =
+                rule.affine_gradient(static_cast<C>(gradient.values[i]), normal, channel) * rule.gamma(channel);
+            gradient.values[i] =
+                static_cast<T>(inverse * (scaled - mean_gradient[group] - normal * mean_product[group]));
+        }
+        gradient.store(p.x_gradient + index * width);
     }
 };
 
@@ -148,8 +162,9 @@ void norm_backward(Cuda& backend, const NormProblem<T>& p) {
     }
     // Sums over whole sets serve the input's gradient; those of a layer norm's weights run across its sets of one row.
     const cuda::RowChunks chunks = layer_norm ? cuda::RowChunks(1, p.sets) : cuda::RowChunks(p.sets, p.rows);
-    const cuda::Scratch<T> sums(backend, 2 * chunks.count() * p.channels);
-    T* products = sums.data() + chunks.count() * p.channels;
+    using C = compute_t<T>;
+    const cuda::Scratch<C> sums(backend, 2 * chunks.count() * p.channels);
+    C* products = sums.data() + chunks.count() * p.channels;
     backend.launch(cuda::ChunkGradients<T>{chunks, p, sums.data(), products}, chunks.count());
     if (p.beta_gradient != nullptr) {
         cuda::total_columns(backend, sums.data(), chunks.count(), p.channels, true, p.beta_gradient);
@@ -159,13 +174,16 @@ void norm_backward(Cuda& backend, const NormProblem<T>& p) {
     }
     if (!layer_norm && p.x_gradient != nullptr) {
         const index_t groups = p.sets * p.groups;
-        const cuda::Scratch<T> means(backend, 2 * groups);
+        const cuda::Scratch<C> means(backend, 2 * groups);
         using Program = cuda::GroupGradients<T>;
         backend.launch(
             Program{chunks, sums.data(), products, p.gamma, p.channels, p.groups, means.data(), means.data() + groups},
             groups, sizeof(double) * (Program::threads / 32));
-        backend.for_each_index(p.sets * p.rows * p.channels,
-                               cuda::ApplyNormGradient<T>{p, means.data(), means.data() + groups});
+        const auto apply = [&]<int width>() {
+            backend.for_each_index(p.sets * p.rows * p.channels / width,
+                                   cuda::ApplyNormGradient<T, width>{p, means.data(), means.data() + groups});
+        };
+        cuda::with_pack_width<T>(apply, p.channels, p.x, p.y_gradient, static_cast<const T*>(p.x_gradient));
     }
 }
 

@@ -1,0 +1,7 @@
+#pragma once
+
+#include <cstdint>
+
+struct __half {
+    std::uint16_t bits;
+};
