@@ -92,7 +92,8 @@ using Model = reel::StableDiffusion<float, Cpu>;
             .adam_weight_decay = config.adam_weight_decay,
             .adam_epsilon = config.adam_epsilon,
             .max_grad_norm = config.max_grad_norm,
-            .gradient_accumulation_steps = config.gradient_accumulation_steps};
+            .gradient_accumulation_steps = config.gradient_accumulation_steps,
+            .use_8bit_adam = config.use_8bit_adam};
 }
 
 /// Sets what trains and how gradients are computed.

@@ -62,6 +62,7 @@ struct Options {
                         {"adam_epsilon", config.adam_epsilon},
                         {"max_grad_norm", config.max_grad_norm},
                         {"gradient_accumulation_steps", config.gradient_accumulation_steps},
+                        {"use_8bit_adam", config.use_8bit_adam},
                         {"trainable_modules", config.trainable_modules},
                         {"gradient_checkpointing", config.gradient_checkpointing},
                         {"num_inv_steps", v.num_inv_steps},

@@ -120,6 +120,7 @@ inline void read_tuning(reel::YamlReader& reader, Options& options) {
     c.max_grad_norm = reader.get("max_grad_norm", c.max_grad_norm);
     c.gradient_accumulation_steps = reader.get("gradient_accumulation_steps", c.gradient_accumulation_steps);
     c.gradient_checkpointing = reader.get("gradient_checkpointing", c.gradient_checkpointing);
+    c.use_8bit_adam = reader.get("use_8bit_adam", c.use_8bit_adam);
     c.checkpointing_steps = reader.get("checkpointing_steps", c.checkpointing_steps);
     options.reference_checkpointing = reader.get("reference_checkpointing", options.reference_checkpointing);
     if (reader.has("tuning_seed")) {

@@ -252,7 +252,7 @@ TEST_CASE("a configuration's errors name file, line, key, what was expected and 
     CHECK(contains(with("train_batch_size: 2\n"),
                    "t.yaml:8: train_batch_size: expected 1, found 2; one clip is one item"));
     CHECK(contains(with("train_batch_size: 2\n"), "gradient_accumulation_steps"));
-    CHECK(contains(with("use_8bit_adam: True\n"), "not supported on this backend"));
+    CHECK(contains(with("use_8bit_adam: 8\n"), "t.yaml:8: use_8bit_adam: expected"));
     CHECK(contains(with("lr_scheduler: cosin\n"), "found \"cosin\" (did you mean \"cosine\"?)"));
     CHECK(contains(with("mixed_precision: fp8\n"), "expected one of no, fp16, bf16, found \"fp8\""));
     CHECK(contains(with("trainable_modules: []\n"), "expected at least one module name"));

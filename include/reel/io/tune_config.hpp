@@ -141,9 +141,6 @@ inline void TuneAVideoConfig::validate(const KeyLocator& locate) const {
     check.within("adam_epsilon", adam_epsilon, 0, 1);
     check.that(max_grad_norm > 0, "max_grad_norm", "expected a number above 0, found ", max_grad_norm);
     check.one_of("mixed_precision", mixed_precision, std::array<std::string_view, 3>{"no", "fp16", "bf16"});
-    check.that(!use_8bit_adam, "use_8bit_adam",
-               "expected False, found True; 8-bit Adam is not supported on this "
-               "backend");
 }
 
 namespace detail {

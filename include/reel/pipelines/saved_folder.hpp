@@ -8,7 +8,7 @@
 #include <reel/io/json.hpp>
 #include <reel/io/safetensors.hpp>
 #include <reel/models/from_pretrained.hpp>
-#include <reel/optim/adamw_state.hpp>
+#include <reel/optim/adamw_8bit_state.hpp>
 #include <reel/pipelines/tune.hpp>
 #include <reel/schedulers/ddim.hpp>
 #include <reel/schedulers/scheduler_config.hpp>
@@ -64,7 +64,8 @@ struct CheckpointIdentity {
     nlohmann::json options; ///< everything that changes the numbers of a run
 };
 
-/// Writes output/checkpoint-N: the trained parameters, the optimizer's state and the step.
+/// Writes output/checkpoint-N: the trained parameters, the optimizer's state, the step, and of a float16 run the state
+/// of its loss scale.
 template <Scalar T, Backend B>
 void save_checkpoint(Tuner<T, B>& tuner, const UNet3DConditionModel<T, B>& unet, const std::filesystem::path& output,
                      const CheckpointIdentity& identity) {
@@ -77,7 +78,14 @@ void save_checkpoint(Tuner<T, B>& tuner, const UNet3DConditionModel<T, B>& unet,
     });
     write_safetensors(folder.path() / "trained.safetensors", trained, {{"format", "pt"}});
     write_safetensors(folder.path() / "optimizer.safetensors", adamw_state_dict(tuner.optimizer()), {{"format", "pt"}});
-    write_json(folder.path() / "state.json", {{"step", tuner.step_count()}, {"options", identity.options}});
+    const TuneProgress progress = tuner.progress();
+    nlohmann::json state{{"step", progress.step}, {"options", identity.options}};
+    if constexpr (std::same_as<T, half>) {
+        state["grad_scaler"] = {{"scale", progress.scaler.scale},
+                                {"growth_tracker", progress.scaler.growth_tracker},
+                                {"skipped", progress.skipped}};
+    }
+    write_json(folder.path() / "state.json", state);
     folder.commit();
 }
 
@@ -109,12 +117,19 @@ void load_checkpoint(Tuner<T, B>& tuner, UNet3DConditionModel<T, B>& unet, B& ba
     const std::string where = (folder / "state.json").string();
     const nlohmann::json state = read_json(folder / "state.json");
     require(state.is_object() && state.contains("step") && state["step"].is_number_integer() &&
-                state["step"].template get<std::int64_t>() >= 0 && state.contains("options"),
+                state["step"].template get<std::int64_t>() >= 0 && state.contains("options") &&
+                state["options"].is_object(),
             where, ": expected an object with \"step\" and \"options\"");
-    for (const auto& [key, value] : identity.options.items()) {
-        const nlohmann::json saved = state["options"].contains(key) ? state["options"][key] : nlohmann::json();
-        require(saved == value, where, ": the checkpoint was made with ", key, " ", saved.dump(), ", this run has ",
-                value.dump(), "; use the same options, or start afresh in another output folder");
+    const auto of = [](const nlohmann::json& options, const std::string& key) {
+        return options.contains(key) ? options[key] : nlohmann::json();
+    };
+    nlohmann::json keys = state["options"];
+    keys.update(identity.options);
+    for (const auto& item : keys.items()) {
+        const nlohmann::json saved = of(state["options"], item.key());
+        const nlohmann::json now = of(identity.options, item.key());
+        require(saved == now, where, ": the checkpoint was made with ", item.key(), " ", saved.dump(),
+                ", this run has ", now.dump(), "; use the same options, or start afresh in another output folder");
     }
     const StateDict trained = read_safetensors(folder / "trained.safetensors");
     const std::string file = (folder / "trained.safetensors").string();
@@ -130,7 +145,19 @@ void load_checkpoint(Tuner<T, B>& tuner, UNet3DConditionModel<T, B>& unet, B& ba
     require(used == trained.size(), file, ": holds ", trained.size(), " tensors, ", used, " are being trained");
     load_adamw_state_dict(tuner.optimizer(), backend, read_safetensors(folder / "optimizer.safetensors"),
                           (folder / "optimizer.safetensors").string());
-    tuner.resume_at(static_cast<index_t>(state["step"].template get<std::int64_t>()));
+    TuneProgress progress = tuner.progress();
+    progress.step = static_cast<index_t>(state["step"].template get<std::int64_t>());
+    if constexpr (std::same_as<T, half>) {
+        const nlohmann::json& scaler = state.value("grad_scaler", nlohmann::json());
+        const auto whole = [&](const char* key) { return scaler.contains(key) && scaler[key].is_number_integer(); };
+        require(scaler.is_object() && scaler.contains("scale") && scaler["scale"].is_number() &&
+                    whole("growth_tracker") && whole("skipped"),
+                where, ": expected \"grad_scaler\" with \"scale\", \"growth_tracker\" and \"skipped\"");
+        progress.scaler = {scaler["scale"].template get<double>(),
+                           static_cast<index_t>(scaler["growth_tracker"].template get<std::int64_t>())};
+        progress.skipped = static_cast<index_t>(scaler["skipped"].template get<std::int64_t>());
+    }
+    tuner.resume_at(progress);
 }
 
 } // namespace reel

@@ -1,12 +1,15 @@
 #pragma once
 
+#include <cmath>
 #include <functional>
+#include <limits>
 
 #include <reel/core/random.hpp>
 #include <reel/models/autoencoder_kl.hpp>
 #include <reel/models/unet.hpp>
-#include <reel/optim/adamw.hpp>
+#include <reel/optim/adamw_8bit.hpp>
 #include <reel/optim/grad_clip.hpp>
+#include <reel/optim/grad_scaler.hpp>
 #include <reel/optim/lr_scheduler.hpp>
 #include <reel/schedulers/ddpm.hpp>
 
@@ -24,6 +27,7 @@ struct TuneOptions {
     double adam_epsilon = 1e-8;
     double max_grad_norm = 1.0;
     index_t gradient_accumulation_steps = 1; ///< noise draws per update, whose gradients are averaged
+    bool use_8bit_adam = false;              ///< AdamW's moments in 8 bits
 };
 
 /// All that is random in one noise draw.
@@ -51,15 +55,23 @@ template <Real T, Backend B>
 struct TuneReport {
     index_t step = 0; ///< updates so far
     double loss = 0;
-    double grad_norm = 0; ///< before clipping
+    double grad_norm = 0; ///< before clipping; infinity when the step was left out
     double learning_rate = 0;
+    bool skipped = false; ///< float16 only: a gradient held inf or NaN, the loss scale was halved, nothing else changed
+};
+
+/// What a Tuner goes on from, beside parameters and the optimizer's state.
+struct TuneProgress {
+    index_t step = 0;
+    index_t skipped = 0; ///< of these steps
+    GradScalerState scaler;
 };
 
 /// Tunes the parameters that are set to train, one update per call: a sample of the clip's latent distribution, noise
 /// at a random timestep, the squared error of the UNet's prediction, AdamW. The distribution is computed once, by the
 /// caller. Wu et al. 2022 (Tune-A-Video), arXiv:2212.11565.
 /// With a 16-bit T (its mixed_precision) weights and activations have 16 bits; latents, noise, loss, what trains and
-/// AdamW's state stay float.
+/// AdamW's state stay float. With half the loss is scaled, as torch.cuda.amp.GradScaler does.
 template <Scalar T, Backend B = Cpu>
 class Tuner {
 public:
@@ -70,22 +82,27 @@ public:
     Tuner(UNet3DConditionModel<T, B>& unet, const DDPMScheduler& scheduler, Tensor<C, B> moments, Tensor<T, B> text,
           double scaling_factor, const TuneOptions& options)
         : unet_(unet), scheduler_(scheduler), moments_(std::move(moments)), text_(std::move(text)),
-          scaling_factor_(scaling_factor), options_(options), optimizer_({.learning_rate = options.learning_rate,
-                                                                          .beta1 = options.adam_beta1,
-                                                                          .beta2 = options.adam_beta2,
-                                                                          .epsilon = options.adam_epsilon,
-                                                                          .weight_decay = options.adam_weight_decay}),
+          scaling_factor_(scaling_factor), options_(options),
+          optimizer_(
+              {.adamw = {.learning_rate = options.learning_rate,
+                         .beta1 = options.adam_beta1,
+                         .beta2 = options.adam_beta2,
+                         .epsilon = options.adam_epsilon,
+                         .weight_decay = options.adam_weight_decay},
+               .min_8bit_size = options.use_8bit_adam ? AdamW8bitOptions{}.min_8bit_size : AdamW8bitOptions::never}),
           learning_rates_{.kind = options.lr_scheduler,
                           .learning_rate = options.learning_rate,
                           .warmup_steps = options.lr_warmup_steps,
-                          .training_steps = options.max_train_steps} {
+                          .training_steps = options.max_train_steps},
+          scaler_({.enabled = std::same_as<T, half>}) {
         require(trains(unet), "Tuner: no parameter is set to train; call set_trainable_modules() first");
         require(options.gradient_accumulation_steps > 0, "Tuner: gradient_accumulation_steps is ",
                 options.gradient_accumulation_steps, "; expected 1 or more");
     }
 
     [[nodiscard]] index_t step_count() const { return step_; }
-    [[nodiscard]] AdamW<C, B>& optimizer() { return optimizer_; }
+    /// With use_8bit_adam false it keeps all moments in full.
+    [[nodiscard]] AdamW8bit<C, B>& optimizer() { return optimizer_; }
 
     /// Shape of the clip's latents.
     [[nodiscard]] Shape latent_shape() const { return moments_.shape().with(3, moments_.shape(3) / 2); }
@@ -93,14 +110,22 @@ public:
     /// The clip's latents that the last update looked at (scaled); undefined before the first.
     [[nodiscard]] const Tensor<C, B>& latents() const { return latents_; }
 
-    /// After the optimizer was restored: how many updates it has seen.
-    void resume_at(index_t step) { step_ = step; }
+    [[nodiscard]] TuneProgress progress() const { return {step_, skipped_, scaler_.state()}; }
 
-    /// One update. `draw(i)` gives the noise of draw i, counted from 0 over all updates.
+    /// After parameters and optimizer were restored: what progress() gave then.
+    void resume_at(const TuneProgress& progress) {
+        scaler_.restore(progress.scaler);
+        step_ = progress.step;
+        skipped_ = progress.skipped;
+    }
+
+    /// One update. `draw(i)` gives the noise of draw i, counted from 0 over all updates. The learning rate stands still
+    /// where a step is left out. Throws Error when a gradient is not finite and the scale of the loss cannot be why.
     template <class Draw>
     TuneReport update(const Draw& draw) {
         const index_t draws = options_.gradient_accumulation_steps;
-        TuneReport report{.step = step_ + 1, .loss = 0, .grad_norm = 0, .learning_rate = learning_rates_.at(step_)};
+        TuneReport report{
+            .step = step_ + 1, .loss = 0, .grad_norm = 0, .learning_rate = learning_rates_.at(step_ - skipped_)};
         for (index_t i = 0; i < draws; ++i) {
             report.loss += accumulate(draw(step_ * draws + i)) / static_cast<double>(draws);
         }
@@ -114,8 +139,23 @@ public:
             report.grad_norm = clip_grad_norm_(parameters, options_.max_grad_norm);
             optimizer_.step(parameters, report.learning_rate);
         } else {
-            report.grad_norm = grad_norm(std::span<const NamedParameter<T, B>>(parameters));
-            step_masters(clip_factor(report.grad_norm, options_.max_grad_norm), report.learning_rate);
+            const std::span<const NamedParameter<T, B>> all(parameters);
+            if constexpr (std::same_as<T, half>) {
+                report.grad_norm = scaler_.unscaled_norm(all).value_or(std::numeric_limits<double>::infinity());
+            } else {
+                report.grad_norm = grad_norm(all);
+            }
+            report.skipped = std::isinf(report.grad_norm);
+            if (!report.skipped) {
+                const double factor = clip_factor(report.grad_norm, options_.max_grad_norm);
+                step_masters(factor / scaler_.get_scale(), report.learning_rate);
+            }
+            require(!report.skipped || scaler_.get_scale() > smallest_scale, "Tuner: the gradients of step ",
+                    report.step, " are not finite, not even with a loss scale of ", scaler_.get_scale(),
+                    ": the training has diverged, or its input holds NaN; use bf16 or float32 (mixed_precision), or a "
+                    "smaller learning rate");
+            scaler_.update(report.skipped);
+            skipped_ += report.skipped ? 1 : 0;
         }
         zero_grad(unet_);
         ++step_;
@@ -146,7 +186,7 @@ private:
         if constexpr (!std::same_as<T, C>) { // the loss is taken in float, as the reference's
             const Tensor<C, B> difference = subtract(cast<C>(prediction.value()), target(random));
             const auto count = static_cast<double>(difference.size());
-            const double seed = 1.0 / static_cast<double>(options_.gradient_accumulation_steps);
+            const double seed = scaler_.get_scale() / static_cast<double>(options_.gradient_accumulation_steps);
             backward(prediction, cast<T>(scale(difference, static_cast<C>(2.0 * seed / count))));
             return squared_norm(difference) / count;
         } else {
@@ -168,15 +208,19 @@ private:
         return latents_;
     }
 
+    static constexpr double smallest_scale = 1.0 / 65536;
+
     UNet3DConditionModel<T, B>& unet_;
     const DDPMScheduler& scheduler_;
     Tensor<C, B> moments_;
     Tensor<T, B> text_;
     double scaling_factor_;
     TuneOptions options_;
-    AdamW<C, B> optimizer_;
+    AdamW8bit<C, B> optimizer_;
     LrSchedule learning_rates_;
+    GradScaler scaler_;
     index_t step_ = 0;
+    index_t skipped_ = 0;
     Tensor<C, B> latents_;
 };
 
