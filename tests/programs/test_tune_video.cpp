@@ -217,6 +217,32 @@ TEST_CASE("a checkpoint made with other options is refused") {
     refused("model");
 }
 
+TEST_CASE("use_8bit_adam: the large parameters' moments are bytes, and a run continues to the same weights") {
+    Workplace work;
+    work.config.pretrained_model_path = "../examples/model"; // the test's own has no parameter of 4096 elements
+    work.config.trainable_modules = {"attn_temp"};
+    work.config.use_8bit_adam = true;
+    work.config.checkpointing_steps = 1;
+    run_well(work.command("out"));
+    const std::string weights = tuned_weights(work / "out");
+    int bytes = 0;
+    int floats = 0;
+    for (const auto& [name, tensor] : reel::read_safetensors(work / "out" / "checkpoint-4" / "optimizer.safetensors")) {
+        bytes += tensor.dtype == reel::DType::u8 ? 1 : 0;
+        floats += name.starts_with("exp_avg.") ? 1 : 0;
+        CHECK((tensor.dtype != reel::DType::u8 || tensor.element_count() >= 4096));
+    }
+    CHECK(bytes > 0);
+    CHECK(floats > 0); // biases
+    work.config.resume_from_checkpoint = "checkpoint-2";
+    run_well(work.command("out"));
+    CHECK(tuned_weights(work / "out") == weights);
+    work.config.use_8bit_adam = false;
+    const Ended ended = run(work.command("out"));
+    CHECK(ended.status == 1);
+    CHECK(contains(ended.err, "the checkpoint was made with use_8bit_adam true, this run has null"));
+}
+
 TEST_CASE("more steps than before continue a constant rate; a rate that depends on the end does not allow it") {
     Workplace work;
     work.config.checkpointing_steps = 2;
