@@ -1,6 +1,7 @@
 // full_size: times parts of the main job at Stable Diffusion 1.4's size, with cheap weights made in memory.
 // bench/compare runs it beside PyTorch; it also runs alone: full_size --case unet_forward --repeats 3
 
+#include <reel/backend/cpu/rehearsal.hpp>
 #include <reel/core/build_info.hpp>
 #include <reel/core/stage_timer.hpp>
 #include <reel/models/clip_text.hpp>
@@ -30,9 +31,11 @@ using reel::Shape;
 template <class T>
 using Tensor = reel::Tensor<T>;
 
-constexpr const char* manual = R"(full_size --case NAME [options]
-  --case NAME     unet_forward, tune_step, tune_step_checkpoint, vae_encode, vae_decode, text_encoder or whole_job
-                  (20 tuning steps with checkpointing, 10 inversion steps, 10 sampling steps with guidance)
+constexpr const char* manual = R"(full_size --case NAME [options], or full_size --long_clips [options]
+  --case NAME     unet_forward, unet_guided (both halves of guidance), tune_step, tune_step_checkpoint, vae_encode,
+                  vae_decode, text_encoder or whole_job (20 tuning steps with checkpointing, 10 inversion steps,
+                  10 sampling steps with guidance)
+  --long_clips    runs nothing: counts the memory that clips of 8 to 64 frames take, and prints it as a table
   --frames N      frames of the clip (4)
   --size N        width and height in pixels, a multiple of 8 (256)
   --dtype NAME    of weights and activations: float32 or bfloat16 (float32); what is tuned stays in float32
@@ -55,6 +58,7 @@ struct Options {
     bool tiny = false;
     bool json = false;
     bool serve = false;
+    bool long_clips = false;
     bool help = false;
 };
 
@@ -98,6 +102,8 @@ Options read_options(const std::vector<std::string>& words) {
             options.json = true;
         } else if (word == "--serve") {
             options.serve = true;
+        } else if (word == "--long_clips") {
+            options.long_clips = true;
         } else {
             reel::fail("unknown option ", word, "\n", manual);
         }
@@ -190,11 +196,15 @@ Tensor<T> cheap_text(Cpu& cpu, const reel::UNetConfig& config) {
 }
 
 template <class T>
-Case unet_forward(Cpu& cpu, const Options& options) {
+Case unet_forward(Cpu& cpu, const Options& options, bool guided) {
     const auto unet = std::make_shared<reel::UNet3DConditionModel<T>>(unet_config(options.tiny));
     fill(*unet, cpu);
-    const Tensor<T> sample = cheap_latents<T>(cpu, options, 4);
-    const Tensor<T> text = cheap_text<T>(cpu, unet->config);
+    Tensor<T> sample = cheap_latents<T>(cpu, options, 4);
+    Tensor<T> text = cheap_text<T>(cpu, unet->config);
+    if (guided) {
+        sample = reel::concat_rows({sample, sample});
+        text = reel::concat_rows({reel::scale(text, -1.0F), text});
+    }
     return [=, frames = options.frames] {
         const std::array<double, 1> timestep{981};
         return mean_of((*unet)(sample, timestep, text, frames));
@@ -328,8 +338,8 @@ Case whole_job(Cpu& cpu, const Options& options) {
 
 template <class T>
 Case make_case(Cpu& cpu, const Options& options) {
-    if (options.name == "unet_forward") {
-        return unet_forward<T>(cpu, options);
+    if (options.name == "unet_forward" || options.name == "unet_guided") {
+        return unet_forward<T>(cpu, options, options.name == "unet_guided");
     }
     if (options.name == "vae_encode") {
         return vae_encode<T>(cpu, options);
@@ -406,6 +416,42 @@ void measure(Cpu& cpu, const Case& run, const Options& options) {
     }
 }
 
+/// Bytes that the second run of a case takes beyond its weights and input, counted without running it.
+template <class T>
+std::size_t rehearsed_bytes(const Options& options) {
+    reel::Rehearsal rehearsal(0);
+    Cpu cpu(options.threads, &rehearsal);
+    const Case once = make_case<T>(cpu, options);
+    const std::size_t before = cpu.memory().statistics().in_use;
+    (void)once(); // a first tuning step makes the optimizer's state
+    cpu.memory().reset_peak();
+    (void)once();
+    return cpu.memory().statistics().peak - before;
+}
+
+void print_long_clips(Options options) {
+    constexpr std::array<index_t, 4> lengths{8, 16, 32, 64};
+    std::cout << "| work | pixels | type | 8 frames | 16 frames | 32 frames | 64 frames | one frame more |\n"
+              << "|---|---|---|---|---|---|---|---|\n";
+    for (const char* name : {"unet_guided", "tune_step_checkpoint", "vae_encode", "vae_decode"}) {
+        for (const index_t size : {256, 512}) {
+            for (const bool bfloat16 : {false, true}) {
+                options.name = name;
+                options.size = size;
+                std::cout << "| `" << name << "` | " << size << " x " << size << " | "
+                          << (bfloat16 ? "bfloat16" : "float32") << " |";
+                std::array<std::size_t, lengths.size()> bytes{};
+                for (std::size_t i = 0; i < lengths.size(); ++i) {
+                    options.frames = lengths[i];
+                    bytes[i] = bfloat16 ? rehearsed_bytes<reel::bfloat16>(options) : rehearsed_bytes<float>(options);
+                    std::cout << " " << bytes[i] << " |" << std::flush;
+                }
+                std::cout << " " << (bytes[3] - bytes[2]) / 32 << " |" << std::endl;
+            }
+        }
+    }
+}
+
 void run(const Options& options) {
     Cpu cpu(options.threads);
     const double rate = options.bfloat16 ? gemm_rate<reel::bfloat16>(cpu) : gemm_rate<float>(cpu);
@@ -443,7 +489,11 @@ int main(int argc, char** argv) {
             std::cout << manual;
             return 0;
         }
-        run(options);
+        if (options.long_clips) {
+            print_long_clips(options);
+        } else {
+            run(options);
+        }
     } catch (const std::exception& error) {
         std::cerr << "full_size: " << error.what() << "\n";
         return 1;

@@ -126,6 +126,84 @@ TEST_CASE("Rehearsal: memory of tuning, with and without checkpointing, to the b
     }
 }
 
+namespace {
+
+constexpr std::size_t smallest_pieces = std::size_t{1} << 14;
+constexpr std::size_t small_pieces = std::size_t{1} << 18;
+
+/// Bytes that a call of the UNet with guidance takes beyond weights and input, or a checkpointed tuning step, of
+/// pictures of 32 x 32 latents.
+[[nodiscard]] double counted(index_t frames, bool tuning, std::size_t piece_bytes) {
+    Rehearsal rehearsal(0);
+    Cpu cpu(1, &rehearsal);
+    cpu.piece_bytes = piece_bytes;
+    UNet3DConditionModel<float, Cpu> unet(small_unet());
+    initialize(unet, cpu, 1);
+    const auto beyond = [&](const auto& run) {
+        cpu.memory().reset_peak();
+        const std::size_t before = cpu.memory().statistics().in_use;
+        run();
+        return static_cast<double>(cpu.memory().statistics().peak - before);
+    };
+    if (!tuning) {
+        const auto sample = FloatTensor::zeros(cpu, {2 * frames, 32, 32, 4});
+        const auto text = FloatTensor::zeros(cpu, {2, 7, 16});
+        const double timestep = 10;
+        return beyond([&] { (void)unet(sample, std::span<const double>(&timestep, 1), text, frames); });
+    }
+    set_trainable_modules(unet, {"attn1.to_q", "attn2.to_q", "attn_temp"});
+    unet.gradient_checkpointing = CheckpointMode::exact;
+    const DDPMScheduler scheduler;
+    Tuner<float, Cpu> tuner(unet, scheduler, FloatTensor::zeros(cpu, {frames, 32, 32, 8}),
+                            FloatTensor::full(cpu, {1, 7, 16}, 0.25F), 0.18, {.max_train_steps = 2});
+    return beyond([&] {
+        (void)tuner.update(
+            [&](index_t draw) { return training_noise<float>(cpu, tuner.latent_shape(), 1, draw, 1000); });
+    });
+}
+
+} // namespace
+
+TEST_CASE("Rehearsal: memory of work in pieces, to the byte") {
+    compare(
+        1,
+        [](Cpu& cpu, Peaks& peaks) {
+            cpu.piece_bytes = smallest_pieces;
+            forward(cpu, peaks);
+            autoencode(cpu, peaks);
+        },
+        true);
+    compare(
+        1,
+        [](Cpu& cpu, Peaks& peaks) {
+            cpu.piece_bytes = smallest_pieces;
+            tune(cpu, peaks, true);
+        },
+        true);
+}
+
+TEST_CASE("long clips: memory grows with the frames by what the blocks hand on, and no more") {
+    // What one frame has at full size: 32 channels in 32 x 32 pixels, of floats.
+    constexpr double unit = 32 * 32 * 32 * 4;
+    const auto growth = [](bool tuning, std::size_t bytes) {
+        return (counted(64, tuning, bytes) - counted(32, tuning, bytes)) / 32 / unit;
+    };
+    constexpr std::size_t never = std::size_t{1} << 40;
+    // Of both halves of guidance, in the first layer that joins a skip at full size: two skips, what comes from below
+    // (64 channels), the result.
+    CHECK(growth(false, small_pieces) < 2 * (2 + 2 + 1) * 1.05);
+    CHECK(growth(false, never) > 1.5 * 2 * (2 + 2 + 1));
+    // Inputs of the checkpointed resnets and transformers, and the skips, which are among them: at full size down
+    // 1 + 1 + 1, up 2 + 1 + 1 + 1 and the last result; at half, a quarter of the pixels with 32 or 64 channels: down
+    // 0.25 + 0.5, the middle's recording, which is never checkpointed, up 0.5 + 0.5.
+    const double checkpoints = 3 + 5 + 1 + 0.25 + 0.5 + 1;
+    // One transformer's recording while it is run back: 16 tensors (4 norms' inputs, 2 normalised inputs, 3 queries,
+    // 2 keys, 2 values, 3 results), and the gradients at hand; and as much at half size in the middle.
+    const double recording = 16 + 8;
+    CHECK(growth(true, small_pieces) < checkpoints + recording + 0.5 * recording);
+    CHECK(growth(true, never) > growth(true, small_pieces) + 3);
+}
+
 TEST_CASE("Rehearsal: large work takes hardly any memory, and none of the time") {
     Rehearsal memory_alone(0);
     Cpu cpu(2, &memory_alone);

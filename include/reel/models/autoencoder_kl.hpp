@@ -227,17 +227,22 @@ struct AutoencoderKL {
     }
 };
 
-/// Calls `run` on each picture of the leading axis alone and joins the results: the same values as all at once, in the
-/// memory of one. `step` is called after each.
+/// Calls `run` on each picture of the leading axis alone and joins the results, which must have one shape: the same
+/// values as all at once, in the memory of one. `step` is called after each.
 template <class T, Backend B, class Run, class Step>
 [[nodiscard]] Tensor<T, B> sliced(const Tensor<T, B>& x, const Run& run, const Step& step) {
     require(x.rank() > 0 && x.shape(0) > 0, "sliced: no pictures in ", x.shape());
-    std::vector<Tensor<T, B>> parts;
+    Tensor<T, B> all;
     for (index_t i = 0; i < x.shape(0); ++i) {
-        parts.push_back(run(x.slice(i, i + 1)));
+        const Tensor<T, B> part = run(x.slice(i, i + 1));
+        const index_t rows = part.shape(0);
+        if (!all.defined()) {
+            all = Tensor<T, B>(part.backend(), part.shape().with(0, rows * x.shape(0)));
+        }
+        all.slice(i * rows, (i + 1) * rows).copy_from(part);
         step();
     }
-    return concat_rows(std::span<const Tensor<T, B>>(parts));
+    return all;
 }
 /// The same without a call after each.
 template <class T, Backend B, class Run>

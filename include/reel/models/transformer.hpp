@@ -34,14 +34,41 @@ struct Transformer3DModel {
     template <class V>
     [[nodiscard]] V operator()(const V& x, const V& text, index_t frames) const {
         const Shape shape = x.shape();
+        if constexpr (std::same_as<V, Tensor<T, B>>) {
+            if (BasicTransformerBlock<T, B>::is_long(x)) {
+                return in_pieces(x, text, frames);
+            }
+        }
         V h = proj_in(reshape(norm(x, shape[0]), {shape[0], shape[1] * shape[2], shape[3]}));
         for (const auto& block : transformer_blocks) {
-            h = block(h, text, frames);
+            h = block(std::move(h), text, frames);
         }
         return add(reshape(proj_out(h), {shape[0], shape[1], shape[2], shape[3]}), x);
     }
 
 private:
+    /// With no more beside x and the result than some pictures need.
+    [[nodiscard]] Tensor<T, B> in_pieces(const Tensor<T, B>& x, const Tensor<T, B>& text, index_t frames) const {
+        const Shape shape = x.shape();
+        const Shape tokens{shape[0], shape[1] * shape[2], shape[3]};
+        const Tensor<T, B> h(x.backend(), tokens);
+        const index_t bytes = tokens[1] * tokens[2] * static_cast<index_t>(sizeof(T));
+        const index_t size = at_once(x.backend(), shape[0], bytes);
+        for_each_piece(shape[0], size, [&](index_t begin, index_t end) {
+            const Tensor<T, B> normal = norm(x.slice(begin, end), end - begin);
+            proj_in.into(h.slice(begin, end), normal.reshape(tokens.with(0, end - begin)));
+        });
+        for (const auto& block : transformer_blocks) {
+            block.run_in_pieces_(h, text, frames);
+        }
+        for_each_piece(shape[0], size, [&](index_t begin, index_t end) {
+            const Tensor<T, B> change = proj_out(h.slice(begin, end));
+            h.slice(begin, end).copy_from(x.slice(begin, end).reshape(tokens.with(0, end - begin)));
+            accumulate_(h.slice(begin, end), change);
+        });
+        return h.reshape(shape);
+    }
+
     static ParameterLayout layout(bool linear_projection) {
         return linear_projection ? ParameterLayout::plain : ParameterLayout::pointwise;
     }

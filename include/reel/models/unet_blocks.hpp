@@ -34,25 +34,32 @@ template <Scalar T, Backend B>
     return {s.channels, s.text_channels, s.heads, s.groups, 1, s.linear_projection, s.temporal};
 }
 
-/// One resnet and, where the block has them, its transformer, each checkpointed when asked for.
+/// One resnet and, where the block has them, its transformer, each checkpointed when asked for. The resnet sees the
+/// channels of x followed by those of `skip`, unless that is undefined; what a checkpoint keeps is both as they are.
 template <class Resnet, class Transformer, class V>
-[[nodiscard]] V run_layer(const Resnet& resnet, const Transformer* transformer, const V& x,
+[[nodiscard]] V run_layer(const Resnet& resnet, const Transformer* transformer, V x, V skip,
                           const BlockContext<V>& context) {
     const index_t frames = context.frames;
     const index_t clips = x.shape(0) / frames;
-    const auto resnet_step = [&resnet, clips](const V& in, const V& time) { return resnet(in, time, clips); };
-    const auto transformer_step = [transformer, frames](const V& in, const V& text) {
+    const V& time = context.activated_time;
+    // Checkpoints run them on tensors first.
+    const auto resnet_step = [&resnet, clips](const auto&... in) { return resnet(in..., clips); };
+    const auto transformer_step = [transformer, frames](const auto& in, const auto& text) {
         return (*transformer)(in, text, frames);
     };
+    V h;
     if constexpr (requires { x.requires_grad(); }) {
         if (context.checkpointing) {
-            V h = checkpoint(*context.checkpointing, trains(resnet), resnet_step, x, context.activated_time);
-            return transformer == nullptr
-                       ? h
-                       : checkpoint(*context.checkpointing, trains(*transformer), transformer_step, h, context.text);
+            const CheckpointMode mode = *context.checkpointing;
+            h = skip.defined() ? checkpoint(mode, trains(resnet), resnet_step, x, skip, time)
+                               : checkpoint(mode, trains(resnet), resnet_step, x, time);
+            return transformer == nullptr ? h
+                                          : checkpoint(mode, trains(*transformer), transformer_step, h, context.text);
         }
     }
-    V h = resnet_step(x, context.activated_time);
+    h = skip.defined() ? resnet_step(x, skip, time) : resnet_step(x, time);
+    x = V{};
+    skip = V{}; // no longer needed, while the transformer needs memory
     return transformer == nullptr ? h : transformer_step(h, context.text);
 }
 
@@ -88,7 +95,8 @@ struct DownBlock {
     template <class V>
     [[nodiscard]] V operator()(V x, const BlockContext<V>& context, std::vector<V>& skips) const {
         for (std::size_t i = 0; i < resnets.size(); ++i) {
-            x = detail::run_layer(resnets[i], attentions.empty() ? nullptr : &attentions[i], x, context);
+            x = detail::run_layer(resnets[i], attentions.empty() ? nullptr : &attentions[i], std::move(x), V{},
+                                  context);
             skips.push_back(x);
         }
         for (const auto& downsample : downsamplers) {
@@ -159,9 +167,10 @@ struct UpBlock {
     [[nodiscard]] V operator()(V x, const BlockContext<V>& context, std::vector<V>& skips) const {
         for (std::size_t i = 0; i < resnets.size(); ++i) {
             require(!skips.empty(), "UpBlock: no skip left to join");
-            x = concat_channels(x, skips.back());
+            V skip = std::move(skips.back());
             skips.pop_back();
-            x = detail::run_layer(resnets[i], attentions.empty() ? nullptr : &attentions[i], x, context);
+            x = detail::run_layer(resnets[i], attentions.empty() ? nullptr : &attentions[i], std::move(x),
+                                  std::move(skip), context);
         }
         for (const auto& upsample : upsamplers) {
             x = skips.empty() ? upsample(x) : upsample(x, skips.back().shape(1), skips.back().shape(2));

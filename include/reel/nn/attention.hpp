@@ -1,6 +1,8 @@
 #pragma once
 
+#include <reel/autograd/checkpoint.hpp>
 #include <reel/nn/layers.hpp>
+#include <reel/nn/pieces.hpp>
 
 namespace reel {
 
@@ -31,9 +33,15 @@ struct CrossAttention {
     }
 
     template <class V>
-    [[nodiscard]] V operator()(const V& x, const V& context, AttentionOptions options) const {
+    [[nodiscard]] V operator()(const V& x, const V& context, const AttentionOptions& options) const {
+        return attend(x, to_k(context), to_v(context), options);
+    }
+
+    /// With keys and values that are projected already.
+    template <class V>
+    [[nodiscard]] V attend(const V& x, const V& keys, const V& values, AttentionOptions options) const {
         options.heads = heads;
-        return to_out[0](scaled_dot_product_attention(to_q(x), to_k(context), to_v(context), options));
+        return to_out[0](scaled_dot_product_attention(to_q(x), keys, values, options));
     }
 };
 
@@ -53,6 +61,11 @@ struct FeedForward {
     template <class V>
     [[nodiscard]] V operator()(const V& x) const {
         return contract(geglu(expand(x)));
+    }
+
+    /// How many of so many rows to widen at once: enough to repay the packing of the weights.
+    [[nodiscard]] index_t rows_at_once(const B& backend, index_t rows) const {
+        return at_once(backend, rows, 12 * contract.weight.spec().shape[0] * static_cast<index_t>(sizeof(T)), 2048);
     }
 };
 
@@ -113,6 +126,13 @@ struct BasicTransformerBlock {
     /// x [clips * frames, tokens, channels], text [clips, text tokens, text channels].
     template <class V>
     [[nodiscard]] V operator()(V x, const V& text, index_t frames) const {
+        if constexpr (std::same_as<V, Tensor<T, B>>) {
+            if (is_long(x)) {
+                x = x.unique() && x.owns_memory() ? x : x.clone();
+                run_in_pieces_(x, text, frames);
+                return x;
+            }
+        }
         const index_t clips = x.shape(0) / frames;
         AttentionOptions own;
         if (frames > 1) {
@@ -123,8 +143,109 @@ struct BasicTransformerBlock {
         x = add(attn1(normal, normal, own), x);
         normal = norm2(x);
         x = add(attn2(normal, text, {.key_batches = shared_keys(clips, frames)}), x);
-        x = add(ff(norm3(x)), x);
+        x = add(widened(x), x);
         return temporal ? add((*temporal)(x, frames), x) : x;
+    }
+
+    /// True when x goes through in pieces.
+    [[nodiscard]] static bool is_long(const Tensor<T, B>& x) {
+        return 12 * x.size() * static_cast<index_t>(sizeof(T)) > piece_bytes(x.backend());
+    }
+
+    /// The same in place: clip by clip, some frames, rows or tokens at a time, with no more beside x than they need.
+    void run_in_pieces_(const Tensor<T, B>& x, const Tensor<T, B>& text, index_t frames) const {
+        for (index_t clip = 0; clip * frames < x.shape(0); ++clip) {
+            const Tensor<T, B> own = x.slice(clip * frames, (clip + 1) * frames);
+            attend_to_frames_(own);
+            attend_to_text_(own, text.slice(clip, clip + 1));
+            feed_forward_(own);
+            if (temporal) {
+                attend_along_frames_(own);
+            }
+        }
+    }
+
+private:
+    /// The feed-forward of the normalised rows. What gradients would keep of it, eight times the input, is computed
+    /// again, some rows at a time, where that is several pieces' worth.
+    template <class V>
+    [[nodiscard]] V widened(const V& x) const {
+        const auto block = [this](const auto& rows) { return ff(norm3(rows)); };
+        if constexpr (requires { x.requires_grad(); }) {
+            if (8 * x.size() * static_cast<index_t>(sizeof(T)) > 4 * piece_bytes(x.backend())) {
+                const index_t size = ff.rows_at_once(x.backend(), x.size() / x.shape(2));
+                return checkpoint_rows(trains(norm3) || trains(ff), size, block, x);
+            }
+        }
+        return block(x);
+    }
+
+    /// Bytes of one frame [tokens, channels].
+    [[nodiscard]] static index_t frame_bytes(const Tensor<T, B>& x) {
+        return x.shape(1) * x.shape(2) * static_cast<index_t>(sizeof(T));
+    }
+
+    /// Sparse-causal attention of a clip. Of the frames before a piece it needs the keys and values of the first and
+    /// the last, which are kept, since x itself has changed there.
+    void attend_to_frames_(const Tensor<T, B>& x) const {
+        B& backend = x.backend();
+        const Shape two{2, x.shape(1), x.shape(2)};
+        const Tensor<T, B> former_keys(backend, two);
+        const Tensor<T, B> former_values(backend, two);
+        for_each_piece(x.shape(0), at_once(backend, x.shape(0), 6 * frame_bytes(x)), [&](index_t begin, index_t end) {
+            const index_t frames = end - begin;
+            const auto piece = x.slice(begin, end);
+            const Tensor<T, B> normal = norm1(piece);
+            const auto projected = [&](const Linear<T, B>& projection, const Tensor<T, B>& former) {
+                Tensor<T, B> all(backend, two.with(0, 2 + frames)); // the first frame, the former one, the piece's
+                projection.into(all.slice(2, 2 + frames), normal);
+                if (begin == 0) {
+                    former.slice(0, 1).copy_from(all.slice(2, 3));
+                }
+                all.slice(0, begin == 0 ? 1 : 2).copy_from(former.slice(0, begin == 0 ? 1 : 2));
+                former.slice(1, 2).copy_from(all.slice(1 + frames, 2 + frames));
+                return all;
+            };
+            AttentionOptions options;
+            options.lists = 2;
+            for (index_t frame = begin; frame < end; ++frame) {
+                options.key_batches.push_back(0);
+                options.key_batches.push_back(frame >= 2 ? static_cast<std::int32_t>(1 + frame - begin) : -1);
+            }
+            const Tensor<T, B> keys = projected(attn1.to_k, former_keys);
+            const Tensor<T, B> values = projected(attn1.to_v, former_values);
+            accumulate_(piece, attn1.attend(normal, keys, values, options));
+        });
+    }
+
+    void attend_to_text_(const Tensor<T, B>& x, const Tensor<T, B>& text) const {
+        const Tensor<T, B> keys = attn2.to_k(text);
+        const Tensor<T, B> values = attn2.to_v(text);
+        const index_t size = at_once(x.backend(), x.shape(0), 4 * frame_bytes(x));
+        for_each_piece(x.shape(0), size, [&](index_t begin, index_t end) {
+            const auto piece = x.slice(begin, end);
+            accumulate_(piece, attn2.attend(norm2(piece), keys, values, {.key_batches = shared_keys(1, end - begin)}));
+        });
+    }
+
+    void feed_forward_(const Tensor<T, B>& x) const {
+        const Tensor<T, B> rows = x.reshape({-1, x.shape(2)});
+        for_each_piece(rows.shape(0), ff.rows_at_once(x.backend(), rows.shape(0)), [&](index_t begin, index_t end) {
+            const auto piece = rows.slice(begin, end);
+            accumulate_(piece, ff(norm3(piece)));
+        });
+    }
+
+    void attend_along_frames_(const Tensor<T, B>& x) const {
+        const index_t frames = x.shape(0);
+        const index_t channels = x.shape(2);
+        const Tensor<T, B> rows = x.reshape({frames, -1});
+        const index_t size = at_once(x.backend(), x.shape(1), 7 * frames * channels * static_cast<index_t>(sizeof(T)));
+        for_each_piece(x.shape(1), size, [&](index_t begin, index_t end) {
+            const auto tokens = slice_channels(rows, begin * channels, end * channels);
+            const auto change = (*temporal)(tokens.reshape({frames, end - begin, channels}), frames);
+            accumulate_channels_(rows, change.reshape({frames, -1}), begin * channels);
+        });
     }
 };
 

@@ -29,6 +29,11 @@ struct Linear {
     [[nodiscard]] V operator()(const V& x) const {
         return linear(x, weight.template as<V>(), bias ? bias->template as<V>() : V{});
     }
+
+    /// The same into a tensor that exists.
+    void into(const Tensor<T, B>& y, const Tensor<T, B>& x) const {
+        linear_into(y, x, weight.value(), bias ? bias->value() : Tensor<T, B>{});
+    }
 };
 
 /// Convolution of [images, height, width, in] to [images, out_height, out_width, out].
@@ -54,6 +59,11 @@ struct Conv2d {
     template <class V>
     [[nodiscard]] V operator()(const V& x) const {
         return conv2d(x, weight.template as<V>(), bias.template as<V>(), options);
+    }
+
+    /// The same into a tensor that exists.
+    void into(const Tensor<T, B>& y, const Tensor<T, B>& x) const {
+        conv2d_into(y, x, weight.value(), bias.value(), options);
     }
 };
 
@@ -88,6 +98,22 @@ struct GroupNorm {
     [[nodiscard]] V operator()(const V& x, index_t sets, bool silu = false) const {
         return group_norm(x, weight.template as<V>(), bias.template as<V>(),
                           NormOptions{.sets = sets, .groups = groups, .epsilon = epsilon, .silu = silu});
+    }
+
+    /// What the sets of x are normalised by, for apply().
+    [[nodiscard]] NormStatistics<T, B> statistics(const Tensor<T, B>& x, index_t sets) const {
+        return norm_statistics(x, NormOptions{.sets = sets, .groups = groups, .epsilon = epsilon});
+    }
+
+    /// The same of the channels of x followed by those of y.
+    [[nodiscard]] NormStatistics<T, B> statistics(const Tensor<T, B>& x, const Tensor<T, B>& y, index_t sets) const {
+        return joined_norm_statistics(x, y, NormOptions{.sets = sets, .groups = groups, .epsilon = epsilon});
+    }
+
+    /// Rows of one set, normalised by its statistics.
+    [[nodiscard]] Tensor<T, B> apply(const Tensor<T, B>& x, const NormStatistics<T, B>& of_set, bool silu) const {
+        return normalised(x, of_set, weight.value(), bias.value(),
+                          NormOptions{.groups = groups, .epsilon = epsilon, .silu = silu});
     }
 };
 

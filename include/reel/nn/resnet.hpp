@@ -1,6 +1,7 @@
 #pragma once
 
 #include <reel/nn/layers.hpp>
+#include <reel/nn/pieces.hpp>
 
 namespace reel {
 
@@ -40,12 +41,74 @@ struct ResnetBlock {
     /// is the embedding after its own SiLU, or undefined.
     template <class V>
     [[nodiscard]] V operator()(const V& x, const V& activated_time, index_t sets) const {
+        if constexpr (std::same_as<V, Tensor<T, B>> && NormsInPieces<B, T>) {
+            if (is_long(x)) {
+                return in_pieces(x, V{}, activated_time, sets);
+            }
+        }
         V h = conv1(norm1(x, sets, true));
         if (time_emb_proj) {
             h = add_vectors(h, (*time_emb_proj)(activated_time));
         }
         h = conv2(norm2(h, sets, true));
         return add(conv_shortcut ? (*conv_shortcut)(x) : x, h);
+    }
+
+    /// The same of the channels of x followed by those of `skip`.
+    template <class V>
+    [[nodiscard]] V operator()(const V& x, const V& skip, const V& activated_time, index_t sets) const {
+        if constexpr (std::same_as<V, Tensor<T, B>> && NormsInPieces<B, T>) {
+            if (is_long(x)) {
+                return in_pieces(x, skip, activated_time, sets);
+            }
+        }
+        return (*this)(concat_channels(x, skip), activated_time, sets);
+    }
+
+private:
+    [[nodiscard]] bool is_long(const Tensor<T, B>& x) const {
+        return at_once(x.backend(), x.shape(0), picture_bytes(x)) < x.shape(0);
+    }
+
+    /// Bytes of what one picture needs beside x and the result.
+    [[nodiscard]] index_t picture_bytes(const Tensor<T, B>& x) const {
+        return x.shape(1) * x.shape(2) * (norm1.weight.spec().shape[0] + norm2.weight.spec().shape[0]) *
+               static_cast<index_t>(sizeof(T));
+    }
+
+    /// Some pictures of a clip at a time; norms are taken over the whole clip all the same. `skip` may be undefined.
+    [[nodiscard]] Tensor<T, B> in_pieces(const Tensor<T, B>& x, const Tensor<T, B>& skip,
+                                         const Tensor<T, B>& activated_time, index_t sets) const {
+        const index_t pictures = x.shape(0) / sets;
+        const index_t size = at_once(x.backend(), pictures, picture_bytes(x));
+        const Tensor<T, B> time = time_emb_proj ? (*time_emb_proj)(activated_time) : Tensor<T, B>{};
+        const Tensor<T, B> h(x.backend(), x.shape().with(3, norm2.weight.spec().shape[0]));
+        const auto each_piece = [&](const auto& run) {
+            for (index_t set = 0; set < sets; ++set) {
+                for_each_piece(pictures, size, [&](index_t begin, index_t end) {
+                    run(set, set * pictures + begin, set * pictures + end);
+                });
+            }
+        };
+        const auto input = [&](index_t begin, index_t end) {
+            return skip.defined() ? concat_channels(x.slice(begin, end), skip.slice(begin, end)) : x.slice(begin, end);
+        };
+        const auto of_x = skip.defined() ? norm1.statistics(x, skip, sets) : norm1.statistics(x, sets);
+        each_piece([&](index_t set, index_t begin, index_t end) {
+            const auto piece = h.slice(begin, end);
+            conv1.into(piece, norm1.apply(input(begin, end), of_x.slice(set, set + 1), true));
+            if (time.defined()) {
+                add_vectors_into(piece, piece, time.slice(set, set + 1));
+            }
+        });
+        const auto of_h = norm2.statistics(h, sets);
+        each_piece([&](index_t set, index_t begin, index_t end) {
+            const auto piece = h.slice(begin, end);
+            conv2.into(piece, norm2.apply(piece, of_h.slice(set, set + 1), true));
+            const auto residual = input(begin, end);
+            accumulate_(piece, conv_shortcut ? (*conv_shortcut)(residual) : residual);
+        });
+        return h;
     }
 };
 
@@ -60,6 +123,17 @@ struct Upsample {
 
     template <class V>
     [[nodiscard]] V operator()(const V& x, index_t out_height, index_t out_width) const {
+        if constexpr (std::same_as<V, Tensor<T, B>>) {
+            const index_t bytes = out_height * out_width * x.shape(3) * static_cast<index_t>(sizeof(T));
+            const index_t size = at_once(x.backend(), x.shape(0), bytes);
+            if (size < x.shape(0)) {
+                const Tensor<T, B> y(x.backend(), {x.shape(0), out_height, out_width, x.shape(3)});
+                for_each_piece(x.shape(0), size, [&](index_t begin, index_t end) {
+                    conv.into(y.slice(begin, end), upsample_nearest(x.slice(begin, end), out_height, out_width));
+                });
+                return y;
+            }
+        }
         return conv(upsample_nearest(x, out_height, out_width));
     }
     template <class V>

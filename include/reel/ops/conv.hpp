@@ -59,16 +59,26 @@ void run_convolution(B& backend, const ConvGeometry& g, const T* x, const T* ker
 
 } // namespace detail
 
+/// conv2d() into a tensor [images, out_height, out_width, out] that exists: a slice, usually.
+template <Scalar T, Backend B>
+void conv2d_into(const Tensor<T, B>& y, const Tensor<T, B>& x, const Tensor<T, B>& kernel, const Tensor<T, B>& bias,
+                 const ConvOptions& options) {
+    const ConvGeometry g = detail::conv_geometry(x.shape(), kernel, options);
+    require(!bias.defined() || bias.shape() == Shape{g.out_channels}, "conv2d: bias ", bias.shape(), " with kernel ",
+            kernel.shape());
+    const Shape expected{g.images, g.out_height, g.out_width, g.out_channels};
+    require(y.shape() == expected, "conv2d: the result goes into ", y.shape(), "; expected ", expected);
+    detail::run_convolution(x.backend(), g, x.data(), kernel.data(), bias.defined() ? bias.data() : nullptr, y.data());
+}
+
 /// Convolution of x [images, height, width, in] with kernel [out, kernel_h, kernel_w, in], plus bias [out] unless it is
 /// undefined. Result [images, out_height, out_width, out].
 template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> conv2d(const Tensor<T, B>& x, const Tensor<T, B>& kernel, const Tensor<T, B>& bias,
                                   const ConvOptions& options) {
     const ConvGeometry g = detail::conv_geometry(x.shape(), kernel, options);
-    require(!bias.defined() || bias.shape() == Shape{g.out_channels}, "conv2d: bias ", bias.shape(), " with kernel ",
-            kernel.shape());
     Tensor<T, B> y(x.backend(), {g.images, g.out_height, g.out_width, g.out_channels});
-    detail::run_convolution(x.backend(), g, x.data(), kernel.data(), bias.defined() ? bias.data() : nullptr, y.data());
+    conv2d_into(y, x, kernel, bias, options);
     return y;
 }
 

@@ -150,19 +150,26 @@ void accumulate_(const Tensor<T, B>& y, const Tensor<T, B>& x, compute_t<T> alph
     x.backend().for_each_index(x.size(), functors::Accumulate<T>{alpha, x.data(), y.data()});
 }
 
-/// Adds vectors [sets, channels] to x [rows..., channels], each to an equal share of the rows in order: a time
-/// embedding per clip to all its frames and pixels.
+/// add_vectors() into a tensor of x's shape that exists, which may be x.
 template <Scalar T, Backend B>
-[[nodiscard]] Tensor<T, B> add_vectors(const Tensor<T, B>& x, const Tensor<T, B>& vectors) {
+void add_vectors_into(const Tensor<T, B>& z, const Tensor<T, B>& x, const Tensor<T, B>& vectors) {
+    detail::require_same_shape("add_vectors", x, z);
     require(vectors.rank() == 2 && x.shape(-1) == vectors.shape(1), "add_vectors: vectors ", vectors.shape(), " to ",
             x.shape());
     const index_t channels = vectors.shape(1);
     const index_t rows = x.size() / std::max<index_t>(channels, 1);
     require(vectors.shape(0) > 0 && rows % vectors.shape(0) == 0, "add_vectors: ", rows, " rows for ", vectors.shape(0),
             " vectors; expected a multiple");
-    Tensor<T, B> z(x.backend(), x.shape());
     x.backend().for_each_index(
         rows, functors::AddVectors<T>{x.data(), vectors.data(), z.data(), rows / vectors.shape(0), channels}, 16);
+}
+
+/// Adds vectors [sets, channels] to x [rows..., channels], each to an equal share of the rows in order: a time
+/// embedding per clip to all its frames and pixels.
+template <Scalar T, Backend B>
+[[nodiscard]] Tensor<T, B> add_vectors(const Tensor<T, B>& x, const Tensor<T, B>& vectors) {
+    Tensor<T, B> z(x.backend(), x.shape());
+    add_vectors_into(z, x, vectors);
     return z;
 }
 

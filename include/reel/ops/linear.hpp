@@ -41,17 +41,18 @@ template <Scalar T, Backend B>
     return c;
 }
 
-/// x [..., in] times weight [out, in] transposed, plus bias [out] unless it is undefined: [..., out].
-/// torch.nn.functional.linear.
+/// linear() into a tensor [..., out] that exists: a slice, usually.
 template <Scalar T, Backend B>
-[[nodiscard]] Tensor<T, B> linear(const Tensor<T, B>& x, const Tensor<T, B>& weight, const Tensor<T, B>& bias = {}) {
+void linear_into(const Tensor<T, B>& y, const Tensor<T, B>& x, const Tensor<T, B>& weight,
+                 const Tensor<T, B>& bias = {}) {
     require(weight.rank() == 2 && x.rank() >= 1 && x.shape(-1) == weight.shape(1), "linear: input ", x.shape(),
             " with weight ", weight.shape(), "; expected the input's last extent to be the weight's second");
     require(!bias.defined() || bias.shape() == Shape{weight.shape(0)}, "linear: bias ", bias.shape(), " with weight ",
             weight.shape());
     const index_t in = weight.shape(1);
     const index_t out = weight.shape(0);
-    Tensor<T, B> y(x.backend(), x.shape().with(-1, out));
+    require(y.shape() == x.shape().with(-1, out), "linear: input ", x.shape(), " with weight ", weight.shape(),
+            " into ", y.shape(), "; expected ", x.shape().with(-1, out));
     run_gemm(x.backend(), GemmProblem<T>{.transpose_b = true,
                                          .m = in == 0 ? 0 : x.size() / in,
                                          .n = out,
@@ -63,6 +64,16 @@ template <Scalar T, Backend B>
                                          .c = y.data(),
                                          .ldc = out,
                                          .bias = bias.defined() ? bias.data() : nullptr});
+}
+
+/// x [..., in] times weight [out, in] transposed, plus bias [out] unless it is undefined: [..., out].
+/// torch.nn.functional.linear.
+template <Scalar T, Backend B>
+[[nodiscard]] Tensor<T, B> linear(const Tensor<T, B>& x, const Tensor<T, B>& weight, const Tensor<T, B>& bias = {}) {
+    require(weight.rank() == 2 && x.rank() >= 1, "linear: input ", x.shape(), " with weight ", weight.shape(),
+            "; expected [..., in] and [out, in]");
+    Tensor<T, B> y(x.backend(), x.shape().with(-1, weight.shape(0)));
+    linear_into(y, x, weight, bias);
     return y;
 }
 

@@ -1,5 +1,10 @@
 #pragma once
 
+#include <array>
+#include <cmath>
+#include <utility>
+#include <vector>
+
 #include <reel/backend/cpu/norm_backward.hpp>
 #include <reel/backend/generic/norm.hpp>
 #include <reel/ops/elementwise.hpp>
@@ -77,6 +82,103 @@ template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> group_norm(const Tensor<T, B>& x, const Tensor<T, B>& gamma, const Tensor<T, B>& beta,
                                       const NormOptions& options) {
     return norm(x, gamma, beta, options).y;
+}
+
+/// Mean and inverse deviation of the sets and groups of a tensor.
+template <class T, Backend B>
+struct NormStatistics {
+    Tensor<compute_t<T>, B> mean;        ///< [sets, groups]
+    Tensor<compute_t<T>, B> inverse_std; ///< [sets, groups]
+
+    /// Those of sets [begin, end).
+    [[nodiscard]] NormStatistics slice(index_t begin, index_t end) const {
+        return {mean.slice(begin, end), inverse_std.slice(begin, end)};
+    }
+};
+
+/// A backend that takes a norm's statistics and normalises by them in two steps, the second maybe for a part of the
+/// rows at a time.
+template <class B, class T>
+concept NormsInPieces = Backend<B> && requires(B& backend, const NormProblem<T>& problem) {
+    norm_statistics(backend, problem);
+    norm_apply(backend, problem);
+};
+
+/// What norm() would normalise x by.
+template <Scalar T, Backend B>
+requires NormsInPieces<B, T>
+[[nodiscard]] NormStatistics<T, B> norm_statistics(const Tensor<T, B>& x, const NormOptions& options) {
+    NormProblem<T> problem = detail::norm_problem(x, Tensor<T, B>{}, Tensor<T, B>{}, options);
+    NormStatistics<T, B> result{Tensor<compute_t<T>, B>(x.backend(), {problem.sets, problem.groups}),
+                                Tensor<compute_t<T>, B>(x.backend(), {problem.sets, problem.groups})};
+    problem.mean = result.mean.data();
+    problem.inverse_std = result.inverse_std.data();
+    norm_statistics(x.backend(), problem);
+    return result;
+}
+
+/// What norm() would normalise concat_channels(x, y) by, without joining them: each channel's mean and variance, put
+/// together to groups, which may lie across the border.
+template <Scalar T, Backend B>
+requires NormsInPieces<B, T>
+[[nodiscard]] NormStatistics<T, B> joined_norm_statistics(const Tensor<T, B>& x, const Tensor<T, B>& y,
+                                                          const NormOptions& options) {
+    const index_t channels = x.shape(-1) + y.shape(-1);
+    require(options.groups > 0 && channels % options.groups == 0, "norm: ", channels, " channels in ", options.groups,
+            " groups; expected a multiple");
+    const auto of_channels = [&](const Tensor<T, B>& part) {
+        NormOptions each = options;
+        each.groups = part.shape(-1);
+        const NormStatistics<T, B> found = norm_statistics(part, each);
+        return std::pair{found.mean.to_host(), found.inverse_std.to_host()};
+    };
+    const auto parts = std::array{of_channels(x), of_channels(y)};
+    const auto at = [&](index_t set, index_t channel) { // mean and variance
+        const bool first = channel < x.shape(-1);
+        const auto& [means, inverse_stds] = parts[first ? 0 : 1];
+        const auto i =
+            static_cast<std::size_t>(first ? set * x.shape(-1) + channel : set * y.shape(-1) + channel - x.shape(-1));
+        const auto inverse_std = static_cast<double>(inverse_stds[i]);
+        return std::pair{static_cast<double>(means[i]), 1 / (inverse_std * inverse_std) - options.epsilon};
+    };
+    using C = compute_t<T>;
+    const index_t width = channels / options.groups;
+    std::vector<C> means;
+    std::vector<C> inverse_stds;
+    for (index_t group = 0; group < options.sets * options.groups; ++group) {
+        const index_t begin = group % options.groups * width;
+        double mean = 0;
+        for (index_t c = begin; c < begin + width; ++c) {
+            mean += at(group / options.groups, c).first / static_cast<double>(width);
+        }
+        double variance = 0;
+        for (index_t c = begin; c < begin + width; ++c) {
+            const auto [own, spread] = at(group / options.groups, c);
+            variance += (spread + (own - mean) * (own - mean)) / static_cast<double>(width);
+        }
+        means.push_back(static_cast<C>(mean));
+        inverse_stds.push_back(static_cast<C>(1 / std::sqrt(std::max(variance, 0.0) + options.epsilon)));
+    }
+    const Shape shape{options.sets, options.groups};
+    return {Tensor<C, B>::from_host(x.backend(), shape, means),
+            Tensor<C, B>::from_host(x.backend(), shape, inverse_stds)};
+}
+
+/// x, whole sets or equal parts of sets, normalised by statistics that were taken before.
+template <Scalar T, Backend B>
+requires NormsInPieces<B, T>
+[[nodiscard]] Tensor<T, B> normalised(const Tensor<T, B>& x, const NormStatistics<T, B>& statistics,
+                                      const Tensor<T, B>& gamma, const Tensor<T, B>& beta, const NormOptions& options) {
+    NormProblem<T> problem = detail::norm_problem(x, gamma, beta, options);
+    const Shape expected{problem.sets, problem.groups};
+    require(statistics.mean.shape() == expected, "normalised: statistics ", statistics.mean.shape(), "; expected ",
+            expected);
+    Tensor<T, B> y(x.backend(), x.shape());
+    problem.mean = statistics.mean.data();
+    problem.inverse_std = statistics.inverse_std.data();
+    problem.y = y.data();
+    norm_apply(x.backend(), problem);
+    return y;
 }
 
 /// Gradients of norm; members not asked for are undefined.

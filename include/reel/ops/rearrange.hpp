@@ -43,6 +43,22 @@ struct CopyColumns {
     }
 };
 
+/// Adds a matrix to a run of another's columns; one call per row.
+template <class T>
+struct AddToColumns {
+    using C = compute_t<T>;
+    const T* x;
+    index_t x_stride;
+    T* y;
+    index_t y_stride;
+    constexpr void operator()(index_t row) const {
+        for (index_t c = 0; c < x_stride; ++c) {
+            T& sum = y[row * y_stride + c];
+            sum = static_cast<T>(static_cast<C>(sum) + static_cast<C>(x[row * x_stride + c]));
+        }
+    }
+};
+
 template <class T>
 struct GatherRows {
     const T* table;
@@ -122,6 +138,17 @@ template <class T, Backend B>
     x.backend().for_each_index(
         rows, functors::CopyColumns<T>{x.data() + begin, x.shape(-1), y.data(), end - begin, end - begin}, 16);
     return y;
+}
+
+/// Adds x [..., n] in place to columns [begin, begin + n) of y.
+template <Scalar T, Backend B>
+void accumulate_channels_(const Tensor<T, B>& y, const Tensor<T, B>& x, index_t begin) {
+    require(y.rank() > 0 && begin >= 0 && begin + x.shape(-1) <= y.shape(-1) &&
+                x.shape() == y.shape().with(-1, x.shape(-1)),
+            "accumulate_channels_: ", x.shape(), " to columns from ", begin, " of ", y.shape());
+    const index_t rows = x.size() / std::max<index_t>(x.shape(-1), 1);
+    x.backend().for_each_index(rows, functors::AddToColumns<T>{x.data(), x.shape(-1), y.data() + begin, y.shape(-1)},
+                               1);
 }
 
 /// The inverse of slice_channels: x as columns [begin, end) of a tensor with `channels` columns, zero elsewhere.

@@ -54,12 +54,15 @@ template <Scalar T, Backend B, class AfterFrame>
 template <Scalar T, Backend B, class AfterFrame>
 [[nodiscard]] Tensor<T, B> decode_clip(const AutoencoderKL<T, B>& vae, const Tensor<T, B>& latents,
                                        const AfterFrame& after_frame) {
-    const Tensor<T, B> pictures = sliced(
-        scale(latents, static_cast<compute_t<T>>(1.0 / vae.config.scaling_factor)),
-        [&](const Tensor<T, B>& frame) { return vae.decode(frame); }, after_frame);
-    Tensor<T, B> pixels(pictures.backend(), pictures.shape());
-    pictures.backend().for_each_index(pixels.size(), functors::UnitRange<T>{pictures.data(), pixels.data()});
-    return pixels;
+    const auto factor = static_cast<compute_t<T>>(1.0 / vae.config.scaling_factor);
+    return sliced(
+        latents,
+        [&](const Tensor<T, B>& frame) {
+            const Tensor<T, B> picture = vae.decode(scale(frame, factor));
+            picture.backend().for_each_index(picture.size(), functors::UnitRange<T>{picture.data(), picture.data()});
+            return picture;
+        },
+        after_frame);
 }
 
 } // namespace reel

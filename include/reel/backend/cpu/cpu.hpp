@@ -65,6 +65,10 @@ public:
     /// float32 is computed.
     Float32MatmulPrecision float32_matmul_precision = Float32MatmulPrecision::highest;
 
+    /// Work on long clips that would take more than this for what is needed for a moment only goes in pieces that take
+    /// about as much: see nn/pieces.hpp. Results do not depend on it beyond rounding.
+    std::size_t piece_bytes = std::size_t{64} << 20;
+
     /// The one object of a type that this backend keeps for a library, made at first use. Thread-safe.
     template <class X>
     [[nodiscard]] X& extension() {

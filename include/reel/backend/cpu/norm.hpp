@@ -179,30 +179,16 @@ void channel_affine(const NormProblem<T>& p, const compute_t<T>* mean, const com
 
 } // namespace cpu
 
-/// NormProblem on the CPU.
+/// Mean and inverse deviation of every group, into p.mean and p.inverse_std.
 template <class T>
-void norm_forward(Cpu& backend, const NormProblem<T>& p) {
-    if (p.rows == 1 && p.groups == 1) {
-        const index_t grain = std::max<index_t>(8192 / std::max<index_t>(p.channels, 1), 1);
-        if constexpr (cpu::is_narrow<T>) {
-            cpu::narrow_layer_norm(backend, p, grain);
-        } else {
-            backend.for_each_range(
-                p.sets,
-                [&](index_t begin, index_t end) {
-                    for (index_t row = begin; row < end; ++row) {
-                        cpu::layer_norm_row(p, row);
-                    }
-                },
-                grain);
-        }
-        return;
-    }
+void norm_statistics(Cpu& backend, const NormProblem<T>& p) {
+    cpu::group_statistics(backend, p, p.mean, p.inverse_std);
+}
+
+/// y from x, the statistics given in p.mean and p.inverse_std: a part of the rows that they were taken of, maybe.
+template <class T>
+void norm_apply(Cpu& backend, const NormProblem<T>& p) {
     using C = compute_t<T>;
-    const cpu::Scratch<C> own(backend, 2 * p.sets * p.groups);
-    C* mean = p.mean != nullptr ? p.mean : own.data();
-    C* inverse_std = p.mean != nullptr ? p.inverse_std : own.data() + p.sets * p.groups;
-    cpu::group_statistics(backend, p, mean, inverse_std);
     const cpu::RowBlocks<T> blocks(p);
     backend.for_each_range(
         blocks.count,
@@ -216,7 +202,7 @@ void norm_forward(Cpu& backend, const NormProblem<T>& p) {
             for (index_t b = first; b < last; ++b) {
                 const auto [set, begin, end] = blocks[b];
                 if (set != ready) {
-                    cpu::channel_affine(p, mean, inverse_std, set, scale, shift);
+                    cpu::channel_affine(p, p.mean, p.inverse_std, set, scale, shift);
                     ready = set;
                 }
                 for (index_t row = set * p.rows + begin; row < set * p.rows + end; ++row) {
@@ -245,6 +231,36 @@ void norm_forward(Cpu& backend, const NormProblem<T>& p) {
             }
         },
         1);
+}
+
+/// NormProblem on the CPU.
+template <class T>
+void norm_forward(Cpu& backend, const NormProblem<T>& p) {
+    if (p.rows == 1 && p.groups == 1) {
+        const index_t grain = std::max<index_t>(8192 / std::max<index_t>(p.channels, 1), 1);
+        if constexpr (cpu::is_narrow<T>) {
+            cpu::narrow_layer_norm(backend, p, grain);
+        } else {
+            backend.for_each_range(
+                p.sets,
+                [&](index_t begin, index_t end) {
+                    for (index_t row = begin; row < end; ++row) {
+                        cpu::layer_norm_row(p, row);
+                    }
+                },
+                grain);
+        }
+        return;
+    }
+    using C = compute_t<T>;
+    const cpu::Scratch<C> own(backend, 2 * p.sets * p.groups);
+    C* mean = p.mean != nullptr ? p.mean : own.data();
+    C* inverse_std = p.mean != nullptr ? p.inverse_std : own.data() + p.sets * p.groups;
+    cpu::group_statistics(backend, p, mean, inverse_std);
+    NormProblem<T> with_statistics = p;
+    with_statistics.mean = mean;
+    with_statistics.inverse_std = inverse_std;
+    norm_apply(backend, with_statistics);
 }
 
 } // namespace reel
