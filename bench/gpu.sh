@@ -61,8 +61,8 @@ for i in "${!pids[@]}"; do
     fi
 done
 [ "$built" = 1 ] || exit 1
-nvcc -arch="sm_$capability" "${objects[@]:0:4}" -lcublas -o "$build/test_cuda" || exit 1
-nvcc -arch="sm_$capability" "${objects[4]}" -lcublas -o "$build/gpu" || exit 1
+nvcc -arch="sm_$capability" "${objects[@]:0:4}" -lcublasLt -lcublas -o "$build/test_cuda" || exit 1
+nvcc -arch="sm_$capability" "${objects[4]}" -lcublasLt -lcublas -o "$build/gpu" || exit 1
 build_time=$(elapsed)
 
 status=0

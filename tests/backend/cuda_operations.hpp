@@ -112,6 +112,7 @@ TEST_CASE_TEMPLATE("Cuda gemm equals the generic one", T, float, double) {
     }
     for (const double beta : {0.0, 1.0, -0.5}) {
         for (const bool bias : {false, true}) {
+            check_gemm<T>({.m = 44, .n = 36, .k = 28, .alpha = 1.5, .beta = beta, .bias = bias}); // whole packs
             check_gemm<T>({.m = 37, .n = 41, .k = 30, .padding = 5, .alpha = 1.5, .beta = beta, .bias = bias});
         }
     }
@@ -133,6 +134,8 @@ TEST_CASE("Cuda gemm of 16-bit numbers sums in float32") {
     for (const bool bias : {false, true}) {
         check_gemm<reel::bfloat16>({.m = 20, .n = 24, .k = 300, .batch = 2, .beta = 1, .bias = bias}, 1.2e-2);
         check_gemm<reel::half>({.m = 20, .n = 24, .k = 300, .batch = 2, .beta = 1, .bias = bias}, 1.5e-3);
+        check_gemm<reel::bfloat16>({.m = 24, .n = 40, .k = 296, .beta = 1, .bias = bias}, 1.2e-2); // whole packs
+        check_gemm<reel::half>({.m = 24, .n = 40, .k = 296, .beta = 1, .bias = bias}, 1.5e-3);
     }
 }
 

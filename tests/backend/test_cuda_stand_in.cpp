@@ -120,6 +120,51 @@ TEST_CASE("a call that CUDA refuses becomes an error that names it") {
                          reel::Error);
 }
 
+TEST_CASE("a bias is added by cuBLASLt, whose algorithm is asked for once per shape") {
+    const Restore restore;
+    machine.heuristics = machine.lt_products = 0;
+    const auto product = [](Cuda& cuda, index_t rows, index_t in, bool with_bias, index_t offset = 0) {
+        const auto x = Tensor<float, Cuda>::full(cuda, {rows * in + offset}, 1.0F);
+        const auto weight = Tensor<float, Cuda>::full(cuda, {16, in}, 0.5F);
+        const auto bias = Tensor<float, Cuda>::full(cuda, {16}, 2.0F);
+        const Tensor<float, Cuda> y(cuda, {rows, 16});
+        gemm(cuda, reel::GemmProblem<float>{.transpose_b = true,
+                                            .m = rows,
+                                            .n = 16,
+                                            .k = in,
+                                            .a = x.data() + offset,
+                                            .lda = in,
+                                            .b = weight.data(),
+                                            .ldb = in,
+                                            .c = y.data(),
+                                            .ldc = 16,
+                                            .bias = with_bias ? bias.data() : nullptr});
+        const float expected = 0.5F * static_cast<float>(in) + (with_bias ? 2.0F : 0.0F);
+        CHECK(y.to_host() == std::vector<float>(static_cast<std::size_t>(rows) * 16, expected));
+    };
+    Cuda cuda;
+    product(cuda, 7, 8, true); // an odd number of rows: the stand-in wants a workspace
+    product(cuda, 7, 8, true);
+    CHECK(machine.heuristics == 1);
+    CHECK(machine.lt_products == 2);
+    product(cuda, 6, 8, true);
+    CHECK(machine.heuristics == 2);
+    CHECK(machine.lt_products == 3);
+    // The rest is cuBLAS's: no bias, rows or addresses off the 16 bytes.
+    product(cuda, 6, 8, false);
+    product(cuda, 6, 7, true);
+    product(cuda, 6, 8, true, 1);
+    CHECK(machine.lt_products == 3);
+    CHECK(machine.heuristics == 2);
+    // So is what cuBLASLt cannot do, which is also asked for once.
+    machine.has_algorithms = false;
+    product(cuda, 5, 8, true);
+    product(cuda, 5, 8, true);
+    CHECK(machine.lt_products == 3);
+    CHECK(machine.heuristics == 3);
+    CHECK(cuda.memory().statistics().in_use == 0);
+}
+
 TEST_CASE("the stand-in's cuBLAS counts by columns") {
     Cuda cuda;
     // [1 3; 2 4] times [5 7; 6 8], both as they lie by columns, is [23 31; 34 46].

@@ -120,10 +120,13 @@ struct Machine {
     bool has_code = true;
     int capability = 9;
     std::size_t memory_bytes = std::size_t{1} << 30;
-    bool page_locked = false; ///< whether host memory passes for page-locked
+    bool page_locked = false;   ///< whether host memory passes for page-locked
+    bool has_algorithms = true; ///< whether cuBLASLt knows how to multiply
     // What happened so far.
     std::size_t launches = 0;
     std::size_t synchronizations = 0;
+    std::size_t heuristics = 0;  ///< algorithms asked of cuBLASLt
+    std::size_t lt_products = 0; ///< products of cuBLASLt
 };
 inline Machine machine;
 

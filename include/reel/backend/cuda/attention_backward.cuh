@@ -1,6 +1,6 @@
 #pragma once
 
-#include <reel/backend/cuda/attention_tiles.cuh>
+#include <reel/backend/cuda/attention_backward_rounded.cuh>
 
 namespace reel {
 
@@ -234,10 +234,19 @@ void attention_backward_tiled(Cuda& backend, const AttentionProblem<T>& p) {
 
 } // namespace cuda
 
-/// Gradients of attention_forward; weights are recomputed tile by tile and added up in a fixed order. Heads of more
-/// than 256 channels (double: 160) go through generic/.
+/// Gradients of attention_forward; weights are recomputed tile by tile and added up in a fixed order, on tensor cores
+/// where the forward pass runs there. Heads of more than 256 channels (double: 160) go through generic/.
 template <Scalar T>
 void attention_backward(Cuda& backend, const AttentionProblem<T>& p) {
+    if constexpr (!std::same_as<T, double>) {
+        if (cuda::takes_rounded(backend, p)) {
+            const index_t rows = p.batches * p.heads * p.queries;
+            const cuda::Scratch<float> delta(backend, rows);
+            backend.for_each_index(rows, cuda::AttentionDelta<T>{p, delta.data()});
+            cuda::attention_backward_rounded(backend, p, delta.data());
+            return;
+        }
+    }
     const bool tiled = cuda::with_head_width<T>(p.head_size, [&]<int width>() {
         constexpr int tile = cuda::largest_tile<compute_t<T>, width, 4>();
         if constexpr (tile > 32) {

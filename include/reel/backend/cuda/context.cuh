@@ -36,7 +36,8 @@ private:
 class Cuda {
 public:
     /// Throws Error saying in a sentence what is missing: a driver, a device, a newer driver, code for this device.
-    explicit Cuda(int device = 0) : device_(usable(device)), memory_(device, stream_.get()), blas_(stream_.get()) {
+    explicit Cuda(int device = 0)
+        : device_(usable(device)), memory_(device, stream_.get()), blas_(stream_.get(), memory_) {
         cuda::check(cudaDeviceGetAttribute(&capability_, cudaDevAttrComputeCapabilityMajor, device),
                     "cudaDeviceGetAttribute");
     }

@@ -94,29 +94,18 @@ void patch_product(Cuda& backend, const ConvGeometry& g, const T* x, const In* k
     for (index_t first = 0; first < g.out_rows(); first += chunk) {
         const index_t rows = chunk < g.out_rows() - first ? chunk : g.out_rows() - first;
         gather_patches(backend, g, x, first, rows, patches.data());
-        T* to = y + first * g.out_channels;
-        if (bias != nullptr) {
-            backend.for_each_index(rows * g.out_channels, PrepareSum<T>{.c = to,
-                                                                        .ldc = g.out_channels,
-                                                                        .stride_c = 0,
-                                                                        .bias = bias,
-                                                                        .beta = Sum<T>(0),
-                                                                        .m = rows,
-                                                                        .n = g.out_channels});
-        }
-        backend.activate();
-        backend.blas().multiply(MatrixProduct<In, T>{.transpose_b = true,
-                                                     .m = rows,
-                                                     .n = g.out_channels,
-                                                     .k = g.patch(),
-                                                     .a = patches.data(),
-                                                     .lda = g.patch(),
-                                                     .b = kernel,
-                                                     .ldb = g.patch(),
-                                                     .beta = Sum<T>(bias != nullptr ? 1 : 0),
-                                                     .c = to,
-                                                     .ldc = g.out_channels},
-                                allows_tf32(backend));
+        multiply(backend,
+                 MatrixProduct<In, T>{.transpose_b = true,
+                                      .m = rows,
+                                      .n = g.out_channels,
+                                      .k = g.patch(),
+                                      .a = patches.data(),
+                                      .lda = g.patch(),
+                                      .b = kernel,
+                                      .ldb = g.patch(),
+                                      .c = y + first * g.out_channels,
+                                      .ldc = g.out_channels},
+                 bias);
     }
 }
 
@@ -243,19 +232,19 @@ void convolution_kernel_gradient(Cuda& backend, const ConvGeometry& g, const T* 
     for (index_t first = 0; first < rows; first += chunk) {
         const index_t here = chunk < rows - first ? chunk : rows - first;
         cuda::gather_patches(backend, g, x, first, here, patches.data());
-        backend.activate();
-        backend.blas().multiply(cuda::MatrixProduct<T, C>{.transpose_a = true,
-                                                          .m = g.out_channels,
-                                                          .n = g.patch(),
-                                                          .k = here,
-                                                          .a = y_gradient + first * g.out_channels,
-                                                          .lda = g.out_channels,
-                                                          .b = patches.data(),
-                                                          .ldb = g.patch(),
-                                                          .beta = first == 0 ? C(0) : C(1),
-                                                          .c = sums,
-                                                          .ldc = g.patch()},
-                                cuda::allows_tf32(backend));
+        cuda::multiply(backend,
+                       cuda::MatrixProduct<T, C>{.transpose_a = true,
+                                                 .m = g.out_channels,
+                                                 .n = g.patch(),
+                                                 .k = here,
+                                                 .a = y_gradient + first * g.out_channels,
+                                                 .lda = g.out_channels,
+                                                 .b = patches.data(),
+                                                 .ldb = g.patch(),
+                                                 .beta = first == 0 ? C(0) : C(1),
+                                                 .c = sums,
+                                                 .ldc = g.patch()},
+                       static_cast<const C*>(nullptr));
     }
     if constexpr (narrow) {
         backend.for_each_index(elements, cuda::Convert<C, T>{sums, kernel_gradient});

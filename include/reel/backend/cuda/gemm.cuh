@@ -30,48 +30,54 @@ struct PrepareSum {
     return backend.float32_matmul_precision != Float32MatmulPrecision::highest;
 }
 
+/// C = alpha op(A) op(B) + beta C, and bias [n] on every row unless it is null: with a bias in one pass through
+/// cuBLASLt where that takes it (see BlasLt), else C is prepared and cuBLAS adds the product. k may be 0.
+template <class In, class Out>
+void multiply(Cuda& backend, MatrixProduct<In, Out> p, const Out* bias) {
+    const bool tf32 = allows_tf32(backend);
+    backend.activate();
+    if (bias != nullptr && p.k > 0 && backend.blas().multiply_with_bias(p, bias, tf32)) {
+        return;
+    }
+    if (bias != nullptr || p.k == 0) {
+        backend.for_each_index(
+            p.batch * p.m * p.n,
+            PrepareSum<Out>{
+                .c = p.c, .ldc = p.ldc, .stride_c = p.stride_c, .bias = bias, .beta = p.beta, .m = p.m, .n = p.n});
+        p.beta = Sum<Out>(1);
+    }
+    if (p.k > 0) {
+        backend.blas().multiply(p, tf32);
+    }
+}
+
 } // namespace cuda
 
-/// Matrix products through cuBLAS. bfloat16 and half matrices are summed in float32.
+/// Matrix products through cuBLAS and cuBLASLt. bfloat16 and half matrices are summed in float32.
 template <Scalar T>
 void gemm(Cuda& backend, const GemmProblem<T>& p) {
-    const index_t count = p.batch * p.m * p.n;
-    if (count <= 0) {
+    if (p.batch * p.m * p.n <= 0) {
         return;
     }
-    const bool prepared = p.bias != nullptr || p.k == 0;
-    if (prepared) {
-        backend.for_each_index(count, cuda::PrepareSum<T>{.c = p.c,
-                                                          .ldc = p.ldc,
-                                                          .stride_c = p.stride_c,
-                                                          .bias = p.bias,
-                                                          .beta = static_cast<cuda::Sum<T>>(p.beta),
-                                                          .m = p.m,
-                                                          .n = p.n});
-    }
-    if (p.k == 0) {
-        return;
-    }
-    backend.activate();
-    backend.blas().multiply(
-        cuda::MatrixProduct<T, T>{.transpose_a = p.transpose_a,
-                                  .transpose_b = p.transpose_b,
-                                  .m = p.m,
-                                  .n = p.n,
-                                  .k = p.k,
-                                  .alpha = static_cast<cuda::Sum<T>>(p.alpha),
-                                  .a = p.a,
-                                  .lda = p.lda,
-                                  .b = p.b,
-                                  .ldb = p.ldb,
-                                  .beta = prepared ? cuda::Sum<T>(1) : static_cast<cuda::Sum<T>>(p.beta),
-                                  .c = p.c,
-                                  .ldc = p.ldc,
-                                  .batch = p.batch,
-                                  .stride_a = p.stride_a,
-                                  .stride_b = p.stride_b,
-                                  .stride_c = p.stride_c},
-        cuda::allows_tf32(backend));
+    cuda::multiply(backend,
+                   cuda::MatrixProduct<T, T>{.transpose_a = p.transpose_a,
+                                             .transpose_b = p.transpose_b,
+                                             .m = p.m,
+                                             .n = p.n,
+                                             .k = p.k,
+                                             .alpha = p.alpha,
+                                             .a = p.a,
+                                             .lda = p.lda,
+                                             .b = p.b,
+                                             .ldb = p.ldb,
+                                             .beta = p.beta,
+                                             .c = p.c,
+                                             .ldc = p.ldc,
+                                             .batch = p.batch,
+                                             .stride_a = p.stride_a,
+                                             .stride_b = p.stride_b,
+                                             .stride_c = p.stride_c},
+                   p.bias);
 }
 
 } // namespace reel

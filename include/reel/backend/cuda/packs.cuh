@@ -36,7 +36,7 @@ template <int width, class... T>
     return extent % width == 0 && ((reinterpret_cast<std::uintptr_t>(pointers) % (sizeof(T) * width) == 0) && ...);
 }
 
-/// Calls run.operator()<width>() with the widest pack that fits, or 1.
+/// Calls `run.operator()<width>()` with the widest pack that fits, or 1.
 template <class T, class Run, class... P>
 void with_pack_width(const Run& run, index_t extent, const P*... pointers) {
     if (packs_fit<pack_width<T>>(extent, pointers...)) {
