@@ -455,6 +455,22 @@ TEST_CASE_TEMPLATE("Cuda column sums", T, float, double, bfloat16, half) {
     }
 }
 
+TEST_CASE_TEMPLATE("Cuda sums of all elements and of their squares", T, float, double, bfloat16, half) {
+    Cuda cuda;
+    Plain plain;
+    for (const index_t count : {0, 1, 700, 20001}) {
+        CAPTURE(count);
+        const auto values = near::as<T>(near::randoms(count, 1));
+        const auto found = Tensor<T, Cuda>::from_host(cuda, {count}, std::span<const T>(values));
+        const auto expected = Tensor<T, Plain>::from_host(plain, {count}, std::span<const T>(values));
+        const double squares = reel::squared_norm(expected);
+        CHECK(std::abs(reel::squared_norm(found) - squares) <= 1e-12 * squares);
+        CHECK(std::abs(reel::sum_all(found) - reel::sum_all(expected)) <= 1e-12 * squares);
+        CHECK(reel::sum_all(found) == reel::sum_all(found)); // the same bits
+    }
+    CHECK(cuda.memory().statistics().in_use == 0);
+}
+
 template <class T>
 struct CountCalls {
     T* calls;

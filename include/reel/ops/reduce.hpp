@@ -61,21 +61,26 @@ struct MiddleSum {
 
 namespace detail {
 
-/// Adds up per-run sums on the host, in order: the result does not depend on the number of threads.
+/// By the backend's own total(), or adds up per-run sums on the host, in order: the result does not depend on the
+/// number of threads.
 template <bool squared, class T, Backend B>
 [[nodiscard]] double sum_runs(const Tensor<T, B>& x) {
-    constexpr index_t run = 4096;
-    const index_t runs = (x.size() + run - 1) / run;
-    if (runs == 0) {
-        return 0;
+    if constexpr (requires { total(x.backend(), x.data(), x.size(), std::bool_constant<squared>{}); }) {
+        return total(x.backend(), static_cast<const T*>(x.data()), x.size(), std::bool_constant<squared>{});
+    } else {
+        constexpr index_t run = 4096;
+        const index_t runs = (x.size() + run - 1) / run;
+        if (runs == 0) {
+            return 0;
+        }
+        Tensor<double, B> partial(x.backend(), {runs});
+        x.backend().for_each_index(runs, functors::SumRun<T, squared>{x.data(), partial.data(), x.size(), run}, 8);
+        double sum = 0;
+        for (const double value : partial.to_host()) {
+            sum += value;
+        }
+        return sum;
     }
-    Tensor<double, B> partial(x.backend(), {runs});
-    x.backend().for_each_index(runs, functors::SumRun<T, squared>{x.data(), partial.data(), x.size(), run}, 8);
-    double sum = 0;
-    for (const double value : partial.to_host()) {
-        sum += value;
-    }
-    return sum;
 }
 
 } // namespace detail

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include <cublasLt.h>
 
@@ -55,14 +56,27 @@ std::uint64_t mark_of(const cublasLtMatmulDescOpaque& d, const cublasLtMatrixLay
     return mark;
 }
 
-template <class T>
-void add_bias(const cublasLtMatrixLayoutOpaque& c, const void* bias, void* data) {
-    using C = reel::compute_t<T>;
-    for (std::uint64_t column = 0; column < c.columns; ++column) {
-        for (std::uint64_t row = 0; row < c.rows; ++row) {
-            T& element = static_cast<T*>(data)[column * static_cast<std::uint64_t>(c.stride) + row];
-            element = static_cast<T>(static_cast<C>(element) + static_cast<C>(static_cast<const T*>(bias)[row]));
-        }
+float element(const void* data, cudaDataType_t type, std::uint64_t at) {
+    switch (type) {
+    case CUDA_R_16F:
+        return static_cast<float>(static_cast<const reel::half*>(data)[at]);
+    case CUDA_R_16BF:
+        return static_cast<float>(static_cast<const reel::bfloat16*>(data)[at]);
+    default:
+        return static_cast<const float*>(data)[at];
+    }
+}
+
+void store(void* data, cudaDataType_t type, std::uint64_t at, float value) {
+    switch (type) {
+    case CUDA_R_16F:
+        static_cast<reel::half*>(data)[at] = reel::half(value);
+        break;
+    case CUDA_R_16BF:
+        static_cast<reel::bfloat16*>(data)[at] = reel::bfloat16(value);
+        break;
+    default:
+        static_cast<float*>(data)[at] = value;
     }
 }
 
@@ -178,29 +192,32 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t d, c
     if (needed > 0) {
         std::memset(workspace, 0x77, needed); // it has to be there
     }
+    if (c_layout->type == CUDA_R_64F) {
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    }
+    // The product in float32, dense, so that the sum with the bias is rounded once.
+    const std::uint64_t rows = c_layout->rows;
+    const auto at = [&](std::uint64_t row, std::uint64_t column) {
+        return column * static_cast<std::uint64_t>(c_layout->stride) + row;
+    };
+    std::vector<float> sums(rows * c_layout->columns, 0.0F);
+    const bool reads = *static_cast<const float*>(beta) != 0.0F;
+    for (std::uint64_t i = 0; i < sums.size() && reads; ++i) {
+        sums[i] = element(c, c_layout->type, at(i % rows, i / rows));
+    }
     const auto inner = static_cast<int>(d->a == CUBLAS_OP_N ? a_layout->columns : a_layout->rows);
     int any = 0;
     const cublasStatus_t status = cublasGemmStridedBatchedEx(
-        reinterpret_cast<cublasHandle_t>(&any), d->a, d->b, static_cast<int>(c_layout->rows),
-        static_cast<int>(c_layout->columns), inner, alpha, a, a_layout->type, static_cast<int>(a_layout->stride), 0, b,
-        b_layout->type, static_cast<int>(b_layout->stride), 0, beta, to, c_layout->type,
-        static_cast<int>(c_layout->stride), 0, 1, d->compute, CUBLAS_GEMM_DEFAULT);
+        reinterpret_cast<cublasHandle_t>(&any), d->a, d->b, static_cast<int>(rows), static_cast<int>(c_layout->columns),
+        inner, alpha, a, a_layout->type, static_cast<int>(a_layout->stride), 0, b, b_layout->type,
+        static_cast<int>(b_layout->stride), 0, beta, sums.data(), CUDA_R_32F, static_cast<int>(rows), 0, 1, d->compute,
+        CUBLAS_GEMM_DEFAULT);
     if (status != CUBLAS_STATUS_SUCCESS) {
         return status;
     }
     ++machine.lt_products;
-    switch (c_layout->type) {
-    case CUDA_R_32F:
-        add_bias<float>(*c_layout, d->bias, to);
-        break;
-    case CUDA_R_16F:
-        add_bias<reel::half>(*c_layout, d->bias, to);
-        break;
-    case CUDA_R_16BF:
-        add_bias<reel::bfloat16>(*c_layout, d->bias, to);
-        break;
-    case CUDA_R_64F:
-        return CUBLAS_STATUS_NOT_SUPPORTED;
+    for (std::uint64_t i = 0; i < sums.size(); ++i) {
+        store(to, c_layout->type, at(i % rows, i / rows), sums[i] + element(d->bias, c_layout->type, i % rows));
     }
     return CUBLAS_STATUS_SUCCESS;
 }

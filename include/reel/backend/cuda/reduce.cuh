@@ -1,10 +1,16 @@
 #pragma once
 
+#include <cub/device/device_reduce.cuh>
+#include <thrust/iterator/transform_iterator.h>
+
 #include <reel/backend/cuda/scratch.cuh>
 
 namespace reel {
 
 namespace cuda {
+
+// Sums of columns are reel's own. CUB's segmented reduction wants the elements of a segment one after the other; those
+// of a column lie a row apart, and reading them through an iterator would fetch a cache line for each.
 
 /// How rows are cut into blocks that never cross a set: enough blocks for a large GPU, rows enough to repay one.
 struct RowChunks {
@@ -87,7 +93,39 @@ void total_columns(Cuda& backend, const P* partial, index_t count, index_t colum
     backend.launch(Program{partial, count, columns, add, y}, columns, sizeof(double) * (Program::threads / 32));
 }
 
+/// An element, or its square, in double.
+template <class T, bool squared>
+struct AsDouble {
+    __host__ __device__ double operator()(T x) const {
+        const auto value = static_cast<double>(x);
+        return squared ? value * value : value;
+    }
+};
+
 } // namespace cuda
+
+/// Sum of all elements or of their squares, in double, through cub::DeviceReduce: CUB promises the same bits in every
+/// run on the same device ("run-to-run" determinism). Waits for the result, and for nothing before.
+template <class T, bool squared>
+[[nodiscard]] double total(Cuda& backend, const T* x, index_t count, std::bool_constant<squared> /*of squares*/) {
+    if (count <= 0) {
+        return 0;
+    }
+    const auto values = thrust::make_transform_iterator(x, cuda::AsDouble<T, squared>{});
+    const cuda::Scratch<double> sum(backend, 1);
+    backend.activate();
+    std::size_t bytes = 0;
+    const auto reduce = [&](void* memory) {
+        cuda::check(cub::DeviceReduce::Sum(memory, bytes, values, sum.data(), count, backend.stream()),
+                    "cub::DeviceReduce::Sum");
+    };
+    reduce(nullptr); // how much memory it wants
+    const cuda::Scratch<unsigned char> memory(backend, static_cast<index_t>(bytes > 0 ? bytes : 1));
+    reduce(memory.data());
+    double result = 0;
+    backend.copy_to_host(&result, sum.data(), sizeof(result));
+    return result;
+}
 
 /// y [columns] = sums over the rows of x [rows, columns], accumulated in double. The same bits in every run.
 template <class T>
