@@ -86,11 +86,11 @@ private:
     index_t step_ = 0;
 };
 
-/// Appends a module's parameters that train, their names behind `prefix`.
+/// Appends a model's parameters that train, their names behind `prefix`.
 template <Real T, Backend B, Module M>
-void append_trained(std::vector<NamedParameter<T, B>>& parameters, const M& module, const std::string& prefix) {
+void append_trained(std::vector<NamedParameter<T, B>>& parameters, const M& model, const std::string& prefix) {
     for_each_parameter(
-        module,
+        model,
         [&](const std::string& name, const auto& parameter) {
             if (parameter.requires_grad()) {
                 parameters.push_back({name, parameter.value(), parameter.grad()});
@@ -99,11 +99,11 @@ void append_trained(std::vector<NamedParameter<T, B>>& parameters, const M& modu
         prefix);
 }
 
-/// Gives a module the averages of its parameters.
+/// Gives a model the averages of its parameters.
 template <Real T, Backend B, Module M>
-void set_to_averages(M& module, const EMAModel<T, B>& ema, const std::string& prefix) {
+void set_to_averages(M& model, const EMAModel<T, B>& ema, const std::string& prefix) {
     for_each_parameter(
-        module,
+        model,
         [&](const std::string& name, auto& parameter) {
             const auto found = ema.averages().find(name);
             require(found != ema.averages().end(), "set_to_averages: no average of \"", name, "\"");
