@@ -1,8 +1,9 @@
 #!/bin/bash
 # On a machine with a GPU: builds the backend Cuda's tests and bench/gpu.cu with nvcc, tests against the processor, looks
-# for bad memory accesses and races, measures, and prints one table. Exits non-zero when a test failed.
+# for bad memory accesses and races, measures, measures PyTorch at the same shapes where it is installed, and prints one
+# table. Exits non-zero when a test failed. Ends within 8 minutes: every part has a limit, and none begins after that.
 #
-#   bench/gpu.sh [--build FOLDER]     (build-gpu)
+#   bench/gpu.sh [--build FOLDER]     (build-gpu)     PYTHON=... names the Python that has PyTorch (python3)
 #
 # Needs the CUDA Toolkit 12.4 or newer and no network. Eigen and doctest are looked for in third_party/include, a folder
 # that git ignores, and then where Debian puts them. To fill it on a machine that has them:
@@ -14,7 +15,7 @@ build=build-gpu
 if [ "${1:-}" = --build ] && [ $# -eq 2 ]; then
     build=$2
 elif [ $# -ne 0 ]; then
-    sed -n '2,10s/^# \{0,1\}//p' "$0"
+    sed -n '2,11s/^# \{0,1\}//p' "$0"
     exit 2
 fi
 for folder in "${CUDA_HOME:-/usr/local/cuda}/bin" "${CUDA_HOME:-/usr/local/cuda}/extras/compute-sanitizer"; do
@@ -40,10 +41,18 @@ flags=(-std=c++20 -O3 --expt-relaxed-constexpr -DEIGEN_NO_CUDA -DNDEBUG -lineinf
 mkdir -p "$build" && build=$(cd "$build" && pwd) || exit 1
 started=$(date +%s)
 elapsed() { echo "$(($(date +%s) - started)) s"; }
+deadline=$((started + 470))
+# within SECONDS COMMAND...: the command, stopped (124) after so many seconds or at the deadline; 125 where that is past.
+within() {
+    local left=$((deadline - $(date +%s))) limit=$1
+    shift
+    [ "$left" -ge 5 ] || return 125
+    timeout $((limit < left ? limit : left)) "$@"
+}
 
 # ---- build, all files at once ----
 sources=(tests/backend/device_cuda_main.cu tests/backend/device_cuda_operations.cu tests/backend/device_cuda_attention.cu
-    tests/backend/device_cuda_unet.cu bench/gpu.cu)
+    tests/backend/device_cuda_unet.cu tests/backend/device_cuda_narrow.cu bench/gpu.cu)
 pids=()
 objects=()
 for source in "${sources[@]}"; do
@@ -61,47 +70,106 @@ for i in "${!pids[@]}"; do
     fi
 done
 [ "$built" = 1 ] || exit 1
-nvcc -arch="sm_$capability" "${objects[@]:0:4}" -lcublasLt -lcublas -o "$build/test_cuda" || exit 1
-nvcc -arch="sm_$capability" "${objects[4]}" -lcublasLt -lcublas -o "$build/gpu" || exit 1
+nvcc -arch="sm_$capability" "${objects[@]:0:5}" -lcublasLt -lcublas -o "$build/test_cuda" || exit 1
+nvcc -arch="sm_$capability" "${objects[5]}" -lcublasLt -lcublas -o "$build/gpu" || exit 1
 build_time=$(elapsed)
 
 status=0
 rows=()
 row() { rows+=("$(printf '| %-38s | %-28s | %s |' "$1" "$2" "$3")"); }
 
+# Why a part that ended with status $1, after $2 seconds at most, has no result; what went wrong is in file $3.
+reason() {
+    case $1 in
+    124) echo "not finished in $2 s or before the deadline" ;;
+    125) echo "not run: no time left" ;;
+    *) echo "FAILED (status $1): $(tail -n 1 "$3")" ;;
+    esac
+}
+
 # ---- tests: every operation, the UNet and a tuning step against the processor ----
-if (cd tests && "$build/test_cuda" >"$build/test.log" 2>&1) && grep -q 'Status: SUCCESS' "$build/test.log"; then
-    row "tests against the processor" "float32, double" "$(grep -o '[0-9]* passed' "$build/test.log" | head -n 1)"
+(cd tests && within 120 "$build/test_cuda" >"$build/test.log" 2>&1)
+code=$?
+if [ $code -eq 0 ] && grep -q 'Status: SUCCESS' "$build/test.log"; then
+    row "tests against the processor" "all types" "$(grep -o '[0-9]* passed' "$build/test.log" | head -n 1)"
 else
-    row "tests against the processor" "float32, double" "FAILED, see $build/test.log"
+    row "tests against the processor" "all types" "$(reason $code 120 "$build/test.log"), see $build/test.log"
     status=1
 fi
 while read -r line; do
-    row "${line%%,*}, Cuda against Cpu" "largest relative difference" "${line#*: }"
-done < <(grep -o 'whole UNet, Cuda against Cpu: .*\|tuning step, Cuda against Cpu: .*' "$build/test.log")
+    row "${line%%:*}" "largest relative difference" "${line#*: }"
+done < <(sed -n "s/.*MESSAGE: \(whole UNet.*\|tuning step.*\|a tuner's step.*\)/\1/p" "$build/test.log")
 
 # ---- compute-sanitizer on the kernels' tests ----
 sanitize() { # name, tests
     if ! command -v compute-sanitizer >/dev/null; then
         row "compute-sanitizer $1" "kernel tests" "not run: compute-sanitizer is not installed"
-    elif (cd tests && timeout 150 compute-sanitizer --tool "$1" --error-exitcode 9 "$build/test_cuda" -tc="$2") \
-        >"$build/$1.log" 2>&1; then
+        return
+    fi
+    (cd tests && within 75 compute-sanitizer --tool "$1" --error-exitcode 9 "$build/test_cuda" -tc="$2") \
+        >"$build/$1.log" 2>&1
+    local code=$?
+    if [ $code -eq 0 ]; then
         row "compute-sanitizer $1" "kernel tests" "passed"
-    elif [ $? -eq 124 ]; then
-        row "compute-sanitizer $1" "kernel tests" "not finished in 150 s, nothing found so far: $build/$1.log"
+    elif [ $code -ge 124 ] && [ $code -le 125 ]; then
+        row "compute-sanitizer $1" "kernel tests" "$(reason $code 75 -), nothing found so far: $build/$1.log"
     else
         row "compute-sanitizer $1" "kernel tests" "FAILED, see $build/$1.log"
         status=1
     fi
 }
-sanitize memcheck '*attention*,*norm*,*column sums*,*convolution and its*,*gemm: batches*'
-sanitize racecheck '*attention: causal*,*attention: key lists*,*attention: along*,*layer norm*,*group norm*,*column sums*'
+sanitize memcheck '*attention*,*norm*,*column sums*,*convolution and its*,*gemm: batches*,*activations*'
+sanitize racecheck '*attention: causal*,*attention: key lists*,*attention of 16*,*layer norm*,*group norm*,*column sums*'
 
-# ---- measurements ----
-if ! timeout 240 "$build/gpu" >"$build/gpu.log" 2>"$build/gpu.err"; then
-    row "measurements" "" "FAILED or not finished in 240 s: $(tail -n 1 "$build/gpu.err")"
-    status=1
+# ---- measurements: a process, and a limit, for each ----
+: >"$build/gpu.log"
+rate=0
+measure() { # case, seconds
+    within "$2" "$build/gpu" "rate=$rate" "$1" >"$build/$1.log" 2>"$build/$1.err"
+    local code=$?
+    cat "$build/$1.log" >>"$build/gpu.log"
+    if [ $code -eq 124 ] || [ $code -eq 125 ] || [ ! -s "$build/$1.log" ]; then
+        printf '| %-38s | %-28s | %s |\n' "$1" "" "$(reason $code "$2" "$build/$1.err")" >>"$build/gpu.log"
+    fi
+    [ $code -eq 0 ] || status=1
+}
+measure gemm 20
+rate=$(sed -n 's/^| product .* | bfloat16 .* | \([0-9.]*\) TFLOP.*/\1/p' "$build/gemm.log" | head -n 1)
+rate=${rate:-0}
+measure parity 40
+measure forward-8 25
+measure forward-12 25
+measure forward-24 40
+measure tune-12 40
+measure tune-24 60
+measure edit-24 75
+
+# ---- PyTorch: fused attention, channels last, the same shapes ----
+python=${PYTHON:-python3}
+peer() { # what, case, frames, clips, how, seconds, further options
+    local what=$1 case=$2 frames=$3 clips=$4 how=$5 limit=$6 name=$2-$3-${5//[^a-z]/}
+    shift 6
+    within "$limit" "$python" bench/peer.py --device cuda --case "$case" --frames "$frames" --clips "$clips" --size 512 \
+        --dtype bfloat16 --channels_last --warmup 2 --repeats 2 "$@" >"$build/$name.log" 2>"$build/$name.err"
+    local code=$? result
+    result=$(sed -n 's/.*"peak_device_bytes": \([0-9]*\), "seconds": \([0-9.e-]*\),.*/\2 \1/p' "$build/$name.log" |
+        sort -g | awk 'NR == 1 { printf "%.1f ms; %.2f GB at most", $1 * 1e3, $2 * 1e-9 }')
+    row "$what" "$how" "${result:-$(reason $code "$limit" "$build/$name.err")}"
+}
+measured=${#rows[@]}
+if ! command -v "$python" >/dev/null || ! "$python" -c 'import torch' 2>/dev/null; then
+    row "PyTorch" "" "PyTorch not installed"
+elif ! "$python" -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
+    row "PyTorch" "" "not run: this PyTorch sees no CUDA device"
+else
+    for frames in 24 12 8; do
+        peer "UNet forward, guidance, $frames frames" unet_forward $frames 2 "PyTorch eager, bfloat16" 45
+    done
+    peer "tuning step, checkpointing, 24 frames" tune_step_checkpoint 24 1 "PyTorch eager, bfloat16" 45
+    peer "tuning step, checkpointing, 12 frames" tune_step_checkpoint 12 1 "PyTorch eager, bfloat16" 45
+    peer "UNet forward, guidance, 24 frames" unet_forward 24 2 "PyTorch compiled, bfloat16" 150 --compile
 fi
+measure float32-8 30 # last, since it matters least
 
 echo
 echo "$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | head -n 1);" \
@@ -109,9 +177,7 @@ echo "$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noh
 echo
 printf '| %-38s | %-28s | %s |\n' what how result
 echo "|---|---|---|"
-printf '%s\n' "${rows[@]}"
+printf '%s\n' "${rows[@]:0:$measured}"
 cat "$build/gpu.log"
-echo
-echo "Not measured, because it does not exist yet: a whole edit on the GPU, weights and activations in 16 bits, PyTorch on"
-echo "the same machine."
+printf '%s\n' "${rows[@]:$measured}"
 exit $status

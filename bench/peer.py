@@ -25,6 +25,8 @@ def read_options():
                         help="tune_step_encoding is the reference's step: it encodes the clip again, and checkpoints")
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--size", type=int, default=256, help="width and height in pixels")
+    parser.add_argument("--clips", type=int, default=1, help="of unet_forward: 2 as under guidance")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--warmup", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=1)
@@ -47,6 +49,7 @@ import torch.nn.functional as F  # noqa: E402
 import inflated_unet  # noqa: E402
 
 torch.set_num_threads(options.threads)
+torch.set_default_device(options.device)  # of what the model makes on its way
 
 
 class FusedAttention:
@@ -68,7 +71,7 @@ def set_attention(kind):
 
 def fill(model):
     """As full_size: weights in +-1/sqrt(fan in), norms that change nothing. A block of numbers, repeated, is quick."""
-    block = 2 * torch.rand(1 << 20, generator=torch.Generator().manual_seed(0)) - 1
+    block = (2 * torch.rand(1 << 20, device="cpu", generator=torch.Generator().manual_seed(0)) - 1).to(options.device)
     with torch.no_grad():
         for name, p in model.named_parameters():
             vector = p.dim() == 1
@@ -131,7 +134,7 @@ class Case:
 
     def inputs(self, device):
         with torch.device(device):
-            generator = torch.Generator().manual_seed(1) if device == "cpu" else None
+            generator = torch.Generator(device).manual_seed(1) if device != "meta" else None
 
             def normal(*shape):
                 return torch.randn(*shape, generator=generator).to(self.type)
@@ -140,7 +143,8 @@ class Case:
                 return (torch.arange(77)[None] * 613 % 49408,)
             if self.tuning or options.case in ("unet_forward", "whole_job"):
                 width = self.model.config["cross_attention_dim"]
-                return normal(1, 4, options.frames, self.side, self.side), normal(1, 77, width)
+                clips = options.clips if options.case == "unet_forward" else 1
+                return normal(clips, 4, options.frames, self.side, self.side), normal(clips, 77, width)
             if options.case == "vae_encode":
                 return (normal(options.frames, 3, options.size, options.size).tanh(),)
             return (normal(options.frames, 4, self.side, self.side),)
@@ -190,18 +194,20 @@ class Case:
     def prepare(self):
         set_attention(options.attention)
         # transformers' positions are no parameters: to_empty would lose them.
-        self.model = fill(self.model if self.text_encoder else self.model.to_empty(device="cpu")).to(self.type)
+        place = self.model.to if self.text_encoder else self.model.to_empty
+        self.model = fill(place(device=options.device)).to(self.type)
         self.model.requires_grad_(False)
         if options.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
-        self.data = self.inputs("cpu")
+        self.data = self.inputs(options.device)
         self.called = torch.compile(self.model) if options.compile and not self.vae() else self.model
         if self.vae() and options.compile:
             self.model.encoder = torch.compile(self.model.encoder)
             self.model.decoder = torch.compile(self.model.decoder)
         if options.case == "whole_job":
-            self.autoencoder = fill(build_vae().to_empty(device="cpu")).to(self.type).requires_grad_(False)
-            self.clip = torch.rand(options.frames, 3, options.size, options.size, dtype=self.type) * 2 - 1
+            self.autoencoder = fill(build_vae().to_empty(device=options.device)).to(self.type).requires_grad_(False)
+            self.clip = torch.rand(options.frames, 3, options.size, options.size, dtype=self.type,
+                                   device=options.device) * 2 - 1
         if self.tuning or options.case == "whole_job":
             self.prepare_tuning()
 
@@ -224,8 +230,8 @@ class Case:
         self.mean = self.data[0]
         self.deviation = torch.full_like(self.mean, 0.5)
         if options.case == "tune_step_encoding":
-            self.encoder = fill(build_vae().to_empty(device="cpu")).requires_grad_(False)
-            self.clip = torch.rand(options.frames, 3, options.size, options.size) * 2 - 1
+            self.encoder = fill(build_vae().to_empty(device=options.device)).requires_grad_(False)
+            self.clip = torch.rand(options.frames, 3, options.size, options.size, device=options.device) * 2 - 1
 
     def tune(self):
         mean, deviation = self.mean, self.deviation
@@ -238,7 +244,7 @@ class Case:
         noise = torch.randn_like(latents)
         t = int(torch.randint(0, 1000, ()))
         noisy = self.alphas[t].sqrt() * latents + (1 - self.alphas[t]).sqrt() * noise
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.type != torch.float32):
+        with torch.autocast(options.device, torch.bfloat16, enabled=self.type != torch.float32):
             predicted = self.called(noisy, t, self.data[1])
         loss = F.mse_loss(predicted.float(), noise.float())
         loss.backward()
@@ -250,7 +256,7 @@ class Case:
     def whole_job(self):
         """Encode the clip, tune, invert, sample with guidance, decode frame by frame; as full_size's."""
         frames, text = options.frames, self.data[1]
-        half = torch.autocast("cpu", torch.bfloat16, enabled=self.type != torch.float32)
+        half = torch.autocast(options.device, torch.bfloat16, enabled=self.type != torch.float32)
         with torch.no_grad():
             moments = self.autoencoder.quant_conv(self.autoencoder.encoder(self.clip))
             self.mean, log_variance = inflated_unet.unfold(moments, frames).chunk(2, dim=1)
@@ -287,27 +293,38 @@ class Case:
             return float(self.forward(self.called, self.data).mean())
 
 
+def finish():
+    if options.device == "cuda":
+        torch.cuda.synchronize()
+
+
 def measure(case):
+    finish()
+    if options.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     before = resource.getrusage(resource.RUSAGE_SELF)
     start = time.perf_counter()
     result = case.run()
+    finish()
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_SELF)
     if result - result != 0:
         raise SystemExit(f"peer.py: {options.case}: the result is not finite")
-    print(json.dumps(dict(seconds=seconds, user_seconds=after.ru_utime - before.ru_utime,
+    device = dict(peak_device_bytes=torch.cuda.max_memory_allocated()) if options.device == "cuda" else {}
+    print(json.dumps(dict(**device, seconds=seconds, user_seconds=after.ru_utime - before.ru_utime,
                           system_seconds=after.ru_stime - before.ru_stime,
                           peak_resident_bytes=after.ru_maxrss * 1024, result=result)), flush=True)
 
 
 def gemm_rate():
     """GFLOP/s of a large square product, the best of a few."""
-    n = 1536
-    a, b = (torch.rand(n, n).to(Case.type) for _ in range(2))
+    n = 1536 if options.device == "cpu" else 8192
+    a, b = (torch.rand(n, n, device=options.device).to(Case.type) for _ in range(2))
     best = float("inf")
     for _ in range(8):
         start = time.perf_counter()
         torch.mm(a, b)
+        finish()
         best = min(best, time.perf_counter() - start)
     return 2e-9 * n ** 3 / best
 
@@ -317,7 +334,10 @@ def main():
     if options.count:
         print(json.dumps(dict(operations=case.operations())))
         return
-    import diffusers
+    versions = f"PyTorch {torch.__version__}"
+    if options.device == "cpu" or case.vae() or options.case in ("whole_job", "tune_step_encoding"):
+        import diffusers
+        versions += f", diffusers {diffusers.__version__}"
     rate = gemm_rate()
     libraries = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     case.prepare()
@@ -325,7 +345,7 @@ def main():
         case.run()
     print(json.dumps(dict(gemm_gflops=rate, threads=torch.get_num_threads(), library_bytes=libraries,
                           weight_bytes=case.weight_bytes(),
-                          version=f"PyTorch {torch.__version__}, diffusers {diffusers.__version__}")), flush=True)
+                          version=versions)), flush=True)
     if options.serve:
         for _ in sys.stdin:
             measure(case)
