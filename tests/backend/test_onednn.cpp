@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <reel/backend/cpu/attention.hpp>
 #include <reel/backend/cpu/convolution.hpp>
+#include <reel/backend/cpu/rehearsal.hpp>
+#include <reel/backend/generic/attention.hpp>
 #include <reel/backend/generic/gemm.hpp>
 
 #include "backend/compare.hpp"
@@ -194,6 +197,7 @@ TEST_CASE("oneDNN's convolutions equal the generic ones") {
              geometry(1, 14, 13, 6, 40, 5, 1, 2, 0, 1, 4),  // uneven padding
              geometry(2, 24, 23, 3, 90, 3, 1, 1, 1, 1, 1),  // few channels in
              geometry(2, 24, 23, 90, 3, 3, 1, 1, 1, 1, 1),  // few out
+             geometry(2, 5, 6, 64, 192, 3, 1, 1, 1, 1, 1),  // a kernel that threads pack together
          }) {
         CAPTURE(g.images);
         CAPTURE(g.height);
@@ -305,6 +309,86 @@ TEST_CASE("oneDNN's products equal the generic ones") {
                 check_product({61, 90, 53, padding, 1}, transpose_a, transpose_b);
             }
         }
+    }
+}
+
+TEST_CASE("attention of bfloat16 through oneDNN equals the generic one") {
+    struct Case {
+        index_t queries;
+        index_t keys;
+        index_t head_size;
+        bool causal;
+        std::vector<std::int32_t> lists; ///< two key batches for each of three query batches, or none
+    };
+    for (const Case& s : {Case{200, 600, 40, false, {}}, Case{130, 1024, 32, false, {0, -1, 0, -1, 0, 1}},
+                          Case{300, 300, 80, true, {}}, Case{32, 128, 160, false, {2, 0, 1, -1, 0, 2}}}) {
+        constexpr index_t heads = 2;
+        const index_t channels = heads * s.head_size;
+        const auto q = near::as<bfloat16>(near::randoms(3 * s.queries * channels, 1));
+        const auto k = near::as<bfloat16>(near::randoms(3 * s.keys * channels, 2));
+        const auto v = near::as<bfloat16>(near::randoms(3 * s.keys * channels, 3));
+        const auto run = [&](auto& backend, auto zero, bool rehearsed = false) {
+            using T = decltype(zero);
+            using C = compute_t<T>;
+            const auto as = [](const std::vector<bfloat16>& values) { // the same numbers, exactly
+                std::vector<T> result;
+                for (const bfloat16 value : values) {
+                    result.push_back(static_cast<T>(static_cast<float>(value)));
+                }
+                return result;
+            };
+            const auto tq = as(q);
+            const auto tk = as(k);
+            const auto tv = as(v);
+            std::vector<T> out(q.size(), static_cast<T>(std::numeric_limits<float>::quiet_NaN()));
+            std::vector<C> normaliser(static_cast<std::size_t>(3 * heads * s.queries));
+            AttentionProblem<T> p;
+            p.batches = 3;
+            p.heads = heads;
+            p.head_size = s.head_size;
+            p.queries = s.queries;
+            p.keys = s.keys;
+            p.key_batch_count = 3;
+            p.lists = s.lists.empty() ? 1 : 2;
+            p.key_batches = s.lists.empty() ? nullptr : s.lists.data();
+            p.causal = s.causal;
+            p.scale = static_cast<C>(1 / std::sqrt(static_cast<double>(s.head_size)));
+            p.query_layout = {1, s.queries * channels, 0, channels};
+            p.key_layout = {1, s.keys * channels, 0, channels};
+            p.q = tq.data();
+            p.k = tk.data();
+            p.v = tv.data();
+            p.out = out.data();
+            p.log_sum_exp = normaliser.data();
+            if constexpr (std::same_as<T, double>) {
+                generic::attention_forward(backend, p);
+            } else {
+                CHECK(cpu::onednn::suits(p));
+                attention_forward(backend, p);
+            }
+            CHECK((rehearsed || std::isfinite(static_cast<double>(static_cast<C>(out[0])))));
+            std::vector<double> wide;
+            for (const T value : out) {
+                wide.push_back(static_cast<double>(static_cast<C>(value)));
+            }
+            return std::pair{wide, std::vector<double>(normaliser.begin(), normaliser.end())};
+        };
+        Plain plain;
+        const auto expected = run(plain, 0.0);
+        std::size_t peak = 0;
+        for (const int threads : {1, 3}) {
+            CAPTURE(threads);
+            Cpu cpu(threads);
+            const auto found = run(cpu, bfloat16());
+            CHECK(near::relative_error(found.first, expected.first) < rounded);
+            CHECK(near::relative_error(found.second, expected.second) < exact);
+            CHECK(cpu.memory().statistics().in_use == 0);
+            peak = threads == 1 ? cpu.memory().statistics().peak : peak;
+        }
+        Rehearsal rehearsal(0);
+        Cpu counting(1, &rehearsal);
+        (void)run(counting, bfloat16(), true);
+        CHECK(counting.memory().statistics().peak == peak);
     }
 }
 

@@ -2,40 +2,17 @@
 
 #include <limits>
 
+#include <reel/backend/cpu/attention_tiles.hpp>
 #include <reel/backend/cpu/gemm_serial.hpp>
 #include <reel/backend/cpu/widen.hpp>
 #include <reel/backend/generic/attention.hpp>
+#ifdef REEL_ONEDNN
+#include <reel/backend/cpu/onednn/attention.hpp>
+#endif
 
 namespace reel {
 
 namespace cpu {
-
-/// Rows of queries and of keys that meet in one tile of scores.
-inline constexpr index_t query_tile = 128;
-inline constexpr index_t key_tile = 512;
-
-/// Key batch number `list` of query batch `batch`, or -1.
-template <class T>
-[[nodiscard]] index_t key_batch_of(const AttentionProblem<T>& p, index_t batch, index_t list) {
-    return p.key_batches == nullptr ? batch : static_cast<index_t>(p.key_batches[batch * p.lists + list]);
-}
-
-/// Calls visit(key_offset, first_key, count) for every tile of keys that queries [0, query_end) may see.
-template <class T, class Visit>
-void for_each_key_tile(const AttentionProblem<T>& p, index_t batch, index_t head, index_t query_end,
-                       const Visit& visit) {
-    for (index_t list = 0; list < p.lists; ++list) {
-        const index_t key_batch = key_batch_of(p, batch, list);
-        if (key_batch < 0) {
-            continue;
-        }
-        const index_t keys = p.causal ? std::min(p.keys, query_end) : p.keys;
-        for (index_t first = 0; first < keys; first += key_tile) {
-            const index_t offset = p.key_layout.base(key_batch) + first * p.key_layout.row_stride + head * p.head_size;
-            visit(offset, first, std::min(key_tile, keys - first));
-        }
-    }
-}
 
 template <class T>
 [[nodiscard]] GemmProblem<T> product(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha,
@@ -244,7 +221,8 @@ void attention_backward_head(const AttentionProblem<T>& p, index_t batch, index_
 
 } // namespace cpu
 
-/// AttentionProblem on the CPU, without scores in memory: tiles of queries against tiles of keys.
+/// AttentionProblem on the CPU, without scores in memory: tiles of queries against tiles of keys. Tiles of bfloat16 are
+/// multiplied through oneDNN where it and the processor can, others as floats through Eigen.
 template <class T>
 void attention_forward(Cpu& backend, const AttentionProblem<T>& p) {
     if (cpu::is_short(p)) {
@@ -263,6 +241,14 @@ void attention_forward(Cpu& backend, const AttentionProblem<T>& p) {
     }
     const index_t tiles = (p.queries + cpu::query_tile - 1) / cpu::query_tile;
     const index_t tile = (p.queries + tiles - 1) / std::max<index_t>(tiles, 1);
+#ifdef REEL_ONEDNN
+    if constexpr (std::same_as<T, bfloat16>) {
+        if (cpu::onednn::suits(p) && cpu::onednn::multiplies<bfloat16>()) {
+            cpu::onednn::attention_forward(backend, p, tile, tiles);
+            return;
+        }
+    }
+#endif
     backend.for_each_task(p.batches * p.heads * tiles, [&](index_t task) {
         const index_t first = task % tiles * tile;
         const index_t count = std::min(tile, p.queries - first);

@@ -103,8 +103,15 @@ public:
     void pack(const Desc& wanted) {
         if (std::none_of(packed_.begin(), packed_.end(), [&](const auto& one) { return one->desc == wanted; })) {
             packed_.push_back(std::make_unique<One>(backend_, library_, wanted));
-            // As a task, so that a rehearsal only counts it.
-            backend_.for_each_task(1, [&](index_t) { reorder(library_, plain_, packed_.back()->memory); });
+            const dnnl::memory& packed = packed_.back()->memory;
+            const auto parts = shares(wanted);
+            // As tasks, so that a rehearsal only counts them.
+            backend_.for_each_task(static_cast<index_t>(parts.size()), [&](index_t part) {
+                const Alone there;
+                const auto& [from, to] = parts[static_cast<std::size_t>(part)];
+                reorder(library_, dnnl::memory(from, library_.engine(), plain_.get_data_handle()),
+                        dnnl::memory(to, library_.engine(), packed.get_data_handle()));
+            });
         }
     }
 
@@ -114,6 +121,31 @@ public:
     }
 
 private:
+    /// Output channels for each thread to pack, in whole blocks of the layout; all in one where that has other blocks.
+    [[nodiscard]] std::vector<std::pair<Desc, Desc>> shares(const Desc& wanted) const {
+        constexpr index_t block = 64;
+        const Desc plain = plain_.get_desc();
+        const auto dims = plain.dims();
+        const index_t threads = dims[0] % block == 0 ? std::min<index_t>(backend_.threads(), dims[0] / block) : 1;
+        std::vector<std::pair<Desc, Desc>> parts;
+        if (threads == 1) {
+            return {{plain, wanted}};
+        }
+        for (index_t part = 0; part < threads; ++part) {
+            const index_t begin = dims[0] / block * part / threads * block;
+            const index_t end = dims[0] / block * (part + 1) / threads * block;
+            auto extents = dims;
+            extents[0] = end - begin;
+            const dnnl::memory::dims offsets{begin, 0, 0, 0};
+            parts.emplace_back(plain.submemory_desc(extents, offsets, true),
+                               wanted.submemory_desc(extents, offsets, true));
+            if (parts.back().first.is_zero() || parts.back().second.is_zero()) {
+                return {{plain, wanted}};
+            }
+        }
+        return parts;
+    }
+
     struct One {
         Desc desc;
         Scratch<std::byte> bytes;
