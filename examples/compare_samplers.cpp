@@ -95,11 +95,9 @@ private:
 
     void load() {
         const std::filesystem::path folder = options_.model;
-        model_.emplace(editing::load_model(cpu_, folder, options_.seed));
         const auto unet = reel::read_unet_config(reel::ConfigReader::from_file(folder / "unet" / "config.json"));
-        if (!unet.temporal && options_.frames == 1 && options_.video.empty()) {
-            model_->unet = reel::load_unet_2d<float>(cpu_, folder / "unet"); // a picture: nothing along frames
-        }
+        const bool picture = !unet.temporal && options_.frames == 1 && options_.video.empty();
+        model_.emplace(editing::load_model(cpu_, {.folder = folder, .seed = options_.seed, .pictures = picture}));
         guidance_ = {editing::encode_prompt(*model_, options_.prompt),
                      editing::encode_prompt(*model_, options_.negative_prompt), options_.guidance_scale};
         const index_t step = model_->vae.config.pixels_per_latent();

@@ -45,31 +45,6 @@ private:
     std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-/// The parameters that tuning changes, so that every clip starts from the model as it was loaded.
-class Original {
-public:
-    explicit Original(editing::Model& model) : model_(model) {
-        for_each_trained(
-            [&](const std::string& name, auto& parameter) { values_.emplace(name, parameter.value().clone()); });
-    }
-
-    void restore() {
-        for_each_trained([&](const std::string& name, auto& parameter) { parameter.set(values_.at(name).clone()); });
-    }
-
-private:
-    void for_each_trained(const auto& visit) {
-        reel::for_each_parameter(model_.unet, [&](const std::string& name, auto& parameter) {
-            if (parameter.requires_grad()) {
-                visit(name, parameter);
-            }
-        });
-    }
-
-    editing::Model& model_;
-    std::map<std::string, Tensor> values_;
-};
-
 class Evaluation {
 public:
     explicit Evaluation(const Options& options)
@@ -82,7 +57,7 @@ public:
         if (options_.resume && std::filesystem::exists(output_ / "settings.json")) {
             resume(settings);
         }
-        model_.emplace(editing::load_model(cpu_, options_.model, options_.seed));
+        model_.emplace(editing::load_model(cpu_, {.folder = options_.model, .seed = options_.seed}));
         editing::check_steps(editing::ddim_sampler(*model_), config_.validation_data);
         reel::write_json(output_ / "settings.json", settings);
         reel::Progress bar("evaluate", static_cast<std::size_t>(options_.clips));
@@ -199,14 +174,11 @@ private:
         run_all(false, 0);
         if (std::ranges::any_of(variants_, &Variant::tuned) && demo.max_train_steps > 0) {
             const Clock tuning;
-            editing::prepare_training(*model_, config_, false);
-            Original original(*model_);
+            editing::prepare_training(*model_, config_, false, true);
             tune(moments, drawn.prompt);
-            train(false);
+            model_->networks->stop_training();
             run_all(true, tuning.seconds());
-            train(true);
-            original.restore();
-            train(false);
+            model_->networks->restore(); // every clip starts from the model as it was loaded
         } else {
             run_all(true, 0);
         }
@@ -216,26 +188,13 @@ private:
         return rows;
     }
 
-    void train(bool on) {
-        if (on) {
-            reel::set_trainable_modules(model_->unet, config_.trainable_modules);
-            return;
-        }
-        reel::for_each_parameter(model_->unet, [](const std::string&, auto& parameter) {
-            if (parameter.requires_grad()) {
-                parameter.train(false);
-            }
-        });
-    }
-
     void tune(const Tensor& moments, const std::string& prompt) {
-        reel::Tuner<float, Cpu> tuner(model_->unet, model_->training_scheduler, moments,
-                                      editing::encode_prompt(*model_, prompt), model_->vae.config.scaling_factor,
-                                      editing::tune_options(config_));
+        const auto tuner =
+            model_->networks->tune(moments, editing::encode_prompt(*model_, prompt), editing::tune_options(config_));
         const index_t timesteps = model_->training_scheduler.schedule().size();
-        while (tuner.step_count() < config_.max_train_steps) {
-            static_cast<void>(editing::update(tuner, [&](index_t draw) {
-                return reel::training_noise<float>(cpu_, tuner.latent_shape(), options_.seed, draw, timesteps);
+        while (tuner->step_count() < config_.max_train_steps) {
+            static_cast<void>(tuner->update([&](index_t draw) {
+                return reel::training_noise<float>(cpu_, tuner->latent_shape(), options_.seed, draw, timesteps);
             }));
             program::check_stop();
         }

@@ -19,6 +19,7 @@ struct Settings {
     std::string output;
     std::string model;
     std::string clip_model;
+    std::string mixed_precision;
     int threads = 0;
     int preview_every = 0;
     double patience = 120;
@@ -43,7 +44,8 @@ class Runner {
 public:
     Runner(Settings settings, study::Study study)
         : settings_(std::move(settings)), study_(std::move(study)), folders_{study_.output},
-          workshop_({study_.model, settings_.clip_model, study_.seed, settings_.threads, settings_.preview_every},
+          workshop_({study_.model, settings_.clip_model, study_.seed, settings_.threads, settings_.preview_every,
+                     study_.mixed_precision},
                     folders_) {
         workshop_.check(study_);
         plan_ = study::make_plan(study_, workshop_.fingerprint());
@@ -345,6 +347,9 @@ int main(int argc, char** argv) {
         app.add_option("manifest", settings.manifest, "YAML file; see docs/study.md")->required();
         app.add_option("--output", settings.output, "folder to write to [the manifest's, or out/ and its name]");
         app.add_option("--model", settings.model, "diffusers folder [the manifest's, or the one that comes with reel]");
+        app.add_option("--mixed_precision", settings.mixed_precision,
+                       "no, bf16 or fp16: of frozen weights and activations [the manifest's, or no]")
+            ->check(CLI::IsMember({"", "no", "bf16", "fp16"}));
         app.add_option("--clip_model", settings.clip_model, "folder of a whole CLIP, for its measures");
         app.add_option("--threads", settings.threads, "0: one per core")->check(CLI::Range(0, 1024));
         app.add_option("--preview_every", settings.preview_every, "write a small GIF every so many steps; 0: do not")
@@ -365,6 +370,9 @@ int main(int argc, char** argv) {
         }
         if (!settings.model.empty()) {
             study.model = settings.model;
+        }
+        if (!settings.mixed_precision.empty()) {
+            study.mixed_precision = settings.mixed_precision;
         }
         return Runner(std::move(settings), std::move(study)).run();
     });

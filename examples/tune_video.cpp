@@ -33,7 +33,7 @@ struct Options {
     const bool constant = c.lr_scheduler.starts_with("constant"); // others end at the last step
     nlohmann::json identity = editing::tuning_options_json(c, reference_checkpointing);
     identity.update({{"seed", *c.seed},
-                     {"model", editing::fingerprint(model)},
+                     {"model", model.networks->fingerprint()},
                      {"prompt", c.train_data.prompt},
                      {"clip", reel::sha256_hex(std::as_bytes(std::span(clip.rgb)))},
                      {"clip_size", {clip.count, clip.height, clip.width}},
@@ -114,36 +114,34 @@ plan::Prediction rehearse(const Options& options, const reel::TuneAVideoConfig& 
         clip = editing::read_clip(config.train_data);
     }
     auto load = stages.start("load model");
-    editing::Model model = editing::load_model(cpu, config.pretrained_model_path, seed);
+    editing::Model model = editing::load_model(
+        cpu, {.folder = config.pretrained_model_path, .seed = seed, .mixed_precision = config.mixed_precision});
     editing::check_prompts(model, config);
     load.done();
     auto encode = stages.start("encode clip");
-    mapped += plan::mapped_bytes(model.vae.encoder);
+    mapped += model.networks->mapped_bytes(editing::Part::encoder);
     const Tensor moments = editing::encode(cpu, model, clip);
     encode.done();
     auto tune = stages.start("tune");
-    for (const auto& layer : model.text_encoder.layers) {
-        mapped += plan::mapped_bytes(layer);
-    }
-    mapped += plan::mapped_bytes(model.unet);
+    mapped += model.networks->mapped_bytes(editing::Part::text_layers);
+    mapped += model.networks->mapped_bytes(editing::Part::unet);
     const Tensor text = editing::encode_prompt(model, config.train_data.prompt);
     editing::prepare_training(model, config, options.reference_checkpointing);
-    reel::Tuner<float, Cpu> tuner(model.unet, model.training_scheduler, moments, text, model.vae.config.scaling_factor,
-                                  editing::tune_options(config));
+    const auto tuner = model.networks->tune(moments, text, editing::tune_options(config));
     const auto draw = [&](index_t i) {
-        return reel::training_noise<float>(cpu, tuner.latent_shape(), seed, i,
+        return reel::training_noise<float>(cpu, tuner->latent_shape(), seed, i,
                                            model.training_scheduler.schedule().size());
     };
     rehearsal.repeat(config.max_train_steps, [&] {
-        (void)editing::update(tuner, draw);
+        (void)tuner->update(draw);
         program::check_stop();
     });
     tune.done();
     if (const index_t times = config.max_train_steps / config.validation_steps; times > 0) {
         const auto stage = stages.start("sample");
-        mapped += plan::mapped_bytes(model.vae.decoder);
+        mapped += model.networks->mapped_bytes(editing::Part::decoder);
         rehearsal.repeat(times, [&] {
-            validate(cpu, model, config, tuner.latents(), config.validation_steps, clip.fps > 0 ? clip.fps : 8,
+            validate(cpu, model, config, tuner->latents(), config.validation_steps, clip.fps > 0 ? clip.fps : 8,
                      reel::InversionFormula::exact);
         });
     }
@@ -156,9 +154,6 @@ int tune(const Options& options) {
         config.seed = std::random_device{}();
         std::cerr << "seed: none given, using " << *config.seed << '\n';
     }
-    if (config.mixed_precision != "no") {
-        std::cerr << "mixed_precision: " << config.mixed_precision << " asked for; the CPU computes in float32\n";
-    }
     const std::filesystem::path output = config.output_dir;
     reel::require_other_folder(output, config.pretrained_model_path);
     reel::make_output_folder(output);
@@ -166,7 +161,8 @@ int tune(const Options& options) {
     const reel::Frames clip = editing::read_clip(config.train_data);
     const double fps = clip.fps > 0 ? clip.fps : 8;
     Cpu cpu(options.threads);
-    editing::Model model = editing::load_model(cpu, config.pretrained_model_path, *config.seed);
+    editing::Model model = editing::load_model(
+        cpu, {.folder = config.pretrained_model_path, .seed = *config.seed, .mixed_precision = config.mixed_precision});
     editing::check_prompts(model, config);
     if (config.validation_steps <= config.max_train_steps) {
         editing::check_steps(editing::ddim_sampler(model), config.validation_data);
@@ -176,44 +172,43 @@ int tune(const Options& options) {
     const Tensor moments = editing::encode(cpu, model, clip);
     const Tensor text = editing::encode_prompt(model, config.train_data.prompt);
     editing::prepare_training(model, config, options.reference_checkpointing);
-    reel::Tuner<float, Cpu> tuner(model.unet, model.training_scheduler, moments, text, model.vae.config.scaling_factor,
-                                  editing::tune_options(config));
+    const auto tuner = model.networks->tune(moments, text, editing::tune_options(config));
     const reel::CheckpointIdentity identity{identity_of(config, options.reference_checkpointing, model, clip)};
     editing::LossLog log;
     if (const auto checkpoint = checkpoint_to_resume(config)) {
-        reel::load_checkpoint(tuner, model.unet, cpu, *checkpoint, identity);
-        log.resume(output / "losses.csv", tuner.step_count());
-        std::cerr << "continuing from " << checkpoint->string() << " at step " << tuner.step_count() << '\n';
+        tuner->load_checkpoint(*checkpoint, identity);
+        log.resume(output / "losses.csv", tuner->step_count());
+        std::cerr << "continuing from " << checkpoint->string() << " at step " << tuner->step_count() << '\n';
     }
 
     const auto formula =
         options.reference_inversion ? reel::InversionFormula::reference : reel::InversionFormula::exact;
     const auto draw = [&](index_t i) {
-        return reel::training_noise<float>(cpu, tuner.latent_shape(), *config.seed, i,
+        return reel::training_noise<float>(cpu, tuner->latent_shape(), *config.seed, i,
                                            model.training_scheduler.schedule().size());
     };
     {
-        reel::Progress bar("tune",
-                           static_cast<std::size_t>(std::max<index_t>(config.max_train_steps - tuner.step_count(), 0)));
-        while (tuner.step_count() < config.max_train_steps) {
+        reel::Progress bar(
+            "tune", static_cast<std::size_t>(std::max<index_t>(config.max_train_steps - tuner->step_count(), 0)));
+        while (tuner->step_count() < config.max_train_steps) {
             const auto start = std::chrono::steady_clock::now();
-            const reel::TuneReport report = editing::update(tuner, draw);
+            const reel::TuneReport report = tuner->update(draw);
             log.add(report, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
             bar.note(reel::concat_text("loss ", report.loss));
             bar.step();
             if (report.step % config.checkpointing_steps == 0) {
                 log.write(output / "losses.csv"); // first, so that a run that continues here finds its past
-                reel::save_checkpoint(tuner, model.unet, output, identity);
+                tuner->save_checkpoint(output, identity);
             }
             if (report.step % config.validation_steps == 0) {
-                validate(cpu, model, config, tuner.latents(), report.step, fps, formula);
+                validate(cpu, model, config, tuner->latents(), report.step, fps, formula);
             }
             program::check_stop();
         }
     }
     log.write(output / "losses.csv");
-    reel::save_tuned_pipeline(model.unet, config.pretrained_model_path, output);
-    std::cout << "tuned: " << output.string() << " (" << tuner.step_count() << " steps";
+    model.networks->save_tuned(config.pretrained_model_path, output);
+    std::cout << "tuned: " << output.string() << " (" << tuner->step_count() << " steps";
     if (!log.rows().empty()) {
         std::cout << ", last loss " << log.rows().back().first.loss;
     }
@@ -229,7 +224,7 @@ int main(int argc, char** argv) {
         reel::TuneAVideoConfig& config = options.config;
         options.config_file = program::config_argument(argc, argv);
         if (!options.config_file.empty()) {
-            config = reel::read_tune_config(options.config_file);
+            config = program::read_config(options.config_file);
         }
         std::string resume = config.resume_from_checkpoint.value_or("");
         std::uint64_t seed = config.seed.value_or(0);
@@ -262,6 +257,7 @@ int main(int argc, char** argv) {
         config.resume_from_checkpoint = resume.empty() ? std::nullopt : std::optional(resume);
         shared.align_validation(false);
         program::validate_options(config);
+        program::warn_of_precision(config);
         const auto rehearsed = [&](const reel::TuneAVideoConfig& changed, reel::Rehearsal& rehearsal) {
             return rehearse(options, changed, rehearsal);
         };

@@ -1,6 +1,8 @@
 #pragma once
 // Options that carry the names of a configuration's keys and override them.
 
+#include <algorithm>
+#include <iostream>
 #include <string>
 #include <string_view>
 
@@ -25,6 +27,26 @@ namespace program {
         return {}; // the full parser says what is wrong
     }
     return path;
+}
+
+/// read_tune_config(); but a file that does not say mixed_precision gets "no" and not the reference's fp16, which is
+/// for GPUs: the slowest choice on a CPU shall be nobody's by default.
+[[nodiscard]] inline reel::TuneAVideoConfig read_config(const std::string& path) {
+    reel::TuneAVideoConfig config = reel::read_tune_config(path);
+    const reel::YamlNode root = reel::read_yaml(path);
+    const bool given =
+        std::any_of(root.keys.begin(), root.keys.end(), [](const auto& key) { return key.name == "mixed_precision"; });
+    if (!given) {
+        config.mixed_precision = "no";
+    }
+    return config;
+}
+
+/// Says on stderr that float16 was chosen.
+inline void warn_of_precision(const reel::TuneAVideoConfig& config) {
+    if (config.mixed_precision == "fp16") {
+        std::cerr << "mixed_precision: fp16 is slow on a CPU, which computes it in float32; bf16 or no is faster\n";
+    }
 }
 
 /// Whether one of some options is on the command line, as "--name" or "--name=value".
@@ -62,6 +84,8 @@ public:
         app.add_option("--trainable_modules", config.trainable_modules, "endings of the modules' names that train");
         app.add_option("--gradient_checkpointing", config.gradient_checkpointing,
                        "less memory for one more forward pass");
+        app.add_option("--mixed_precision", config.mixed_precision,
+                       "no, bf16 or fp16: of frozen weights and activations; what trains stays float32");
         app.add_option("--num_inv_steps", validation.num_inv_steps, "inversion steps");
         app.add_option("--num_inference_steps", validation.num_inference_steps, "sampling steps");
         app.add_option("--guidance_scale", validation.guidance_scale, "of the edited prompt; 1 or less: none");

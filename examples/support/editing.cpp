@@ -1,25 +1,29 @@
 #include "editing.hpp"
 
-#include <reel/pipelines/clips.hpp>
 #include <reel/pipelines/difference.hpp>
 #include <reel/schedulers/dpm_solver_multistep_inverse.hpp>
 
 namespace editing {
 
-Model load_model(Cpu& cpu, const std::filesystem::path& folder, std::uint64_t seed,
-                 const std::filesystem::path& unet_folder) {
-    return reel::load_stable_diffusion<float>(cpu, folder, seed, unet_folder);
+Model load_model(Cpu& cpu, const ModelSource& source) {
+    if (source.mixed_precision == "bf16") {
+        return load_bfloat16_model(cpu, source);
+    }
+    if (source.mixed_precision == "fp16") {
+        return load_half_model(cpu, source);
+    }
+    reel::require(source.mixed_precision == "no", "mixed_precision is \"", source.mixed_precision,
+                  "\"; expected no, bf16 or fp16");
+    return load_float_model(cpu, source);
 }
 
 Tensor encode_prompt(const Model& model, const std::string& prompt) {
-    return reel::encode_prompt(model, prompt);
+    return model.networks->text(model.tokenizer.encode(prompt));
 }
 
-Tensor encode(Cpu& cpu, const Model& model, const reel::Frames& clip) {
-    const reel::Shape shape{clip.count, clip.height, clip.width, 3};
-    const Tensor pixels = reel::pixels_from_bytes<float>(cpu, shape, clip.rgb);
+Tensor encode(Cpu&, const Model& model, const reel::Frames& clip) {
     reel::Progress bar("encode", static_cast<std::size_t>(clip.count));
-    return reel::encode_clip(model.vae, pixels, [&] {
+    return model.networks->encode(clip, [&] {
         bar.step();
         program::check_stop();
     });
@@ -27,7 +31,7 @@ Tensor encode(Cpu& cpu, const Model& model, const reel::Frames& clip) {
 
 reel::Frames decode(const Model& model, const Tensor& latents, double fps, Tensor* pixels) {
     reel::Progress bar("decode", static_cast<std::size_t>(latents.shape(0)));
-    const Tensor unit = reel::decode_clip(model.vae, latents, [&] {
+    const Tensor unit = model.networks->decode(latents, [&] {
         bar.step();
         program::check_stop();
     });
@@ -45,11 +49,6 @@ Tensor mean_latents(const Model& model, const Tensor& moments) {
 
 reel::Frames reconstruct(const Model& model, const Tensor& moments, double fps) {
     return decode(model, mean_latents(model, moments), fps);
-}
-
-reel::TuneReport update(reel::Tuner<float, Cpu>& tuner,
-                        const std::function<reel::TrainingNoise<float, Cpu>(index_t)>& draw) {
-    return tuner.update(draw);
 }
 
 namespace {

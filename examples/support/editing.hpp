@@ -11,30 +11,21 @@
 #include <reel/io/frame_grid.hpp>
 #include <reel/io/gif.hpp>
 #include <reel/io/png.hpp>
-#include <reel/io/sha256.hpp>
 #include <reel/io/tune_config.hpp>
 #include <reel/io/video_reader.hpp>
 #include <reel/io/video_writer.hpp>
 #include <reel/pipelines/blend.hpp>
 #include <reel/pipelines/delta_denoising.hpp>
 #include <reel/pipelines/mask.hpp>
-#include <reel/pipelines/replay.hpp>
-#include <reel/pipelines/saved_folder.hpp>
-#include <reel/pipelines/stable_diffusion.hpp>
-#include <reel/pipelines/tune.hpp>
 #include <reel/schedulers/ddim_inverse.hpp>
 
+#include "networks.hpp"
 #include "program.hpp"
 #include "samplers.hpp"
 
 /// What the editing programs have in common: the stages of the job, each with its progress bar. What runs a model is
 /// compiled once for all of them, in editing.cpp.
 namespace editing {
-
-using reel::Cpu;
-using reel::index_t;
-using Tensor = reel::Tensor<float, Cpu>;
-using Model = reel::StableDiffusion<float, Cpu>;
 
 /// The clip that a configuration names, chosen and resized as the reference does.
 [[nodiscard]] inline reel::Frames read_clip(const reel::TuneTrainData& data) {
@@ -56,9 +47,8 @@ using Model = reel::StableDiffusion<float, Cpu>;
     return frames;
 }
 
-/// load_stable_diffusion().
-[[nodiscard]] Model load_model(Cpu& cpu, const std::filesystem::path& folder, std::uint64_t seed,
-                               const std::filesystem::path& unet_folder = {});
+/// load_stable_diffusion(), with weights and activations in the source's mixed_precision.
+[[nodiscard]] Model load_model(Cpu& cpu, const ModelSource& source);
 
 /// A prompt for the UNet: [1, tokens, channels].
 [[nodiscard]] Tensor encode_prompt(const Model& model, const std::string& prompt);
@@ -74,10 +64,6 @@ using Model = reel::StableDiffusion<float, Cpu>;
 
 /// The clip as the autoencoder draws it: the decoded mean of its latents.
 [[nodiscard]] reel::Frames reconstruct(const Model& model, const Tensor& moments, double fps);
-
-/// One update of tuning.
-[[nodiscard]] reel::TuneReport update(reel::Tuner<float, Cpu>& tuner,
-                                      const std::function<reel::TrainingNoise<float, Cpu>(index_t draw)>& draw);
 
 [[nodiscard]] inline reel::TuneOptions tune_options(const reel::TuneAVideoConfig& config) {
     const double learning_rate =
@@ -96,31 +82,14 @@ using Model = reel::StableDiffusion<float, Cpu>;
             .use_8bit_adam = config.use_8bit_adam};
 }
 
-/// Sets what trains and how gradients are computed.
-inline void prepare_training(Model& model, const reel::TuneAVideoConfig& config, bool reference_checkpointing) {
-    reel::set_trainable_modules(model.unet, config.trainable_modules);
-    model.unet.gradient_checkpointing.reset();
+/// Sets what trains and how gradients are computed. `keep`: Networks::restore() undoes what tuning does to it.
+inline void prepare_training(Model& model, const reel::TuneAVideoConfig& config, bool reference_checkpointing,
+                             bool keep = false) {
+    std::optional<reel::CheckpointMode> checkpointing;
     if (config.gradient_checkpointing || reference_checkpointing) {
-        model.unet.gradient_checkpointing =
-            reference_checkpointing ? reel::CheckpointMode::inputs_only : reel::CheckpointMode::exact;
+        checkpointing = reference_checkpointing ? reel::CheckpointMode::inputs_only : reel::CheckpointMode::exact;
     }
-}
-
-/// Tells models apart: a hash over the first values of every parameter that came from files. Call before tuning.
-[[nodiscard]] inline std::string fingerprint(const Model& model) {
-    reel::Sha256 hash;
-    const auto add = [&](const std::string& name, const auto& parameter) {
-        if (!reel::is_temporal_parameter(name)) {
-            hash.update(std::as_bytes(std::span(name)));
-            const Tensor& value = parameter.value();
-            const auto count = static_cast<std::size_t>(std::min<index_t>(value.size(), 64));
-            hash.update(std::as_bytes(std::span(value.data(), count)));
-        }
-    };
-    reel::for_each_parameter(model.unet, add);
-    reel::for_each_parameter(model.vae, add);
-    reel::for_each_parameter(model.text_encoder, add);
-    return hash.hex();
+    model.networks->prepare_training(config.trainable_modules, checkpointing, keep);
 }
 
 /// losses.csv: one line per update.

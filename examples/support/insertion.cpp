@@ -10,11 +10,12 @@ int run(int argc, char** argv, const editing::ChooseSampler& choose) {
         reel::TuneAVideoConfig& config = options.config;
         options.config_file = program::config_argument(argc, argv);
         const bool from_file = !options.config_file.empty();
+        config.mixed_precision = "no";
         const bool demonstration =
             !program::any_given(argc, argv, {"--config", "--video", "--prompt", "--edit", "--replay", "--help", "-h"});
         editing::Demonstration demo = editing::demonstration();
         if (from_file) {
-            config = reel::read_tune_config(options.config_file);
+            config = program::read_config(options.config_file);
         } else if (demonstration) {
             config = editing::demonstration_config(demo);
             config.output_dir = "out/insert_object";
@@ -104,6 +105,7 @@ int run(int argc, char** argv, const editing::ChooseSampler& choose) {
         }
         shared.align_validation(true);
         program::validate_options(config);
+        program::warn_of_precision(config);
         const auto given = [](const std::string& prompt) { return !prompt.empty(); };
         reel::require(given(config.train_data.prompt), "--prompt: expected a text, found an empty one");
         reel::require(!config.validation_data.prompts.empty(),

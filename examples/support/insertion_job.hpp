@@ -63,9 +63,9 @@ private:
     }
 
     /// From here on a part of the model is looked at, and with it the files that its weights lie in.
-    void look_at(const auto& part) {
-        if (looked_at_.insert(&part).second) {
-            mapped_ += plan::mapped_bytes(part);
+    void look_at(editing::Part part) {
+        if (looked_at_.insert(part).second) {
+            mapped_ += model_->networks->mapped_bytes(part);
         }
     }
 
@@ -117,10 +117,12 @@ private:
     void load() {
         const auto stage = stages_.start("load model");
         const std::filesystem::path tuned = options_.tuned;
-        model_.emplace(editing::load_model(cpu_, config_.pretrained_model_path, *config_.seed,
-                                           tuned.empty() ? tuned : tuned / "unet"));
+        model_.emplace(editing::load_model(cpu_, {.folder = config_.pretrained_model_path,
+                                                  .seed = *config_.seed,
+                                                  .unet_folder = tuned.empty() ? tuned : tuned / "unet",
+                                                  .mixed_precision = config_.mixed_precision}));
         if (replay_ && tuned.empty()) {
-            replay_->initialize(model_->unet, cpu_);
+            model_->networks->initialize(*replay_);
         }
         editing::check_prompts(*model_, config_);
         choose_sampler();
@@ -177,14 +179,12 @@ private:
     void tune() {
         {
             const auto stage = stages_.start("encode clip");
-            look_at(model_->vae.encoder);
+            look_at(editing::Part::encoder);
             moments_ = editing::encode(cpu_, *model_, clip_);
             recorder_.record("vae.moments", reel::to_file(reel::permute(moments_, {0, 3, 1, 2})));
         }
-        for (const auto& layer : model_->text_encoder.layers) { // of the table of tokens a few rows
-            look_at(layer);
-        }
-        look_at(model_->unet);
+        look_at(editing::Part::text_layers); // of the table of tokens a few rows
+        look_at(editing::Part::unet);
         const Tensor text = editing::encode_prompt(*model_, config_.train_data.prompt);
         recorder_.record("text.train", reel::to_file(text));
         const double factor = model_->vae.config.scaling_factor;
@@ -197,21 +197,20 @@ private:
         }
         const auto stage = stages_.start("tune");
         editing::prepare_training(*model_, config_, options_.reference_checkpointing);
-        reel::Tuner<float, Cpu> tuner(model_->unet, model_->training_scheduler, moments_, text, factor,
-                                      editing::tune_options(config_));
+        const auto tuner = model_->networks->tune(moments_, text, editing::tune_options(config_));
         std::vector<float> losses;
         std::vector<float> norms;
         reel::Progress bar("tune", static_cast<std::size_t>(config_.max_train_steps));
         const auto update = [&] {
             const auto start = std::chrono::steady_clock::now();
             const reel::TuneReport report =
-                editing::update(tuner, [&](index_t draw) { return noise_of(tuner.latent_shape(), draw); });
+                tuner->update([&](index_t draw) { return noise_of(tuner->latent_shape(), draw); });
             log_.add(report, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
             losses.push_back(static_cast<float>(report.loss));
             norms.push_back(static_cast<float>(report.grad_norm));
             if (report.step == 1) {
                 recorder_.record("train.latents0",
-                                 reel::to_file(reel::to_reference_order(tuner.latents(), clip_.count)));
+                                 reel::to_file(reel::to_reference_order(tuner->latents(), clip_.count)));
             }
             bar.note(reel::concat_text("loss ", report.loss));
             bar.step();
@@ -220,22 +219,19 @@ private:
         if (rehearsal_ != nullptr) {
             rehearsal_->repeat(config_.max_train_steps, update);
         } else {
-            while (tuner.step_count() < config_.max_train_steps) {
+            while (tuner->step_count() < config_.max_train_steps) {
                 update();
             }
         }
         recorder_.record("train.loss", losses);
         recorder_.record("train.grad_norm", norms);
-        reel::for_each_parameter(model_->unet, [&](const std::string& name, auto& parameter) {
-            if (parameter.requires_grad()) {
-                if (recorder_.on()) {
-                    recorder_.record("trained." + name,
-                                     reel::to_file_tensor(parameter.value(), parameter.spec(), reel::DType::f32));
-                }
-                parameter.train(false);
+        if (recorder_.on()) {
+            for (const auto& [name, tensor] : model_->networks->trained()) {
+                recorder_.record("trained." + name, tensor);
             }
-        });
-        latents_ = tuner.latents();
+        }
+        latents_ = tuner->latents();
+        model_->networks->stop_training();
     }
 
     /// The prompt that guidance leads away from.
@@ -319,7 +315,7 @@ private:
                 options_.masked() ? &outside : nullptr);
         }
         const auto stage = stages_.start("decode " + number);
-        look_at(model_->vae.decoder);
+        look_at(editing::Part::decoder);
         Tensor pixels;
         edits_.push_back(editing::decode(*model_, sampled, fps_, &pixels));
         if (rehearsal_ != nullptr) {
@@ -415,7 +411,7 @@ private:
             log_.write(outputs_.back());
         }
         if (!options_.save_tuned.empty()) {
-            reel::save_tuned_pipeline(model_->unet, config_.pretrained_model_path, options_.save_tuned);
+            model_->networks->save_tuned(config_.pretrained_model_path, options_.save_tuned);
         }
         recorder_.write();
     }
@@ -461,7 +457,7 @@ private:
     reel::TuneAVideoConfig& config_;
     std::filesystem::path output_;
     std::size_t mapped_ = 0; ///< bytes of weights that were looked at where they lie in files
-    std::set<const void*> looked_at_;
+    std::set<editing::Part> looked_at_;
     Cpu cpu_;
     reel::Rehearsal* rehearsal_; ///< or null
     reel::StageTimer stages_;

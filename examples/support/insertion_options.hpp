@@ -63,6 +63,7 @@ struct Options {
                         {"max_grad_norm", config.max_grad_norm},
                         {"gradient_accumulation_steps", config.gradient_accumulation_steps},
                         {"use_8bit_adam", config.use_8bit_adam},
+                        {"mixed_precision", config.mixed_precision},
                         {"trainable_modules", config.trainable_modules},
                         {"gradient_checkpointing", config.gradient_checkpointing},
                         {"num_inv_steps", v.num_inv_steps},

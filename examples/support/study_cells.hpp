@@ -50,9 +50,10 @@ struct Cell {
 
 struct Study {
     std::string title;
-    std::filesystem::path model;  ///< empty: the one that comes with reel
-    std::filesystem::path output; ///< empty: not given
-    std::uint64_t seed = 33;      ///< of tuning, and of the parameters that inflation adds
+    std::filesystem::path model;       ///< empty: the one that comes with reel
+    std::string mixed_precision{"no"}; ///< that it is loaded with
+    std::filesystem::path output;      ///< empty: not given
+    std::uint64_t seed = 33;           ///< of tuning, and of the parameters that inflation adds
     std::vector<std::string> varied;
     std::vector<Cell> cells; ///< in the manifest's order: clips, captions, samplers, varied options, seeds
 };

@@ -50,10 +50,11 @@ public:
         : folders_(std::move(folders)), seed_(settings.seed), cpu_(settings.threads) {
         const std::filesystem::path folder = settings.model.empty() ? editing::own_model() : settings.model;
         const std::filesystem::path file = folder / "scheduler" / "scheduler_config.json";
-        model_.emplace(editing::load_model(cpu_, folder, seed_));
+        model_.emplace(
+            editing::load_model(cpu_, {.folder = folder, .seed = seed_, .mixed_precision = settings.mixed_precision}));
         where_ = file.string();
         scheduler_json_ = reel::stable_diffusion_fixes(reel::read_scheduler_json(file));
-        fingerprint_ = editing::fingerprint(*model_);
+        fingerprint_ = model_->networks->fingerprint();
     }
     Hand(const Hand&) = delete;
     Hand& operator=(const Hand&) = delete;
@@ -116,18 +117,7 @@ public:
         if (tuning.cell.options.config.max_train_steps > 0) {
             // Always from the file, so that the process that tuned computes with what all others have.
             const std::filesystem::path file = folders_.tuning(tuning) / "trained.safetensors";
-            const reel::StateDict trained = reel::read_safetensors(file);
-            std::size_t used = 0;
-            reel::for_each_parameter(model_->unet, [&](const std::string& name, auto& parameter) {
-                if (const auto found = trained.find(name); found != trained.end()) {
-                    originals_.try_emplace(name, parameter.value());
-                    parameter.set(
-                        reel::tensor_from_file<float>(found->second, parameter.spec(), cpu_, name, file.string())
-                            .clone());
-                    ++used;
-                }
-            });
-            reel::require(used == trained.size(), file.string(), ": does not fit the model");
+            model_->networks->set_trained(reel::read_safetensors(file), file.string());
         }
         active_ = tuning.name;
     }
@@ -135,26 +125,13 @@ public:
     /// Makes the parameters that a tuning changes trainable, from the original's values on.
     void prepare_training(const Options& options) {
         restore();
-        editing::prepare_training(*model_, options.config, options.reference_checkpointing);
-        reel::for_each_parameter(model_->unet, [&](const std::string& name, auto& parameter) {
-            if (parameter.requires_grad()) {
-                originals_.try_emplace(name, parameter.value());
-                parameter.set(parameter.value().clone());
-            }
-        });
+        editing::prepare_training(*model_, options.config, options.reference_checkpointing, true);
     }
 
     /// Makes the original model.
     void restore() {
         active_.clear();
-        reel::for_each_parameter(model_->unet, [&](const std::string& name, auto& parameter) {
-            if (parameter.requires_grad()) {
-                parameter.train(false);
-            }
-            if (const auto found = originals_.find(name); found != originals_.end()) {
-                parameter.set(found->second);
-            }
-        });
+        model_->networks->restore();
     }
 
     /// Of one draw of a tuning.
@@ -176,7 +153,7 @@ public:
     }
 
     [[nodiscard]] reel::Frames decoded(const Tensor& latents, const Tick& tick) {
-        const Tensor unit = reel::decode_clip(model_->vae, latents, tick);
+        const Tensor unit = model_->networks->decode(latents, tick);
         return reel::to_frames_u8(unit.to_host(), static_cast<int>(unit.shape(0)), static_cast<int>(unit.shape(1)),
                                   static_cast<int>(unit.shape(2)), clip_.fps());
     }
@@ -189,9 +166,8 @@ private:
     std::string where_;
     nlohmann::json scheduler_json_;
     std::string fingerprint_;
-    std::map<std::string, Tensor> originals_; ///< of the parameters that some tuning has changed
-    std::string active_;                      ///< whose parameters the model has; "": the original's, or none's
-    std::string opened_;                      ///< whose clip this is
+    std::string active_; ///< whose parameters the model has; "": the original's, or none's
+    std::string opened_; ///< whose clip this is
     OpenClip clip_;
 };
 

@@ -64,6 +64,7 @@ public:
     [[nodiscard]] Study read() {
         study_.title = top_.get<std::string>("title", "");
         study_.model = resolved(top_.get<std::string>("model", ""));
+        detail::read_choice(top_, "mixed_precision", study_.mixed_precision, precision_names);
         study_.output = resolved(top_.get<std::string>("output", ""));
         study_.seed = top_.get("seed", study_.seed);
         seeds_ = top_.get("seeds", std::vector<std::uint64_t>{study_.seed});

@@ -46,7 +46,10 @@ struct DraftChoice {
 /// Everything that may be set for all cells, for an object, a clip or a sampler, or varied. Names and defaults are
 /// insert_object's.
 struct Options {
-    Options() { config.checkpointing_steps = 100; }
+    Options() {
+        config.checkpointing_steps = 100;
+        config.mixed_precision = "no"; // the model's: one for the whole study
+    }
 
     reel::TuneAVideoConfig config; ///< its paths, prompts and seed are not used: they are the cell's
     std::optional<std::uint64_t> tuning_seed;
@@ -63,6 +66,9 @@ struct Options {
     [[nodiscard]] bool drafted() const { return mask.method == "delta"; }
     [[nodiscard]] bool inverted() const { return start == "inversion"; }
 };
+
+/// What a model's weights and activations may be.
+inline constexpr std::array<std::string_view, 3> precision_names{"no", "bf16", "fp16"};
 
 namespace detail {
 

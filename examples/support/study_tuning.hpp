@@ -60,28 +60,28 @@ private:
         const reel::TuneAVideoConfig& config = cell.options.config;
         hand_.prepare_training(cell.options);
         editing::Model& model = hand_.model();
-        reel::Tuner<float, Cpu> tuner(model.unet, model.training_scheduler, clip.moments, hand_.text_of(cell.prompt),
-                                      model.vae.config.scaling_factor, editing::tune_options(config));
+        const auto tuner =
+            model.networks->tune(clip.moments, hand_.text_of(cell.prompt), editing::tune_options(config));
         const reel::CheckpointIdentity identity{tuning.key};
         std::vector<Loss> losses;
         remove_temporaries(folder, ".");
         if (const auto checkpoint = reel::latest_checkpoint(folder)) {
-            reel::load_checkpoint(tuner, model.unet, hand_.cpu(), *checkpoint, identity);
-            losses = read_losses(folder / "losses.csv", tuner.step_count());
-            std::cerr << tuning.name << ": goes on at step " << tuner.step_count() << '\n';
+            tuner->load_checkpoint(*checkpoint, identity);
+            losses = read_losses(folder / "losses.csv", tuner->step_count());
+            std::cerr << tuning.name << ": goes on at step " << tuner->step_count() << '\n';
         }
-        if (tuner.step_count() == 0) { // of one that was killed before its first checkpoint
+        if (tuner->step_count() == 0) { // of one that was killed before its first checkpoint
             std::error_code ignored;
             std::filesystem::remove_all(folder / "tensorboard", ignored);
         }
-        reel::TensorBoardWriter board(folder / "tensorboard", tuner.step_count() > 0
-                                                                  ? std::optional<std::int64_t>(tuner.step_count() + 1)
+        reel::TensorBoardWriter board(folder / "tensorboard", tuner->step_count() > 0
+                                                                  ? std::optional<std::int64_t>(tuner->step_count() + 1)
                                                                   : std::nullopt);
         reel::Progress bar("tune", static_cast<std::size_t>(config.max_train_steps));
-        bar.skip(static_cast<std::size_t>(tuner.step_count()));
-        while (tuner.step_count() < config.max_train_steps) {
+        bar.skip(static_cast<std::size_t>(tuner->step_count()));
+        while (tuner->step_count() < config.max_train_steps) {
             const reel::TuneReport report =
-                editing::update(tuner, [&](index_t i) { return hand_.noise_of(cell, tuner.latent_shape(), i); });
+                tuner->update([&](index_t i) { return hand_.noise_of(cell, tuner->latent_shape(), i); });
             losses.push_back({report.step, report.loss, report.grad_norm, report.learning_rate});
             board.scalars({{"train/loss", report.loss},
                            {"train/grad_norm", report.grad_norm},
@@ -92,19 +92,13 @@ private:
             tick();
             if (report.step % config.checkpointing_steps == 0 && report.step < config.max_train_steps) {
                 write_losses(folder / "losses.csv", losses); // first: who continues there finds its past
-                reel::save_checkpoint(tuner, model.unet, folder, identity);
+                tuner->save_checkpoint(folder, identity);
                 remove_older_checkpoints(folder, report.step);
             }
             previews_.show_tuning(tuning, report.step, tick);
         }
         write_losses(folder / "losses.csv", losses);
-        reel::StateDict trained;
-        reel::for_each_parameter(model.unet, [&](const std::string& name, auto& parameter) {
-            if (parameter.requires_grad()) {
-                trained.emplace(name, reel::to_file_tensor(parameter.value(), parameter.spec(), reel::DType::f32));
-            }
-        });
-        reel::write_safetensors(folder / "trained.safetensors", trained);
+        reel::write_safetensors(folder / "trained.safetensors", model.networks->trained());
         hand_.restore();
         previews_.remove(tuning.name);
     }

@@ -14,6 +14,7 @@ struct WorkSettings {
     std::uint64_t seed = 33;
     int threads = 0;
     int preview_every = 0; ///< steps; 0: none
+    std::string mixed_precision{"no"};
 };
 
 /// Where results are.

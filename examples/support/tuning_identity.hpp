@@ -28,6 +28,9 @@ namespace editing {
     if (config.use_8bit_adam) {
         options["use_8bit_adam"] = true;
     }
+    if (config.mixed_precision != "no") {
+        options["mixed_precision"] = config.mixed_precision;
+    }
     return options;
 }
 

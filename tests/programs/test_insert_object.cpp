@@ -1,6 +1,9 @@
+#include <cmath>
+
 #include <reel/io/frame_grid.hpp>
 #include <reel/io/json.hpp>
 #include <reel/io/png.hpp>
+#include <reel/io/safetensors.hpp>
 #include <reel/io/sha256.hpp>
 #include <reel/io/torch_checkpoint.hpp>
 #include <reel/io/video_reader.hpp>
@@ -209,6 +212,57 @@ TEST_CASE("with --tuned, a folder of --save_tuned gives the edit of the whole jo
     run_well(with(work.command("untuned", edit), "--max_train_steps", "0"));
     CHECK(results(work / "untuned").at(edit_gif) != whole.at(edit_gif));
     CHECK(results(work / "untuned").at("losses.csv") == "step,loss,grad_norm,learning_rate\n");
+}
+
+TEST_CASE("--mixed_precision: the model that comes with reel makes nearly the same edit") {
+    const TemporaryFolder work;
+    const auto tensors = [&](const std::string& precision) {
+        const Path file = work / (precision + ".safetensors");
+        run_well({insert_object, "--output", work / precision, "--save_tensors", file, "--mixed_precision", precision,
+                  "--n_sample_frames", "4", "--max_train_steps", "6", "--num_inv_steps", "6", "--num_inference_steps",
+                  "6", "--delta_steps", "6", "--threads", "1"});
+        CHECK(reel::read_json(work / precision / "manifest.json").at("options").at("mixed_precision") == precision);
+        return reel::read_safetensors(file);
+    };
+    const reel::StateDict exact = tensors("no");
+    for (const std::string precision : {"bf16", "fp16"}) {
+        const reel::StateDict rounded = tensors(precision);
+        // What the networks give once, and what steps and guidance make of that.
+        for (const auto& [name, limit] : {std::pair{"vae.moments", 1e-2},
+                                          {"text.edit", 1e-2},
+                                          {"train.loss", 2e-2},
+                                          {"train.grad_norm", 2e-2},
+                                          {"inv.latents", 4e-2},
+                                          {"sample.latents", 6e-2},
+                                          {"sample.frames", 1e-2}}) {
+            const std::vector<float> expected = exact.at(name).to_vector<float>();
+            const std::vector<float> found = rounded.at(name).to_vector<float>();
+            REQUIRE(found.size() == expected.size());
+            double difference = 0;
+            double whole = 0;
+            for (std::size_t i = 0; i < found.size(); ++i) {
+                difference += std::pow(static_cast<double>(found[i]) - static_cast<double>(expected[i]), 2);
+                whole += std::pow(static_cast<double>(expected[i]), 2);
+            }
+            CAPTURE(precision);
+            CAPTURE(name);
+            CHECK(difference > 0);
+            CHECK(std::sqrt(difference / whole) < limit);
+        }
+    }
+}
+
+TEST_CASE("--mixed_precision: what --save_tuned saved gives the edit of the whole job") {
+    const Workplace work;
+    for (const std::string precision : {"bf16", "fp16"}) {
+        const Words chosen = edit + Words{"--mixed_precision", precision};
+        run_well(work.command(precision, chosen + Words{"--save_tuned", work / "tuned"}));
+        run_well(work.command("again", chosen + Words{"--tuned", work / "tuned"}));
+        CHECK(results(work / precision).at(edit_gif) == files_in(work / "again").at(edit_gif));
+    }
+    const Ended ended = run(work.command("bad", edit + Words{"--mixed_precision", "fp8"}));
+    CHECK(ended.status == 1);
+    CHECK(contains(ended.err, "--mixed_precision: expected one of no, fp16, bf16, found \"fp8\""));
 }
 
 TEST_CASE("options override the configuration, which gives the rest") {

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <random>
 
+#include <reel/io/json.hpp>
 #include <reel/io/safetensors.hpp>
 #include <reel/io/torch_checkpoint.hpp>
 #include <reel/io/tune_config_writer.hpp>
@@ -241,6 +242,76 @@ TEST_CASE("use_8bit_adam: the large parameters' moments are bytes, and a run con
     const Ended ended = run(work.command("out"));
     CHECK(ended.status == 1);
     CHECK(contains(ended.err, "the checkpoint was made with use_8bit_adam true, this run has null"));
+}
+
+TEST_CASE("mixed_precision: 16 bits while it runs, float32 in what it writes, the same weights when it goes on") {
+    Workplace work;
+    work.config.checkpointing_steps = 1;
+    run_well(work.command("no"));
+    const Words exact_losses = losses_in(work / "no");
+    const reel::StateDict source = reel::load_weights(sd1_model / "unet", reel::diffusers_weight_names);
+    for (const std::string precision : {"bf16", "fp16"}) {
+        INFO(precision);
+        work.config.resume_from_checkpoint.reset();
+        work.config.mixed_precision = precision;
+        const Ended ended = run_well(work.command(precision));
+        CHECK(contains(ended.err, "fp16 is slow on a CPU") == (precision == "fp16"));
+        const Path out = work / precision;
+        const Words losses = losses_in(out);
+        REQUIRE(losses.size() == exact_losses.size());
+        CHECK(losses != exact_losses);
+        for (std::size_t i = 1; i < losses.size(); ++i) {
+            const auto loss = [](const std::string& line) { return std::stod(line.substr(line.find(',') + 1)); };
+            CHECK(loss(losses[i]) == doctest::Approx(loss(exact_losses[i])).epsilon(2e-2));
+        }
+
+        // What was not tuned has the file's own digits; what was has more than 16 bits.
+        const reel::StateDict tuned = reel::load_weights(out / "unet", reel::diffusers_weight_names);
+        bool more_than_16_bits = false;
+        for (const auto& [name, tensor] : tuned) {
+            CHECK(tensor.dtype == reel::DType::f32);
+            const std::vector<float> values = tensor.to_vector<float>();
+            if (name.find("attn1.to_q") != std::string::npos) {
+                CHECK(values != source.at(name).to_vector<float>());
+                for (const float value : values) {
+                    more_than_16_bits = more_than_16_bits || (static_cast<float>(reel::half(value)) != value &&
+                                                              static_cast<float>(reel::bfloat16(value)) != value);
+                }
+            } else if (name.find("conv") != std::string::npos) {
+                CHECK(values == source.at(name).to_vector<float>());
+            }
+        }
+        CHECK(more_than_16_bits);
+
+        const nlohmann::json state = reel::read_json(out / "checkpoint-4" / "state.json");
+        CHECK(state.at("options").at("mixed_precision") == precision);
+        CHECK(state.contains("grad_scaler") == (precision == "fp16"));
+        if (precision == "fp16") {
+            CHECK(state.at("grad_scaler").at("growth_tracker").get<int>() +
+                      state.at("grad_scaler").at("skipped").get<int>() <=
+                  4);
+        }
+        const std::string weights = tuned_weights(out);
+        work.config.resume_from_checkpoint = "checkpoint-2";
+        run_well(work.command(precision));
+        CHECK(tuned_weights(out) == weights);
+        work.config.mixed_precision = "no";
+        const Ended other = run(work.command(precision));
+        CHECK(other.status == 1);
+        CHECK(contains(other.err, "the checkpoint was made with mixed_precision \"" + precision + "\""));
+    }
+}
+
+TEST_CASE("a file that does not say mixed_precision gets none") {
+    Workplace work;
+    work.config.max_train_steps = 1;
+    const Words command = work.command("out");
+    std::string text = read_text(work / "config.yaml");
+    const std::size_t at = text.find("mixed_precision:");
+    REQUIRE(at != std::string::npos);
+    put_text(work / "config.yaml", text.erase(at, text.find('\n', at) + 1 - at));
+    CHECK(run_well(command).err == "");
+    CHECK(reel::read_tune_config(work / "out" / "config.yaml").mixed_precision == "no");
 }
 
 TEST_CASE("more steps than before continue a constant rate; a rate that depends on the end does not allow it") {

@@ -56,8 +56,9 @@ template <Scalar T, Backend B>
     return spec.layout == ParameterLayout::conv ? permute(values, {0, 2, 3, 1}) : values;
 }
 
-/// Fills all parameters of a module. Strict: throws Error naming every missing, unexpected or misshapen tensor that
-/// `rules` does not forgive. Returns the names of parameters that were missing and may be.
+/// Fills all parameters of a module; of 16-bit ones that may train later, the file gives the float copy then. Strict:
+/// throws Error naming every missing, unexpected or misshapen tensor that `rules` does not forgive. Returns the names
+/// of parameters that were missing and may be.
 template <Module M, Backend B>
 std::vector<std::string> load_parameters(M& module, B& backend, const StateDict& tensors, const std::string& where,
                                          const LoadRules& rules = {}) {
@@ -108,6 +109,11 @@ std::vector<std::string> load_parameters(M& module, B& backend, const StateDict&
                     tensor_from_file<compute_t<Element>>(*found->second, parameter.spec(), backend, name, where));
             } else {
                 parameter.set(tensor_from_file<Element>(*found->second, parameter.spec(), backend, name, where));
+                if (found->second->dtype != dtype_of<Element>()) {
+                    parameter.set_exact([tensor = *found->second, spec = parameter.spec(), at = &backend, name, where] {
+                        return tensor_from_file<compute_t<Element>>(tensor, spec, *at, name, where);
+                    });
+                }
             }
         }
     });
@@ -149,11 +155,8 @@ template <Module M>
     for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
         const Shape file = parameter.spec().file_shape();
         require(parameter.value().defined(), "parameter_sources: \"", name, "\" has no value yet");
-        sources.push_back({name, dtype, std::vector<std::int64_t>(file.begin(), file.end()), [&parameter, dtype] {
-                               return parameter.requires_grad()
-                                          ? to_file_tensor(parameter.master(), parameter.spec(), dtype)
-                                          : to_file_tensor(parameter.value(), parameter.spec(), dtype);
-                           }});
+        sources.push_back({name, dtype, std::vector<std::int64_t>(file.begin(), file.end()),
+                           [&parameter, dtype] { return to_file_tensor(parameter.exact(), parameter.spec(), dtype); }});
     });
     return sources;
 }

@@ -49,11 +49,10 @@ struct NormalAround {
 
 } // namespace functors
 
-/// Gives a parameter its declared start. Equal seeds and names give equal values on every backend.
-template <Scalar T, Backend B>
-void initialize(Parameter<T, B>& parameter, B& backend, const std::string& name, std::uint64_t seed) {
-    const ParameterSpec& spec = parameter.spec();
-    const Philox random(seed, stream_of(name));
+namespace detail {
+
+template <Real T, Backend B>
+[[nodiscard]] Tensor<T, B> initial_value(const ParameterSpec& spec, B& backend, const Philox& random) {
     Tensor<T, B> value(backend, spec.shape);
     switch (spec.init) {
     case ParameterInit::zeros:
@@ -72,7 +71,24 @@ void initialize(Parameter<T, B>& parameter, B& backend, const std::string& name,
         backend.for_each_index(value.size(), functors::NormalAround<T>{value.data(), random, spec.deviation});
         break;
     }
-    parameter.set(std::move(value));
+    return value;
+}
+
+} // namespace detail
+
+/// Gives a parameter its declared start. Equal seeds and names give equal values on every backend, and of 16 bits the
+/// rounded ones.
+template <Scalar T, Backend B>
+void initialize(Parameter<T, B>& parameter, B& backend, const std::string& name, std::uint64_t seed) {
+    const auto start = [spec = parameter.spec(), at = &backend, random = Philox(seed, stream_of(name))] {
+        return detail::initial_value<compute_t<T>>(spec, *at, random);
+    };
+    if (parameter.requires_grad()) {
+        parameter.set_master(start());
+    } else {
+        parameter.set(detail::stored_as<T>(start()));
+        parameter.set_exact(start);
+    }
 }
 
 /// Gives every parameter of a module its declared start.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -63,24 +64,28 @@ public:
     /// Throws Error when the shape is not the declared one. What is to be trained gets memory of its own if `value`
     /// looks at someone else's, such as a mapped file.
     void set(Tensor<T, B> value) {
-        require(value.shape() == spec_.shape, "Parameter: ", value.shape(), " given, ", spec_.shape, " declared");
-        if (trains_ && !value.owns_memory()) {
-            value = value.clone();
-        }
-        if constexpr (narrow) {
-            master_ = trains_ ? cast<compute_t<T>>(value) : Tensor<compute_t<T>, B>{};
-        }
-        variable_ = trains_ ? Variable<T, B>::leaf(std::move(value)) : Variable<T, B>(std::move(value));
+        exact_ = nullptr;
+        assign(std::move(value));
     }
 
+    /// Of 16 bits, it starts from exact(), and keeps what it had become when it trains no more.
     void train(bool on) {
         const Tensor<compute_t<T>, B> kept = master_;
         trains_ = on;
         if (variable_.defined()) {
-            set(variable_.value());
+            assign(variable_.value());
         }
-        if (on && kept.defined()) {
-            master_ = kept;
+        if constexpr (narrow) {
+            if (kept.defined()) {
+                if (on) {
+                    master_ = kept;
+                } else {
+                    exact_ = [kept] { return kept; };
+                }
+            } else if (on && exact_) {
+                const Tensor<compute_t<T>, B> unrounded = exact_();
+                master_ = unrounded.owns_memory() ? unrounded : unrounded.clone();
+            }
         }
     }
 
@@ -95,13 +100,34 @@ public:
         }
     }
 
-    /// Gives a 16-bit parameter that trains its float copy, and the value that is this, rounded; sets others as set().
+    /// Gives a 16-bit parameter the value that is this, rounded, and the float copy should it train, now or later; sets
+    /// others as set().
     void set_master(Tensor<compute_t<T>, B> master) {
         set(detail::stored_as<T>(master));
         if constexpr (narrow) {
             if (trains_) {
                 master_ = master.owns_memory() ? std::move(master) : master.clone();
+            } else {
+                exact_ = [master] { return master; };
             }
+        }
+    }
+
+    /// Tells of a 16-bit parameter with a value how to have that unrounded, such as from the file it came from: so that
+    /// it need not be kept for those that never train. Forgotten when it gets another value.
+    void set_exact(std::function<Tensor<compute_t<T>, B>()> exact) {
+        if constexpr (narrow) {
+            exact_ = std::move(exact);
+        }
+    }
+
+    /// The value with all the digits there are: of a 16-bit parameter that trains, its float copy; of another, what
+    /// set_exact() leads to, or else the value.
+    [[nodiscard]] Tensor<compute_t<T>, B> exact() const {
+        if constexpr (narrow) {
+            return master_.defined() ? master_ : (exact_ ? exact_() : cast<compute_t<T>>(value()));
+        } else {
+            return variable_.value();
         }
     }
 
@@ -144,9 +170,21 @@ public:
 private:
     static constexpr bool narrow = !std::same_as<T, compute_t<T>>;
 
+    void assign(Tensor<T, B> value) {
+        require(value.shape() == spec_.shape, "Parameter: ", value.shape(), " given, ", spec_.shape, " declared");
+        if (trains_ && !value.owns_memory()) {
+            value = value.clone();
+        }
+        if constexpr (narrow) {
+            master_ = trains_ ? cast<compute_t<T>>(value) : Tensor<compute_t<T>, B>{};
+        }
+        variable_ = trains_ ? Variable<T, B>::leaf(std::move(value)) : Variable<T, B>(std::move(value));
+    }
+
     ParameterSpec spec_;
     Variable<T, B> variable_;
-    Tensor<compute_t<T>, B> master_; ///< of a 16-bit parameter that trains
+    Tensor<compute_t<T>, B> master_;                 ///< of a 16-bit parameter that trains
+    std::function<Tensor<compute_t<T>, B>()> exact_; ///< of a 16-bit parameter that does not, or empty
     bool trains_ = false;
 };
 

@@ -38,12 +38,13 @@ public:
     }
 
     /// Sets every temporal parameter from `init.<name>`; all must be there and no other.
-    template <Real T, Backend B>
+    template <Scalar T, Backend B>
     void initialize(UNet3DConditionModel<T, B>& unet, B& backend) const {
         std::size_t used = 0;
         for_each_parameter(unet, [&](const std::string& name, auto& parameter) {
             if (is_temporal_parameter(name)) {
-                parameter.set(tensor_from_file<T>(tensor("init." + name), parameter.spec(), backend, name, where_));
+                parameter.set_master(
+                    tensor_from_file<compute_t<T>>(tensor("init." + name), parameter.spec(), backend, name, where_));
                 ++used;
             }
         });

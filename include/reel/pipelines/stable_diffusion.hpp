@@ -9,8 +9,9 @@
 
 namespace reel {
 
-/// The parts of a Stable Diffusion 1.x or 2.x folder, the UNet inflated to clips.
-template <Real T, Backend B = Cpu>
+/// The parts of a Stable Diffusion 1.x or 2.x folder, the UNet inflated to clips. With a 16-bit T, WidenedUnet is what
+/// schedulers and pipelines call.
+template <Scalar T, Backend B = Cpu>
 struct StableDiffusion {
     std::filesystem::path folder;
     CLIPTokenizer tokenizer;
@@ -49,7 +50,7 @@ inline void check_model_index(const std::filesystem::path& folder) {
 /// Loads a diffusers folder: model_index.json, tokenizer/, text_encoder/, vae/, unet/, scheduler/. `unet_folder`, when
 /// given, is where the UNet is read instead (one that was tuned). A 2D UNet is inflated with parameters fresh from
 /// `seed`. Throws Error for anything missing, broken or unsupported.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] StableDiffusion<T, B> load_stable_diffusion(B& backend, const std::filesystem::path& folder,
                                                           std::uint64_t seed,
                                                           const std::filesystem::path& unet_folder = {}) {
@@ -82,7 +83,7 @@ template <Real T, Backend B>
 }
 
 /// A prompt for the UNet: [1, tokens, channels]. Throws Error when an id is beyond the text encoder's table.
-template <Real T, Backend B>
+template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> encode_prompt(const StableDiffusion<T, B>& model, std::string_view prompt) {
     const std::vector<std::int32_t> ids = model.tokenizer.encode(prompt);
     return model.text_encoder(std::span<const std::int32_t>(ids));

@@ -1,0 +1,9 @@
+#include "networks_of.hpp"
+
+namespace editing {
+
+Model load_bfloat16_model(Cpu& cpu, const ModelSource& source) {
+    return load_as<reel::bfloat16>(cpu, source);
+}
+
+} // namespace editing

@@ -1,0 +1,9 @@
+#include "networks_of.hpp"
+
+namespace editing {
+
+Model load_float_model(Cpu& cpu, const ModelSource& source) {
+    return load_as<float>(cpu, source);
+}
+
+} // namespace editing

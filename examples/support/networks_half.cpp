@@ -1,0 +1,9 @@
+#include "networks_of.hpp"
+
+namespace editing {
+
+Model load_half_model(Cpu& cpu, const ModelSource& source) {
+    return load_as<reel::half>(cpu, source);
+}
+
+} // namespace editing
