@@ -173,6 +173,9 @@ inline void add_delta_options(CLI::App& app, DeltaSettings& settings) {
     app.add_option("--delta_strongest", delta.strongest, "to this");
     app.add_option("--delta_guidance_scale", delta.guidance_scale, "of the edited prompt against the clip's");
     app.add_option("--delta_shrinkage", delta.shrinkage, "what each step takes off a pixel's change");
+    app.add_option("--delta_fill", delta.fill_below,
+                   "a frame that has changed less than this share of the most changed one takes over the\n"
+                   "nearest's change, after 2/3 and 5/6 of the steps; 0: never");
     app.add_option("--delta_strength", settings.strength, "noise on the draft where sampling begins, 0 to 1");
 }
 
@@ -183,6 +186,7 @@ inline void add_delta_options(CLI::App& app, DeltaSettings& settings) {
             {"delta_strongest", settings.delta.strongest},
             {"delta_guidance_scale", settings.delta.guidance_scale},
             {"delta_shrinkage", settings.delta.shrinkage},
+            {"delta_fill", settings.delta.fill_below},
             {"delta_strength", settings.strength}};
 }
 

@@ -18,7 +18,7 @@ namespace study {
 static_assert([](const DraftChoice& a, const editing::DeltaSettings& b) {
     return a.steps == b.delta.steps && a.step_size == b.delta.step_size && a.weakest == b.delta.weakest &&
            a.strongest == b.delta.strongest && a.guidance_scale == b.delta.guidance_scale &&
-           a.shrinkage == b.delta.shrinkage && a.strength == b.strength;
+           a.shrinkage == b.delta.shrinkage && a.fill_below == b.delta.fill_below && a.strength == b.strength;
 }({}, {}));
 
 class EditingWork {
@@ -173,7 +173,8 @@ private:
                           .weakest = draft.weakest,
                           .strongest = draft.strongest,
                           .guidance_scale = draft.guidance_scale,
-                          .shrinkage = draft.shrinkage},
+                          .shrinkage = draft.shrinkage,
+                          .fill_below = draft.fill_below},
                 .strength = draft.strength};
     }
 

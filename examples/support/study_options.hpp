@@ -40,6 +40,7 @@ struct DraftChoice {
     double strongest = 0.75;
     double guidance_scale = 6;
     double shrinkage = 0.008;
+    double fill_below = 0.5;
     double strength = 0.7;
 };
 
@@ -108,6 +109,7 @@ inline void read_draft(reel::YamlReader& reader, DraftChoice& draft) {
     draft.strongest = reader.get("delta_strongest", draft.strongest);
     draft.guidance_scale = reader.get("delta_guidance_scale", draft.guidance_scale);
     draft.shrinkage = reader.get("delta_shrinkage", draft.shrinkage);
+    draft.fill_below = reader.get("delta_fill", draft.fill_below);
     draft.strength = reader.get("delta_strength", draft.strength);
 }
 
@@ -187,6 +189,7 @@ inline void check_options(Options options, const std::string& where) {
     const DraftChoice& draft = options.draft;
     reel::require(draft.steps >= 1 && draft.step_size > 0 && draft.guidance_scale > 0 && draft.shrinkage >= 0, where,
                   ": delta_steps, delta_step_size and delta_guidance_scale must be above 0, delta_shrinkage 0 or more");
+    reel::require(draft.fill_below >= 0 && draft.fill_below <= 1, key("delta_fill"), ": expected 0 to 1");
     reel::require(draft.weakest > 0 && draft.weakest <= draft.strongest && draft.strongest <= 1 && draft.strength > 0 &&
                       draft.strength <= 1,
                   where, ": delta_weakest, delta_strongest and delta_strength must be above 0 and at most 1, and ",
@@ -248,6 +251,7 @@ inline void check_options(Options options, const std::string& where) {
                      {"delta_strongest", draft.strongest},
                      {"delta_guidance_scale", draft.guidance_scale},
                      {"delta_shrinkage", draft.shrinkage},
+                     {"delta_fill", draft.fill_below},
                      {"delta_strength", draft.strength}});
     }
     return json;

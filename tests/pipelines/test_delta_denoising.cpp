@@ -9,12 +9,76 @@
 
 using namespace formula;
 
+namespace {
+
+/// fill_frames() once more: for every frame the nearest with enough, by looking at all of them.
+int fill(const Values& start, Values& moved, double below) {
+    constexpr std::size_t size = height * width * channels;
+    std::array<double, frames> changes{};
+    for (std::size_t i = 0; i < moved.size(); ++i) {
+        changes[i / size] += std::abs(moved[i] - start[i]);
+    }
+    const double enough = below * *std::max_element(changes.begin(), changes.end());
+    const Values before = moved;
+    int filled = 0;
+    for (std::size_t frame = 0; frame < changes.size(); ++frame) {
+        std::size_t best = frame;
+        for (std::size_t other = 0; other < changes.size(); ++other) {
+            const auto away = [&](std::size_t f) { return std::abs(static_cast<int>(f) - static_cast<int>(frame)); };
+            if (changes[other] >= enough && (changes[best] < enough || away(other) < away(best))) {
+                best = other;
+            }
+        }
+        filled += best != frame ? 1 : 0;
+        for (std::size_t i = 0; i < size; ++i) {
+            moved[frame * size + i] = start[frame * size + i] + (before[best * size + i] - start[best * size + i]);
+        }
+    }
+    return filled;
+}
+
+} // namespace
+
+TEST_CASE("frames without a change take the nearest's") {
+    using Frames = std::vector<std::size_t>;
+    CHECK(reel::frames_to_take({1, 9, 10, 2, 1, 1, 8}, 0.5) == Frames{1, 1, 2, 2, 2, 6, 6});
+    CHECK(reel::frames_to_take({1, 9, 10}, 0) == Frames{0, 1, 2});
+    CHECK(reel::frames_to_take({0, 0, 0}, 0.5) == Frames{0, 1, 2});
+    CHECK(reel::frames_to_take({3, 3}, 1) == Frames{0, 1});
+    CHECK(reel::frames_to_take({std::nan(""), std::nan("")}, 0.5) == Frames{0, 1});
+    CHECK(reel::frames_to_take({}, 0.5).empty());
+
+    Cpu cpu(1);
+    const Tensor clean = random(cpu, clip_shape, 1);
+    Tensor moved = clean.clone();
+    constexpr index_t size = height * width * channels;
+    for (index_t i = 0; i < size; ++i) {
+        moved.data()[size + i] += 0.25 * static_cast<double>(i);
+    }
+    const Values whole = moved.to_host();
+    CHECK(reel::fill_frames(clean, moved, 0) == 0);
+    CHECK(moved.to_host() == whole);
+    CHECK(reel::fill_frames(clean, moved, 0.5) == 2);
+    for (index_t i = 0; i < moved.size(); ++i) {
+        CHECK(moved.data()[i] ==
+              doctest::Approx(clean.data()[i] + 0.25 * static_cast<double>(i % size)).epsilon(1e-12));
+    }
+    Tensor other(cpu, mask_shape);
+    CHECK(message_of([&] { reel::fill_frames(clean, other, 0.5); }).find("frame_changes") != std::string::npos);
+}
+
 TEST_CASE("delta denoising takes the steps of its definition, for every prediction type") {
     Cpu cpu(1);
     const Tensor clean = random(cpu, clip_shape, 1);
-    const reel::DeltaOptions options{
-        .steps = 4, .step_size = 0.3, .weakest = 0.4, .strongest = 0.8, .guidance_scale = 2.5, .shrinkage = 0.3};
+    const reel::DeltaOptions options{.steps = 4,
+                                     .step_size = 0.3,
+                                     .weakest = 0.4,
+                                     .strongest = 0.8,
+                                     .guidance_scale = 2.5,
+                                     .shrinkage = 0.3,
+                                     .fill_below = 0.9};
     int kept = 0;
+    int filled = 0;
     int returned = 0;
     for (const auto type :
          {reel::PredictionType::epsilon, reel::PredictionType::v_prediction, reel::PredictionType::sample}) {
@@ -48,6 +112,9 @@ TEST_CASE("delta denoising takes the steps of its definition, for every predicti
                     moved[c] = start[c] + share * (moved[c] - start[c]);
                 }
             }
+            if (step == 1 || step == 2) { // 2/3 and 5/6 of four steps
+                filled += fill(start, moved, 0.9);
+            }
         }
         int calls = 0;
         int steps = 0;
@@ -62,6 +129,7 @@ TEST_CASE("delta denoising takes the steps of its definition, for every predicti
                                                 options, 33, 100, [] {});
         CHECK(largest_difference(same.to_host(), start) < 1e-14);
     }
+    CHECK(filled > 0);
     CHECK(kept > 0); // both cases of shrinking are met
     CHECK(returned > 0);
 }
@@ -81,7 +149,8 @@ TEST_CASE("delta denoising looks at noise strengths all over its range, and refu
     for (const reel::DeltaOptions& wrong :
          {reel::DeltaOptions{.steps = 0}, reel::DeltaOptions{.step_size = 0}, reel::DeltaOptions{.weakest = 0},
           reel::DeltaOptions{.weakest = 0.8, .strongest = 0.7}, reel::DeltaOptions{.strongest = 1.1},
-          reel::DeltaOptions{.guidance_scale = -1}, reel::DeltaOptions{.shrinkage = -0.1}}) {
+          reel::DeltaOptions{.guidance_scale = -1}, reel::DeltaOptions{.shrinkage = -0.1},
+          reel::DeltaOptions{.fill_below = 1.5}}) {
         CHECK(message_of([&] { check(wrong); }).find("expected") != std::string::npos);
     }
 }

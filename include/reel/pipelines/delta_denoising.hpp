@@ -1,6 +1,7 @@
 #pragma once
 
 #include <reel/pipelines/difference.hpp>
+#include <reel/pipelines/fill_frames.hpp>
 
 namespace reel {
 
@@ -47,6 +48,9 @@ struct DeltaOptions {
     double strongest = 0.75;   ///< above `weakest`
     double guidance_scale = 6; ///< of the edited text against the source's
     double shrinkage = 0.008;  ///< what every step takes off a pixel's change (its root mean square over channels)
+    /// Frames that have changed less than this share of the one that has changed most take over the change of the
+    /// nearest that has changed more, when 2/3 and 5/6 of the steps are done; 0: never.
+    double fill_below = 0.5;
 };
 
 /// Throws Error that names an option out of range.
@@ -55,6 +59,8 @@ inline void check(const DeltaOptions& options) {
     require(options.step_size > 0 && options.guidance_scale > 0, "delta denoising: step size ", options.step_size,
             " and guidance scale ", options.guidance_scale, "; expected more than 0");
     require(options.shrinkage >= 0, "delta denoising: shrinkage ", options.shrinkage, "; expected 0 or more");
+    require(options.fill_below >= 0 && options.fill_below <= 1, "delta denoising: frames are filled below a share of ",
+            options.fill_below, "; expected 0 to 1");
     require(options.weakest > 0 && options.weakest <= options.strongest && options.strongest <= 1,
             "delta denoising: noise strengths from ", options.weakest, " to ", options.strongest,
             "; expected 0 < weakest <= strongest <= 1");
@@ -68,15 +74,21 @@ inline void check(const DeltaOptions& options) {
     return options.weakest + share * (options.strongest - options.weakest);
 }
 
+/// Whether frames without a change are filled after a step, counted from 0.
+[[nodiscard]] inline bool delta_fills_after(const DeltaOptions& options, index_t step) {
+    return options.fill_below > 0 && (step + 1 == options.steps * 2 / 3 || step + 1 == options.steps * 5 / 6);
+}
+
 /// Clean latents [frames, h, w, channels] moved toward an edited text by the delta denoising score (Hertz et al. 2023,
 /// arXiv:2304.07090): under the same noise, the prediction for what there is so far with the (guided) edited text,
 /// minus the prediction for the clip with its own. What the model would change anyway cancels. The result is blurred,
 /// but it changes where the edit belongs: an object that is missing is built up in many small steps, each of which
 /// sees what the ones before it began. Start sampling from it with noise, and take its place from
 /// latent_difference() and mask_of(). Small changes are taken back at every step (soft thresholding of pixels, as in
-/// the group lasso: Yuan & Lin 2006), so that what is not part of the edit does not drift. Noise is that of
-/// shared_noise() from `first_stream` on. The scheduler gives schedule, prediction type and add_noise. `after_step` is
-/// called after every step.
+/// the group lasso: Yuan & Lin 2006), so that what is not part of the edit does not drift. What begins in some
+/// frames and not in others is begun there too (fill_frames()), and the steps that follow put it in its place. Noise is
+/// that of shared_noise() from `first_stream` on. The scheduler gives schedule, prediction type and add_noise.
+/// `after_step` is called after every step.
 template <class Unet, Real T, Backend B, class S, class AfterStep>
 [[nodiscard]] Tensor<T, B> delta_denoise(const Unet& unet, const S& scheduler, const Tensor<T, B>& clean,
                                          const Tensor<T, B>& source, const Tensor<T, B>& edited,
@@ -113,6 +125,9 @@ template <class Unet, Real T, Backend B, class S, class AfterStep>
                                            functors::ShrinkTowards<T>{clean.data(), moved.data(),
                                                                       static_cast<T>(options.shrinkage),
                                                                       clean.shape(3)});
+        }
+        if (delta_fills_after(options, step)) {
+            static_cast<void>(fill_frames(clean, moved, options.fill_below));
         }
         after_step();
     }
