@@ -29,7 +29,7 @@ struct Demonstration {
     int steps = 20;                      ///< of inversion and of sampling
     double guidance_scale = 3;           ///< with the source's caption in place of the empty one
     double reference_guidance_scale = 5; ///< with the empty one
-    MaskSettings mask{.options = {.threshold = 0.5, .smooth = 1, .regions = 1}, .strengths = {0.8}, .draws = 10};
+    MaskSettings mask{.options = {.threshold = 0.55, .smooth = 1, .regions = 1}, .strengths = {0.8}, .draws = 10};
     DeltaSettings delta{};
 };
 
