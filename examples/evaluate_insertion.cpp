@@ -22,7 +22,8 @@ struct Options {
     std::string model;
     std::string output = "out/evaluation";
     std::string variants = "reference,reference-untuned,no-inversion,neither,source-mask,source-delta,"
-                           "source-delta-untuned,source-delta-no-inversion";
+                           "source-delta-overlay,source-delta-untuned-overlay,source-delta-no-inversion-overlay,"
+                           "source-delta-untuned-no-inversion-overlay";
     std::vector<std::string> acts = editing::act_names();
     std::vector<std::string> colours = editing::colour_names();
     int clips = 40;
@@ -242,10 +243,10 @@ private:
             place = editing::marks_of(draft.mask, source.height, source.width);
         }
         const editing::Outside outside{trajectory, draft.mask, draft.skipped};
-        return editing::decode(*model_,
-                               editing::sample(cpu_, *model_, sampler, draft.start, drawn.edit, prompt, sampling,
-                                               options_.seed, ignore, variant.masked() ? &outside : nullptr),
-                               source.fps);
+        const Tensor sampled = editing::sample(cpu_, *model_, sampler, draft.start, drawn.edit, prompt, sampling,
+                                               options_.seed, ignore, variant.masked() ? &outside : nullptr);
+        reel::Frames result = editing::decode(*model_, sampled, source.fps);
+        return variant.overlaid ? reel::overlay(source, result, editing::decode(*model_, latents, source.fps)) : result;
     }
 
     /// Rows: the clip, every variant (and its mask), the twin through the autoencoder, the twin.
@@ -290,8 +291,8 @@ int main(int argc, char** argv) {
             "Edits drawn clips that the model has never seen as insert_object does, and measures the edits.\n"
             "Writes clips.csv (one line a clip and variant), summary.md, summary.csv and sheets/ into the\n"
             "output folder. Variants: reference (inverted under the empty prompt) or source (under the\n"
-            "clip's own, which also takes the empty one's place in guidance), then -mask or -delta, -untuned and\n"
-            "-no-inversion; no-inversion and neither are the reference's.");
+            "clip's own, which also takes the empty one's place in guidance), then -mask or -delta, -untuned,\n"
+            "-no-inversion and -overlay; no-inversion and neither are the reference's.");
         app.get_formatter()->column_width(38);
         app.option_defaults()->always_capture_default();
         app.add_option("--model", options.model, "diffusers folder [the model that comes with reel]");

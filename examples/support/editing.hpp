@@ -17,6 +17,7 @@
 #include <reel/pipelines/blend.hpp>
 #include <reel/pipelines/delta_denoising.hpp>
 #include <reel/pipelines/mask.hpp>
+#include <reel/pipelines/overlay.hpp>
 #include <reel/schedulers/ddim_inverse.hpp>
 
 #include "networks.hpp"

@@ -29,24 +29,26 @@ struct Variant {
     bool source_caption = false; ///< the clip's caption takes the empty one's place in inversion and guidance
     Place place = Place::everywhere;
     bool tuned = true;
-    bool inverted = true; ///< otherwise sampling starts from random noise
+    bool inverted = true;  ///< otherwise sampling starts from random noise
+    bool overlaid = false; ///< laid over the clip, so that what has not changed is the clip's own
 
     [[nodiscard]] bool masked() const { return place != Place::everywhere; }
 };
 
-/// Every variant: reference or source, then -mask or -delta, -untuned, -no-inversion as they apply; no-inversion and
-/// neither (no tuning as well) for the reference's.
+/// Every variant: reference or source, then -mask or -delta, -untuned, -no-inversion, -overlay as they apply;
+/// no-inversion and neither (no tuning as well) for the reference's.
 [[nodiscard]] inline std::vector<Variant> all_variants() {
     std::vector<Variant> all{{.name = "no-inversion", .inverted = false},
                              {.name = "neither", .tuned = false, .inverted = false}};
     constexpr std::array places{"", "-mask", "-delta"};
-    for (std::size_t i = 0; i < 8 * places.size(); ++i) {
+    for (std::size_t i = 0; i < 16 * places.size(); ++i) {
         Variant v{.source_caption = (i & 4) != 0,
-                  .place = static_cast<Place>(i / 8),
+                  .place = static_cast<Place>(i / 16),
                   .tuned = (i & 2) == 0,
-                  .inverted = (i & 1) == 0};
-        v.name = std::string(v.source_caption ? "source" : "reference") + places[i / 8] + (v.tuned ? "" : "-untuned") +
-                 (v.inverted ? "" : "-no-inversion");
+                  .inverted = (i & 1) == 0,
+                  .overlaid = (i & 8) != 0};
+        v.name = std::string(v.source_caption ? "source" : "reference") + places[i / 16] + (v.tuned ? "" : "-untuned") +
+                 (v.inverted ? "" : "-no-inversion") + (v.overlaid ? "-overlay" : "");
         all.push_back(v);
     }
     return all;
@@ -63,8 +65,9 @@ struct Variant {
     std::istringstream stream(list);
     for (std::string name; std::getline(stream, name, ',');) {
         const auto found = std::ranges::find(all, name, &Variant::name);
-        reel::require(found != all.end(), "variant \"", name, "\" is unknown", reel::did_you_mean(name, known),
-                      "; expected reference or source, then -mask or -delta, -untuned, -no-inversion as wanted");
+        reel::require(
+            found != all.end(), "variant \"", name, "\" is unknown", reel::did_you_mean(name, known),
+            "; expected reference or source, then -mask or -delta, -untuned, -no-inversion, -overlay as wanted");
         reel::require(std::ranges::find(variants, name, &Variant::name) == variants.end(), "variant \"", name,
                       "\" is given twice");
         variants.push_back(*found);

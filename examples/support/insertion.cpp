@@ -25,6 +25,7 @@ int run(int argc, char** argv, const editing::ChooseSampler& choose) {
             options.mask = "delta";
             options.mask_settings = demo.mask;
             options.delta_settings = demo.delta;
+            options.overlay = true;
         }
         config.seed = config.seed.value_or(33);
         config.validation_data.use_inv_latent = true;
@@ -57,6 +58,9 @@ int run(int argc, char** argv, const editing::ChooseSampler& choose) {
             ->check(CLI::IsMember({"none", "difference", "delta"}));
         editing::add_mask_options(app, options.mask_settings);
         editing::add_delta_options(app, options.delta_settings);
+        app.add_option("--overlay", options.overlay,
+                       "lay what has changed over the clip: pixels that the edit leaves stay the clip's own, and not\n"
+                       "what the autoencoder makes of them");
         app.add_option("--scheduler", options.scheduler,
                        "the sampler, by diffusers' class name or a short one [DDIMScheduler]");
         app.add_option("--scheduler_config", options.scheduler_config,

@@ -318,6 +318,12 @@ private:
         look_at(editing::Part::decoder);
         Tensor pixels;
         edits_.push_back(editing::decode(*model_, sampled, fps_, &pixels));
+        if (options_.overlay) {
+            if (unedited_.count == 0) {
+                unedited_ = editing::decode(*model_, latents_, fps_);
+            }
+            edits_.back() = reel::overlay(clip_, edits_.back(), unedited_);
+        }
         if (rehearsal_ != nullptr) {
             edits_.back() = clip_; // takes as long to encode as the edit
         }
@@ -374,7 +380,7 @@ private:
     void conclude() {
         const auto line = [](const char* what, const metrics::Insertion& found) {
             std::printf("%-22s IoU %.2f, background %.1f dB, flicker %.2f, %.1f objects a frame\n", what, found.iou,
-                        found.background, found.flicker, found.objects);
+                        found.background_source, found.flicker, found.objects);
         };
         std::printf("\"%s\" became \"%s\"\n", config_.train_data.prompt.c_str(),
                     config_.validation_data.prompts.front().c_str());
@@ -384,7 +390,7 @@ private:
         std::printf("rows of frames.png: the clip, the edit, what it should be, %s\n",
                     options_.masked() ? "where it may change (grey) and the true object (white)" : "the true object");
         std::printf("%s: %s, IoU %.2f, background %.1f dB: %s\n", seen ? "inserted" : "not inserted",
-                    editing::object_name(*options_.scene).c_str(), insertion_.iou, insertion_.background,
+                    editing::object_name(*options_.scene).c_str(), insertion_.iou, insertion_.background_source,
                     (output_ / "frames.png").c_str());
     }
 
@@ -473,6 +479,7 @@ private:
     editing::Trajectory trajectory_;
     std::vector<std::vector<std::uint8_t>> places_; ///< of each edit, where it may change the clip
     std::vector<reel::Frames> edits_;
+    reel::Frames unedited_; ///< the clip's latents as they are, decoded; for --overlay
     std::optional<world::Clip> drawn_;
     editing::Known known_;
     metrics::Insertion insertion_;

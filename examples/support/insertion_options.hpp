@@ -24,6 +24,7 @@ struct Options {
     std::string mask = "none";
     editing::MaskSettings mask_settings;
     editing::DeltaSettings delta_settings;
+    bool overlay = false;
     std::string scheduler;
     std::string scheduler_config;
     std::string start = "inversion";
@@ -84,6 +85,7 @@ struct Options {
                         {"inversion_prompt", options.inversion_prompt},
                         {"guidance_prompt", options.guidance_prompt},
                         {"mask", options.mask},
+                        {"overlay", options.overlay},
                         {"scheduler", options.scheduler},
                         {"scheduler_config", options.scheduler_config},
                         {"start", options.start}};
