@@ -39,7 +39,7 @@ Words evaluation(const Path& output, const std::string& first, const std::string
                  "--acts",       "sitting",
                  "--colours",    "blue",
                  "--output",     output,
-                 "--variants",   "source-mask,source-delta,reference-untuned,neither"};
+                 "--variants",   "source-mask,source-delta-overlay,reference-untuned,neither"};
 }
 
 /// clips.csv without its seconds.
@@ -84,7 +84,7 @@ TEST_CASE("the demonstration draws, tunes, inverts, edits and compares; evaluate
         return text.str();
     };
     const nlohmann::json& edit = metrics.at("edit");
-    const std::string expected = "1,sitting,blue,source-delta," + number(edit.at("iou")) + "," +
+    const std::string expected = "1,sitting,blue,source-delta-overlay," + number(edit.at("iou")) + "," +
                                  number(edit.at("background_db")) + "," + number(edit.at("background_source_db")) +
                                  "," + number(edit.at("flicker")) + ",";
     INFO(two[10]);
@@ -93,7 +93,7 @@ TEST_CASE("the demonstration draws, tunes, inverts, edits and compares; evaluate
     // A clip's numbers do not depend on those before it: the model is the original again.
     run_well(evaluation(work / "second", "1", "1"));
     CHECK(rows_in(work / "second") == Words{two[0], two[6], two[7], two[8], two[9], two[10]});
-    CHECK(contains(read_text(work / "two" / "summary.md"), "| source-delta | sitting | 2 |"));
+    CHECK(contains(read_text(work / "two" / "summary.md"), "| source-delta-overlay | sitting | 2 |"));
     CHECK(files_in(work / "two" / "sheets").size() == 2);
 
     // Stopped after one clip and continued.

@@ -178,7 +178,11 @@ TEST_CASE("variants by name") {
     CHECK(variants[1].place == evaluation::Place::difference);
     const auto drafted = evaluation::variants_of("source-delta-no-inversion");
     CHECK((drafted[0].source_caption && drafted[0].place == evaluation::Place::delta && drafted[0].tuned &&
-           !drafted[0].inverted));
+           !drafted[0].inverted && !drafted[0].overlaid));
+    const auto overlaid = evaluation::variants_of("source-delta-untuned-no-inversion-overlay,source-delta-overlay");
+    CHECK((overlaid[0].overlaid && !overlaid[0].tuned && !overlaid[0].inverted));
+    CHECK((overlaid[1].overlaid && overlaid[1].tuned && overlaid[1].inverted &&
+           overlaid[1].place == evaluation::Place::delta));
     for (const char* wrong : {"", "refrence", "source,source"}) {
         CHECK_THROWS_AS(static_cast<void>(evaluation::variants_of(wrong)), reel::Error);
     }
