@@ -22,6 +22,7 @@ struct Options {
     plan::Options look_ahead;
     std::string config_file;
     reel::TuneAVideoConfig config;
+    std::string backend = "cpu"; ///< as editing::open_device() takes it
     int threads = 0;
     bool reference_checkpointing = false;
     bool reference_inversion = false;
@@ -149,6 +150,7 @@ plan::Prediction rehearse(const Options& options, const reel::TuneAVideoConfig& 
 }
 
 int tune(const Options& options) {
+    const auto device = editing::open_device(options.backend);
     reel::TuneAVideoConfig config = options.config;
     if (!config.seed) {
         config.seed = std::random_device{}();
@@ -161,8 +163,10 @@ int tune(const Options& options) {
     const reel::Frames clip = editing::read_clip(config.train_data);
     const double fps = clip.fps > 0 ? clip.fps : 8;
     Cpu cpu(options.threads);
-    editing::Model model = editing::load_model(
-        cpu, {.folder = config.pretrained_model_path, .seed = *config.seed, .mixed_precision = config.mixed_precision});
+    editing::Model model = editing::load_model(cpu, {.folder = config.pretrained_model_path,
+                                                     .seed = *config.seed,
+                                                     .mixed_precision = config.mixed_precision,
+                                                     .device = device.get()});
     editing::check_prompts(model, config);
     if (config.validation_steps <= config.max_train_steps) {
         editing::check_steps(editing::ddim_sampler(model), config.validation_data);
@@ -242,6 +246,7 @@ int main(int argc, char** argv) {
         app.add_option("--resume_from_checkpoint", resume, "latest, or a checkpoint's name; \"\": start afresh");
         const CLI::Option* seed_option =
             app.add_option("--seed", seed, "of everything random")->check(program::not_negative);
+        editing::add_backend_option(app, options.backend);
         app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
         plan::add_options(app, options.look_ahead);
         app.add_flag("--reference_checkpointing", options.reference_checkpointing,
@@ -257,7 +262,10 @@ int main(int argc, char** argv) {
         config.resume_from_checkpoint = resume.empty() ? std::nullopt : std::optional(resume);
         shared.align_validation(false);
         program::validate_options(config);
-        program::warn_of_precision(config);
+        if (options.backend == "cpu") {
+            program::warn_of_precision(config);
+        }
+        plan::require_cpu(options.look_ahead, options.backend);
         const auto rehearsed = [&](const reel::TuneAVideoConfig& changed, reel::Rehearsal& rehearsal) {
             return rehearse(options, changed, rehearsal);
         };

@@ -6,14 +6,18 @@
 namespace editing {
 
 Model load_model(Cpu& cpu, const ModelSource& source) {
-    if (source.mixed_precision == "bf16") {
+    const std::string& precision = source.mixed_precision;
+    reel::require(precision == "no" || precision == "bf16" || precision == "fp16", "mixed_precision is \"", precision,
+                  "\"; expected no, bf16 or fp16");
+    if (source.device != nullptr) {
+        return source.device->load(cpu, source);
+    }
+    if (precision == "bf16") {
         return load_bfloat16_model(cpu, source);
     }
-    if (source.mixed_precision == "fp16") {
+    if (precision == "fp16") {
         return load_half_model(cpu, source);
     }
-    reel::require(source.mixed_precision == "no", "mixed_precision is \"", source.mixed_precision,
-                  "\"; expected no, bf16 or fp16");
     return load_float_model(cpu, source);
 }
 

@@ -48,7 +48,13 @@ namespace editing {
     return frames;
 }
 
-/// load_stable_diffusion(), with weights and activations in the source's mixed_precision.
+/// --backend
+inline void add_backend_option(CLI::App& app, std::string& backend) {
+    app.add_option("--backend", backend, "where the networks run: cpu, or cuda for an NVIDIA GPU")
+        ->check(CLI::IsMember(backend_names()));
+}
+
+/// load_stable_diffusion() on the source's device, with weights and activations in its mixed_precision.
 [[nodiscard]] Model load_model(Cpu& cpu, const ModelSource& source);
 
 /// A prompt for the UNet: [1, tokens, channels].

@@ -42,6 +42,7 @@ int run(int argc, char** argv, const editing::ChooseSampler& choose) {
         std::vector<std::string> edits;
         app.add_option("--edit", edits, "what it shall show; repeatable [the config's prompts]");
         app.add_option("--seed", *config.seed, "of everything random")->check(program::not_negative);
+        editing::add_backend_option(app, options.backend);
         app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
         app.add_option("--inverted_latents", options.inverted_latents,
                        "of the clip's distribution: the sample that tuning saw last, or the mean")
@@ -109,7 +110,10 @@ int run(int argc, char** argv, const editing::ChooseSampler& choose) {
         }
         shared.align_validation(true);
         program::validate_options(config);
-        program::warn_of_precision(config);
+        if (options.backend == "cpu") {
+            program::warn_of_precision(config);
+        }
+        plan::require_cpu(options.look_ahead, options.backend);
         const auto given = [](const std::string& prompt) { return !prompt.empty(); };
         reel::require(given(config.train_data.prompt), "--prompt: expected a text, found an empty one");
         reel::require(!config.validation_data.prompts.empty(),

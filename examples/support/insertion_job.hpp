@@ -22,8 +22,11 @@ public:
     /// With a rehearsal, which must outlive it, it does no work.
     Job(Options options, editing::ChooseSampler choose, reel::Rehearsal* rehearsal = nullptr)
         : options_(std::move(options)), choose_(std::move(choose)), config_(options_.config),
-          output_(config_.output_dir), cpu_(options_.threads, rehearsal), rehearsal_(rehearsal),
-          stages_(rehearsal_ != nullptr ? plan::probe_of(cpu_, *rehearsal, mapped_) : reel::probe_of(cpu_.memory())),
+          output_(config_.output_dir), device_(editing::open_device(options_.backend)),
+          cpu_(options_.threads, rehearsal), rehearsal_(rehearsal),
+          stages_(rehearsal_ != nullptr ? plan::probe_of(cpu_, *rehearsal, mapped_)
+                  : device_ != nullptr  ? device_->probe()
+                                        : reel::probe_of(cpu_.memory())),
           recorder_(options_.save_tensors) {}
 
     void run() {
@@ -120,7 +123,8 @@ private:
         model_.emplace(editing::load_model(cpu_, {.folder = config_.pretrained_model_path,
                                                   .seed = *config_.seed,
                                                   .unet_folder = tuned.empty() ? tuned : tuned / "unet",
-                                                  .mixed_precision = config_.mixed_precision}));
+                                                  .mixed_precision = config_.mixed_precision,
+                                                  .device = device_.get()}));
         if (replay_ && tuned.empty()) {
             model_->networks->initialize(*replay_);
         }
@@ -464,6 +468,7 @@ private:
     std::filesystem::path output_;
     std::size_t mapped_ = 0; ///< bytes of weights that were looked at where they lie in files
     std::set<editing::Part> looked_at_;
+    std::unique_ptr<editing::Device> device_; ///< or null
     Cpu cpu_;
     reel::Rehearsal* rehearsal_; ///< or null
     reel::StageTimer stages_;

@@ -15,6 +15,7 @@ struct Options {
     std::string save_tuned;
     std::string replay;
     std::string save_tensors;
+    std::string backend = "cpu"; ///< as editing::open_device() takes it
     int threads = 0;
     bool reference_checkpointing = false;
     bool reference_inversion = false;
@@ -73,6 +74,7 @@ struct Options {
                         {"negative_prompt", v.negative_prompt.value_or("")},
                         {"eta", v.eta},
                         {"seed", *config.seed},
+                        {"backend", options.backend},
                         {"threads", threads},
                         {"memory_limit", options.look_ahead.memory_limit},
                         {"tuned", options.tuned},

@@ -1,7 +1,7 @@
 #pragma once
-// The networks of a Stable Diffusion folder, whatever scalar type they compute with. Schedulers, masks and everything
-// else around them sees float tensors on the CPU, so that each scalar type costs the compiler the networks alone: one
-// .cpp each.
+// The networks of a Stable Diffusion folder, whatever scalar type they compute with and where. Schedulers, masks and
+// everything else around them sees float tensors on the CPU, so that each scalar type and backend costs the compiler
+// the networks alone: one .cpp or .cu each.
 
 #include <filesystem>
 #include <functional>
@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include <reel/core/stage_timer.hpp>
 #include <reel/io/frames.hpp>
 #include <reel/pipelines/replay.hpp>
 #include <reel/pipelines/saved_folder.hpp>
@@ -23,6 +24,8 @@ using reel::Cpu;
 using reel::index_t;
 using Tensor = reel::Tensor<float, Cpu>;
 
+class Device;
+
 /// What a model is loaded from, and as what.
 struct ModelSource {
     std::filesystem::path folder;
@@ -30,6 +33,7 @@ struct ModelSource {
     std::filesystem::path unet_folder{}; ///< of a UNet that was tuned, instead of the folder's
     std::string mixed_precision{"no"};   ///< no, bf16 or fp16: of frozen weights and of activations
     bool pictures = false;               ///< the UNet as it is, for pictures
+    Device* device = nullptr;            ///< where the networks are, if not on the CPU; must outlive the model
 };
 
 /// The noise of one draw of tuning.
@@ -124,7 +128,30 @@ struct Model {
     Autoencoder vae;
 };
 
-// One for each scalar type. mixed_precision of the source is not looked at.
+/// Where networks run instead of on the CPU: a GPU.
+class Device {
+public:
+    Device() = default;
+    Device(const Device&) = delete;
+    Device& operator=(const Device&) = delete;
+    virtual ~Device() = default;
+
+    /// load_model() here. `cpu` is where the networks' results are put.
+    [[nodiscard]] virtual Model load(Cpu& cpu, const ModelSource& source) = 0;
+    /// Of the device's memory, which this must outlive.
+    [[nodiscard]] virtual reel::MemoryProbe probe() = 0;
+};
+
+/// Names that open_device() takes.
+[[nodiscard]] inline std::vector<std::string> backend_names() {
+    return {"cpu", "cuda"};
+}
+
+/// The device of a backend by its name; null for "cpu". Throws Error where the program was built without it or the
+/// machine has none, with what to do.
+[[nodiscard]] std::unique_ptr<Device> open_device(const std::string& backend);
+
+// One for each scalar type. mixed_precision and device of the source are not looked at.
 [[nodiscard]] Model load_float_model(Cpu& cpu, const ModelSource& source);
 [[nodiscard]] Model load_bfloat16_model(Cpu& cpu, const ModelSource& source);
 [[nodiscard]] Model load_half_model(Cpu& cpu, const ModelSource& source);

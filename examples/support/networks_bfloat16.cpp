@@ -3,7 +3,7 @@
 namespace editing {
 
 Model load_bfloat16_model(Cpu& cpu, const ModelSource& source) {
-    return load_as<reel::bfloat16>(cpu, source);
+    return load_as<reel::bfloat16>(cpu, cpu, source);
 }
 
 } // namespace editing

@@ -3,7 +3,7 @@
 namespace editing {
 
 Model load_half_model(Cpu& cpu, const ModelSource& source) {
-    return load_as<reel::half>(cpu, source);
+    return load_as<reel::half>(cpu, cpu, source);
 }
 
 } // namespace editing

@@ -1,5 +1,6 @@
 #pragma once
-// Networks of one scalar type, for the .cpp that is compiled for it.
+// Networks of one scalar type on one backend, for the file that is compiled for it. What comes in and goes out lies in
+// the CPU's memory, the rest in the backend's.
 
 #include <map>
 #include <utility>
@@ -9,13 +10,37 @@
 #include <reel/pipelines/widened_unet.hpp>
 
 #include "networks.hpp"
-#include "plan.hpp"
 
 namespace editing {
 
+/// A tensor of the CPU in the backend's memory: itself, where that is the CPU's.
+template <reel::Backend B>
+[[nodiscard]] reel::Tensor<float, B> on_backend(B& backend, const Tensor& x) {
+    if constexpr (std::same_as<B, Cpu>) {
+        return x;
+    } else {
+        const auto count = static_cast<std::size_t>(x.size());
+        return reel::Tensor<float, B>::from_host(backend, x.shape(), std::span<const float>(x.data(), count));
+    }
+}
+
+/// The other way.
+template <reel::Backend B>
+[[nodiscard]] Tensor on_cpu(Cpu& cpu, const reel::Tensor<float, B>& x) {
+    if constexpr (std::same_as<B, Cpu>) {
+        return x;
+    } else if (!x.defined()) {
+        return {};
+    } else {
+        Tensor copy(cpu, x.shape());
+        x.backend().copy_to_host(copy.data(), x.data(), static_cast<std::size_t>(x.size()) * sizeof(float));
+        return copy;
+    }
+}
+
 /// Of 16 bits, in float; of float, itself.
-template <reel::Scalar T>
-[[nodiscard]] Tensor widened(const reel::Tensor<T, Cpu>& x) {
+template <reel::Scalar T, reel::Backend B>
+[[nodiscard]] reel::Tensor<float, B> widened(const reel::Tensor<T, B>& x) {
     if constexpr (std::same_as<T, float>) {
         return x;
     } else {
@@ -23,51 +48,75 @@ template <reel::Scalar T>
     }
 }
 
-template <reel::Scalar T>
+/// Bytes of a module's parameters that lie in files' maps.
+template <class M>
+[[nodiscard]] std::size_t bytes_in_maps(const M& network) {
+    std::size_t bytes = 0;
+    reel::for_each_parameter(network, [&](const std::string&, const auto& parameter) {
+        const auto& value = parameter.value();
+        if (value.defined() && !value.owns_memory()) {
+            bytes += static_cast<std::size_t>(value.size()) * sizeof(*value.data());
+        }
+    });
+    return bytes;
+}
+
+template <reel::Scalar T, reel::Backend B>
 class TuningRunOf final : public TuningRun {
 public:
-    TuningRunOf(Cpu& cpu, reel::StableDiffusion<T, Cpu>& model, const Tensor& moments, const Tensor& text,
+    TuningRunOf(Cpu& cpu, B& backend, reel::StableDiffusion<T, B>& model, const Tensor& moments, const Tensor& text,
                 const reel::TuneOptions& options)
-        : cpu_(cpu), unet_(model.unet),
-          tuner_(model.unet, model.training_scheduler, moments, reel::detail::stored_as<T>(text),
-                 model.vae.config.scaling_factor, options) {}
+        : cpu_(cpu), backend_(backend), unet_(model.unet),
+          tuner_(model.unet, model.training_scheduler, on_backend(backend, moments),
+                 reel::detail::stored_as<T>(on_backend(backend, text)), model.vae.config.scaling_factor, options) {}
 
     [[nodiscard]] index_t step_count() const override { return tuner_.step_count(); }
     [[nodiscard]] reel::Shape latent_shape() const override { return tuner_.latent_shape(); }
-    [[nodiscard]] Tensor latents() const override { return tuner_.latents(); }
-    reel::TuneReport update(const Draw& draw) override { return tuner_.update(draw); }
+    [[nodiscard]] Tensor latents() const override { return on_cpu(cpu_, tuner_.latents()); }
+    reel::TuneReport update(const Draw& draw) override {
+        return tuner_.update([&](index_t number) {
+            const reel::TrainingNoise<float, Cpu> drawn = draw(number);
+            return reel::TrainingNoise<float, B>{on_backend(backend_, drawn.posterior),
+                                                 on_backend(backend_, drawn.noise), drawn.timestep};
+        });
+    }
     void save_checkpoint(const std::filesystem::path& output, const reel::CheckpointIdentity& identity) override {
         reel::save_checkpoint(tuner_, unet_, output, identity);
     }
     void load_checkpoint(const std::filesystem::path& folder, const reel::CheckpointIdentity& identity) override {
-        reel::load_checkpoint(tuner_, unet_, cpu_, folder, identity);
+        reel::load_checkpoint(tuner_, unet_, backend_, folder, identity);
     }
 
 private:
     Cpu& cpu_;
-    reel::UNet3DConditionModel<T, Cpu>& unet_;
-    reel::Tuner<T, Cpu> tuner_;
+    B& backend_;
+    reel::UNet3DConditionModel<T, B>& unet_;
+    reel::Tuner<T, B> tuner_;
 };
 
-template <reel::Scalar T>
+template <reel::Scalar T, reel::Backend B>
 class NetworksOf final : public Networks {
 public:
-    NetworksOf(Cpu& cpu, reel::StableDiffusion<T, Cpu> model) : cpu_(cpu), model_(std::move(model)) {}
+    /// Both must outlive it. They are the same object where B is Cpu.
+    NetworksOf(Cpu& cpu, B& backend, reel::StableDiffusion<T, B> model)
+        : cpu_(cpu), backend_(backend), model_(std::move(model)) {}
 
     [[nodiscard]] Tensor predict(const Tensor& sample, std::span<const double> timesteps, const Tensor& text,
                                  index_t frames) const override {
-        return reel::WidenedUnet(model_.unet)(sample, timesteps, text, frames);
+        return on_cpu(cpu_, reel::WidenedUnet(model_.unet)(on_backend(backend_, sample), timesteps,
+                                                           on_backend(backend_, text), frames));
     }
     [[nodiscard]] Tensor text(std::span<const std::int32_t> ids) const override {
-        return widened<T>(model_.text_encoder(ids));
+        return on_cpu(cpu_, widened(model_.text_encoder(ids)));
     }
     [[nodiscard]] Tensor encode(const reel::Frames& clip, const AfterFrame& after_frame) const override {
         const reel::Shape shape{clip.count, clip.height, clip.width, 3};
-        return widened<T>(
-            reel::encode_clip(model_.vae, reel::pixels_from_bytes<T>(cpu_, shape, clip.rgb), after_frame));
+        return on_cpu(cpu_, widened(reel::encode_clip(model_.vae, reel::pixels_from_bytes<T>(backend_, shape, clip.rgb),
+                                                      after_frame)));
     }
     [[nodiscard]] Tensor decode(const Tensor& latents, const AfterFrame& after_frame) const override {
-        return widened<T>(reel::decode_clip(model_.vae, reel::detail::stored_as<T>(latents), after_frame));
+        const reel::Tensor<T, B> stored = reel::detail::stored_as<T>(on_backend(backend_, latents));
+        return on_cpu(cpu_, widened(reel::decode_clip(model_.vae, stored, after_frame)));
     }
 
     [[nodiscard]] std::string fingerprint() const override {
@@ -76,8 +125,8 @@ public:
             if (!reel::is_temporal_parameter(name)) {
                 hash.update(std::as_bytes(std::span(name)));
                 const auto& value = parameter.value();
-                const auto count = static_cast<std::size_t>(std::min<index_t>(value.size(), 64));
-                hash.update(std::as_bytes(std::span(value.data(), count)));
+                const auto first = value.reshape({-1}).slice(0, std::min<index_t>(value.size(), 64)).to_host();
+                hash.update(std::as_bytes(std::span(first)));
             }
         };
         reel::for_each_parameter(model_.unet, add);
@@ -88,21 +137,21 @@ public:
     [[nodiscard]] std::size_t mapped_bytes(Part part) const override {
         switch (part) {
         case Part::encoder:
-            return plan::mapped_bytes(model_.vae.encoder);
+            return bytes_in_maps(model_.vae.encoder);
         case Part::decoder:
-            return plan::mapped_bytes(model_.vae.decoder);
+            return bytes_in_maps(model_.vae.decoder);
         case Part::unet:
-            return plan::mapped_bytes(model_.unet);
+            return bytes_in_maps(model_.unet);
         case Part::text_layers:
             break;
         }
         std::size_t bytes = 0;
         for (const auto& layer : model_.text_encoder.layers) {
-            bytes += plan::mapped_bytes(layer);
+            bytes += bytes_in_maps(layer);
         }
         return bytes;
     }
-    void initialize(const reel::Replay& replay) override { replay.initialize(model_.unet, cpu_); }
+    void initialize(const reel::Replay& replay) override { replay.initialize(model_.unet, backend_); }
 
     void prepare_training(const std::vector<std::string>& modules, std::optional<reel::CheckpointMode> checkpointing,
                           bool keep) override {
@@ -117,7 +166,7 @@ public:
     }
     [[nodiscard]] std::unique_ptr<TuningRun> tune(const Tensor& moments, const Tensor& text,
                                                   const reel::TuneOptions& options) override {
-        return std::make_unique<TuningRunOf<T>>(cpu_, model_, moments, text, options);
+        return std::make_unique<TuningRunOf<T, B>>(cpu_, backend_, model_, moments, text, options);
     }
     void stop_training() override {
         for_each_trained([](const std::string&, auto& parameter) { parameter.train(false); });
@@ -137,7 +186,7 @@ public:
             if (const auto found = trained.find(name); found != trained.end()) {
                 originals_.try_emplace(name, parameter.exact());
                 parameter.set_master(
-                    reel::tensor_from_file<float>(found->second, parameter.spec(), cpu_, name, where).clone());
+                    reel::tensor_from_file<float>(found->second, parameter.spec(), backend_, name, where).clone());
                 ++used;
             }
         });
@@ -166,21 +215,22 @@ private:
     }
 
     Cpu& cpu_;
-    reel::StableDiffusion<T, Cpu> model_;
-    std::map<std::string, Tensor> originals_; ///< of the parameters that a tuning has changed
+    B& backend_;
+    reel::StableDiffusion<T, B> model_;
+    std::map<std::string, reel::Tensor<float, B>> originals_; ///< of the parameters that a tuning has changed
 };
 
-/// load_stable_diffusion(), as Model.
-template <reel::Scalar T>
-[[nodiscard]] Model load_as(Cpu& cpu, const ModelSource& source) {
-    auto parts = reel::load_stable_diffusion<T>(cpu, source.folder, source.seed, source.unet_folder);
+/// load_stable_diffusion() on a backend, as Model. Both must outlive the model.
+template <reel::Scalar T, reel::Backend B>
+[[nodiscard]] Model load_as(Cpu& cpu, B& backend, const ModelSource& source) {
+    auto parts = reel::load_stable_diffusion<T>(backend, source.folder, source.seed, source.unet_folder);
     if (source.pictures) {
-        parts.unet = reel::load_unet_2d<T>(cpu, source.folder / "unet");
+        parts.unet = reel::load_unet_2d<T>(backend, source.folder / "unet");
     }
     Model model{parts.folder, parts.tokenizer, parts.training_scheduler, parts.sampling, nullptr, {}, {}};
     model.unet.config = parts.unet.config;
     model.vae.config = parts.vae.config;
-    model.networks = std::make_unique<NetworksOf<T>>(cpu, std::move(parts));
+    model.networks = std::make_unique<NetworksOf<T, B>>(cpu, backend, std::move(parts));
     model.unet.networks = model.networks.get();
     return model;
 }

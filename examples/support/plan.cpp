@@ -225,6 +225,12 @@ void add_options(CLI::App& app, Options& options) {
         ->transform(CLI::AsSizeValue(true));
 }
 
+void require_cpu(const Options& options, const std::string& backend) {
+    reel::require(!options.asked() || backend == "cpu", options.plan ? "--plan" : "--memory_limit",
+                  ": what a job takes is known beforehand on the CPU alone; leave --backend ", backend, " away, or ",
+                  options.plan ? "--plan" : "--memory_limit");
+}
+
 reel::MemoryProbe probe_of(reel::Cpu& cpu, const reel::Rehearsal& rehearsal, const std::size_t& mapped) {
     reel::MemoryProbe probe = reel::probe_of(cpu.memory());
     probe.more_seconds = [&rehearsal] { return rehearsal.more_seconds(); };

@@ -12,7 +12,6 @@
 #include <reel/backend/cpu/rehearsal.hpp>
 #include <reel/core/stage_timer.hpp>
 #include <reel/io/tune_config.hpp>
-#include <reel/nn/parameter.hpp>
 
 #include "program.hpp"
 
@@ -29,6 +28,9 @@ struct Options {
 };
 
 void add_options(CLI::App& app, Options& options);
+
+/// Throws Error when a look ahead is asked for where the networks do not run on the CPU, the one that can be rehearsed.
+void require_cpu(const Options& options, const std::string& backend);
 
 /// What a job takes, stage by stage.
 struct Prediction {
@@ -49,18 +51,5 @@ using Rehearse = std::function<Prediction(const reel::TuneAVideoConfig& config, 
 /// `tunes`: tuning is part of it.
 [[nodiscard]] std::optional<int> look_ahead(const Options& options, const reel::TuneAVideoConfig& config, bool tunes,
                                             const Rehearse& rehearse);
-
-/// Bytes of a module's parameters that lie in files' maps.
-template <class M>
-[[nodiscard]] std::size_t mapped_bytes(const M& module) {
-    std::size_t bytes = 0;
-    reel::for_each_parameter(module, [&](const std::string&, const auto& parameter) {
-        const auto& value = parameter.value();
-        if (value.defined() && !value.owns_memory()) {
-            bytes += static_cast<std::size_t>(value.size()) * sizeof(*value.data());
-        }
-    });
-    return bytes;
-}
 
 } // namespace plan
