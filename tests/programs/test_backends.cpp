@@ -49,10 +49,11 @@ struct Job {
                more;
     }
     [[nodiscard]] Words tune(const std::string& output, const Words& more = {}) const {
-        std::ofstream(folder / "tune.yaml") << "pretrained_model_path: " << sd1_model.string()
-                                            << "\ntrain_data:\n  video_path: " << (folder / "clip.mp4").string()
-                                            << "\n  prompt: a man\nvalidation_data:\n  prompts: []\n";
-        return Words{tune_video, "--config", folder / "tune.yaml", "--output", folder / output} + more;
+        std::ofstream(folder / "tune.yaml")
+            << "pretrained_model_path: " << sd1_model.string() << "\noutput_dir: " << (folder / output).string()
+            << "\ntrain_data:\n  video_path: " << (folder / "clip.mp4").string()
+            << "\n  prompt: a man\nvalidation_data:\n  prompts: []\n";
+        return Words{tune_video, "--config", folder / "tune.yaml"} + more;
     }
 };
 
