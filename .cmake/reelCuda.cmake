@@ -54,5 +54,6 @@ endmacro()
 function(reel_use_cuda target)
     target_compile_options(${target} INTERFACE
         "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>" "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr>" "$<$<COMPILE_LANGUAGE:CUDA>:-DEIGEN_NO_CUDA>")
+    target_compile_definitions(${target} INTERFACE REEL_CUDA)
     target_link_libraries(${target} INTERFACE CUDA::cudart_static CUDA::cublas CUDA::cublasLt)
 endfunction()

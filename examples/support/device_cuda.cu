@@ -1,3 +1,4 @@
+#include "device_module.hpp"
 #include "networks_cuda.cuh"
 
 namespace editing {
@@ -22,14 +23,10 @@ private:
 
 } // namespace
 
-std::unique_ptr<Device> open_device(const std::string& backend) {
-    if (backend == "cpu") {
-        return nullptr;
-    }
-    reel::require(backend == "cuda", "--backend ", backend, ": expected cpu or cuda");
+} // namespace editing
+
+extern "C" __attribute__((visibility("default"))) editing::Device* reel_open_device() {
     const std::string problem = reel::cuda::device_problem();
     reel::require(problem.empty(), "--backend cuda: ", problem);
-    return std::make_unique<CudaDevice>();
+    return new editing::CudaDevice;
 }
-
-} // namespace editing

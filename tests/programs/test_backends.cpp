@@ -79,6 +79,14 @@ TEST_CASE("a GPU that cannot be used is one sentence, before anything is written
     CHECK(!std::filesystem::exists(job.folder / "out"));
 }
 
+TEST_CASE("what runs on a GPU is loaded when it is asked for") {
+    for (const Path& program : {Path(insert_object), Path(tune_video)}) {
+        const Ended listed = run_well({"env", "LD_TRACE_LOADED_OBJECTS=1", program});
+        CHECK(contains(listed.out, "libc.so"));
+        CHECK(!contains(listed.out, "libcublas"));
+    }
+}
+
 TEST_CASE("what a GPU would take cannot be said beforehand") {
     const Job job;
     const std::string why = ": what a job takes is known beforehand on the CPU alone; leave --backend cuda away, or ";
