@@ -27,29 +27,9 @@ struct Options {
     std::string colour;
 };
 
-/// The act or colour of a name; nothing for "".
-template <class Word>
-[[nodiscard]] std::optional<Word> word_named(const std::string& name, int count) {
-    for (int i = 0; i < count; ++i) {
-        if (world::name_of(static_cast<Word>(i)) == name) {
-            return static_cast<Word>(i);
-        }
-    }
-    return std::nullopt;
-}
-
-template <class Word>
-[[nodiscard]] std::vector<std::string> words(int count) {
-    std::vector<std::string> names;
-    for (int i = 0; i < count; ++i) {
-        names.emplace_back(world::name_of(static_cast<Word>(i)));
-    }
-    return names;
-}
-
 [[nodiscard]] world::Scene scene_of(const Options& options, std::uint64_t seed) {
-    return world::random_scene(seed, word_named<world::Act>(options.act, world::act_count),
-                               word_named<world::Colour>(options.colour, world::colour_count));
+    return world::random_scene(seed, world::word_named<world::Act>(options.act, world::act_count),
+                               world::word_named<world::Colour>(options.colour, world::colour_count));
 }
 
 /// metadata.jsonl is written last: where it is, everything it names is.
@@ -126,9 +106,9 @@ int main(int argc, char** argv) {
         app.add_option("--seed", options.seed, "of the first clip; the next has the next seed")
             ->check(program::not_negative);
         app.add_option("--act", options.act, "one act only; otherwise all, at random")
-            ->check(CLI::IsMember(words<world::Act>(world::act_count)));
+            ->check(CLI::IsMember(world::words<world::Act>(world::act_count)));
         app.add_option("--colour", options.colour, "one colour only; otherwise all, at random")
-            ->check(CLI::IsMember(words<world::Colour>(world::colour_count)));
+            ->check(CLI::IsMember(world::words<world::Colour>(world::colour_count)));
         if (const std::optional<int> status = program::parse(app, argc, argv)) {
             return *status;
         }

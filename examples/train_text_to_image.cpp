@@ -79,7 +79,7 @@ class Job {
 public:
     explicit Job(const Options& options)
         : options_(options), output_(made(options.output)), cpu_(options.threads), source_(make_source(options)),
-          vae_(vae_config(options)) {
+          unet_source_(options.acts.empty() ? source_ : world_of(options)), vae_(vae_config(options)) {
         check_batch();
         if (options.mixed_precision == "bf16") {
             cpu_.float32_matmul_precision = reel::Float32MatmulPrecision::medium;
@@ -129,11 +129,20 @@ private:
                       "; use --vae_steps ", last ? Loop::step_of(*last) : 0, ", or start afresh in another folder");
     }
 
-    [[nodiscard]] static std::unique_ptr<pictures::Source> make_source(const Options& o) {
-        if (o.data.empty()) {
-            return std::make_unique<pictures::World>(o.resolution, o.seed);
+    /// The drawn world, with the acts that were asked for.
+    [[nodiscard]] static std::shared_ptr<pictures::Source> world_of(const Options& o) {
+        std::vector<world::Act> acts;
+        for (const std::string& act : o.acts) {
+            acts.push_back(world::word_named<world::Act>(act, world::act_count).value());
         }
-        return std::make_unique<pictures::Folder>(o.data, o.resolution, o.seed);
+        return std::make_shared<pictures::World>(o.resolution, o.seed, acts);
+    }
+
+    [[nodiscard]] static std::shared_ptr<pictures::Source> make_source(const Options& o) {
+        if (o.data.empty()) {
+            return std::make_shared<pictures::World>(o.resolution, o.seed);
+        }
+        return std::make_shared<pictures::Folder>(o.data, o.resolution, o.seed);
     }
 
     [[nodiscard]] static reel::AutoencoderKLConfig vae_config(const Options& o) {
@@ -204,11 +213,12 @@ private:
         add_changed(same, "text_heads", &Options::text_heads);
         add_changed(same, "vocab_size", &Options::vocab_size);
         add_changed(same, "model_max_length", &Options::model_max_length);
+        add_changed(same, Loop::changing_key, &Options::acts);
         return same;
     }
 
-    [[nodiscard]] pictures::Batch batch_of(index_t step, index_t size) const {
-        return source_->trained(cpu_, static_cast<std::uint64_t>(step) * static_cast<std::uint64_t>(size), size);
+    [[nodiscard]] pictures::Batch batch_of(const pictures::Source& source, index_t step, index_t size) const {
+        return source.trained(cpu_, static_cast<std::uint64_t>(step) * static_cast<std::uint64_t>(size), size);
     }
 
     void train_autoencoder(Loop& loop) {
@@ -233,7 +243,7 @@ private:
             parameters,
             [&](index_t step) {
                 reel::zero_grad(vae_);
-                const Tensor pixels = pixels_of(cpu_, batch_of(step, options_.vae_batch_size), side);
+                const Tensor pixels = pixels_of(cpu_, batch_of(*source_, step, options_.vae_batch_size), side);
                 Tensor noise(cpu_,
                              {options_.vae_batch_size, side / per_latent, side / per_latent, options_.latent_channels});
                 reel::fill_normal(cpu_, noise, options_.seed, stream(step, Draw::latents));
@@ -269,7 +279,7 @@ private:
 
     /// Finds the factor that gives the latents unit variance, and writes vae/ and the parts that need no training.
     void save_autoencoder() {
-        const Tensor pixels = pixels_of(cpu_, batch_of(0, 256), options_.resolution);
+        const Tensor pixels = pixels_of(cpu_, batch_of(*source_, 0, 256), options_.resolution);
         const Tensor latents =
             reel::sliced(pixels, [&](const Tensor& x) { return reel::sample_latents(vae_.encode(x), Tensor{}, 1.0); });
         const double count = static_cast<double>(latents.size());
@@ -402,7 +412,7 @@ private:
             [&](index_t step) {
                 reel::zero_grad(unet);
                 reel::zero_grad(text_encoder);
-                pictures::Batch batch = batch_of(step, batch_size);
+                pictures::Batch batch = batch_of(*unet_source_, step, batch_size);
                 const reel::Philox empty(options_.seed, stream(step, Draw::empty_prompts));
                 for (index_t i = 0; i < batch_size; ++i) {
                     const auto scene = static_cast<std::uint64_t>(i / source_->per_scene());
@@ -470,7 +480,8 @@ private:
     const Options& options_;
     std::filesystem::path output_;
     mutable Cpu cpu_;
-    std::unique_ptr<pictures::Source> source_;
+    std::shared_ptr<pictures::Source> source_;
+    std::shared_ptr<pictures::Source> unet_source_; ///< of what text encoder and UNet are trained on
     std::optional<reel::CLIPTokenizer> tokenizer_;
     Autoencoder vae_;
 };

@@ -55,7 +55,9 @@ public:
 /// object.
 class World : public Source {
 public:
-    World(int side, std::uint64_t seed) : side_(side), seed_(seed) {}
+    /// `acts`: one of them is drawn for each scene that is trained on; none: all four, equally often.
+    World(int side, std::uint64_t seed, std::vector<world::Act> acts = {})
+        : side_(side), seed_(seed), acts_(std::move(acts)) {}
 
     [[nodiscard]] int size() const override { return side_; }
     [[nodiscard]] index_t per_scene() const override { return 2; }
@@ -75,25 +77,34 @@ public:
         return draw(cpu, first, count, [this](std::uint64_t scene) {
             const reel::Philox random(seed_, scene);
             const std::uint64_t low = random.bits(1);
-            return world::training_seed((std::uint64_t{random.bits(0)} << 32) | low);
+            Drawn drawn{world::training_seed((std::uint64_t{random.bits(0)} << 32) | low), {}};
+            if (!acts_.empty()) {
+                drawn.act = acts_[random.bits(2) % acts_.size()];
+            }
+            return drawn;
         });
     }
 
     [[nodiscard]] Batch held_out(reel::Cpu& cpu, index_t count) const override {
         constexpr std::uint64_t beyond_clips = 1'000'000; // clips for evaluation have the seeds below
-        return draw(cpu, 0, count, [](std::uint64_t scene) { return beyond_clips + scene; });
+        return draw(cpu, 0, count, [](std::uint64_t scene) { return Drawn{beyond_clips + scene, {}}; });
     }
 
 private:
-    template <class SeedOf>
-    [[nodiscard]] Batch draw(reel::Cpu& cpu, std::uint64_t first, index_t count, const SeedOf& seed_of) const {
+    struct Drawn {
+        std::uint64_t seed;
+        std::optional<world::Act> act; ///< instead of the seed's
+    };
+
+    template <class DrawnOf>
+    [[nodiscard]] Batch draw(reel::Cpu& cpu, std::uint64_t first, index_t count, const DrawnOf& drawn_of) const {
         const std::size_t bytes = std::size_t{3} * static_cast<std::size_t>(side_) * static_cast<std::size_t>(side_);
         Batch batch{std::vector<std::uint8_t>(bytes * static_cast<std::size_t>(count)),
                     std::vector<std::string>(static_cast<std::size_t>(count))};
         cpu.for_each_task(count, [&](index_t i) {
             const std::uint64_t number = first + static_cast<std::uint64_t>(i);
-            const std::uint64_t seed = seed_of(number / 2);
-            const world::Scene scene = world::random_scene(seed);
+            const auto [seed, act] = drawn_of(number / 2);
+            const world::Scene scene = world::random_scene(seed, act);
             const double time = static_cast<double>(reel::Philox(seed, 0x74696d65).bits(0)) * 0x1p-32;
             const bool with_object = number % 2 == 1;
             const auto at = static_cast<std::size_t>(i);
@@ -105,6 +116,7 @@ private:
 
     int side_;
     std::uint64_t seed_;
+    std::vector<world::Act> acts_;
 };
 
 /// A folder with metadata.jsonl, one {"file_name": ..., "text": ...} per line (the Hugging Face "imagefolder" layout).

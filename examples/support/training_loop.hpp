@@ -74,6 +74,9 @@ public:
     using Training = reel::Training<float>;
     using Parameters = std::vector<reel::NamedParameter<float>>;
 
+    /// The one part of an identity that --extend may change.
+    static constexpr const char* changing_key = "acts";
+
     Loop(std::string name, const Options& options, const reel::TrainOptions& train, const Plan::Names& plan_names,
          nlohmann::json identity)
         : name_(std::move(name)), options_(options), train_(train), plan_names_(plan_names),
@@ -97,7 +100,7 @@ public:
     /// Finds out whether the last checkpoint, if it is asked for and there is one, was made with these options.
     void check() const {
         if (const auto last = last_checkpoint()) {
-            static_cast<void>(reel::check_training(*last, identity_with(saved_plan(*last))));
+            static_cast<void>(reel::check_training(*last, identity_for(*last)));
             check_plan(*last);
         }
     }
@@ -106,12 +109,17 @@ public:
     void resume(reel::Cpu& cpu, const Parameters& parameters) {
         if (const auto last = last_checkpoint()) {
             const std::optional<Plan> saved = saved_plan(*last);
-            reel::load_training(*last, cpu, training_, parameters, identity_with(saved));
+            const nlohmann::json identity = identity_for(*last);
+            reel::load_training(*last, cpu, training_, parameters, identity);
             std::cerr << name_ << ": continuing from " << last->string() << '\n';
             if (saved != plan_at(training_.step_count())) {
                 std::cerr << name_ << ": extended at step " << training_.step_count() << ": until here "
                           << (saved ? saved->text(plan_names_) : "the learning rate did not fall") << ", from here "
                           << plan().text(plan_names_) << '\n';
+            }
+            if (acts_of(identity) != acts_of(identity_)) {
+                std::cerr << name_ << ": extended at step " << training_.step_count() << ": until here --"
+                          << changing_key << ' ' << acts_of(identity) << ", from here " << acts_of(identity_) << '\n';
             }
         } else if (options_.resume) {
             std::cerr << name_ << ": no checkpoint in " << folder_.string() << ", starting from nothing\n";
@@ -187,6 +195,24 @@ private:
             return std::nullopt;
         }
         return Plan{options["max_train_steps"].get<index_t>(), options["lr_decay_steps"].get<index_t>()};
+    }
+
+    /// What a checkpoint's options must be: this run's, but for what --extend may change.
+    [[nodiscard]] nlohmann::json identity_for(const std::filesystem::path& checkpoint) const {
+        nlohmann::json identity = identity_with(saved_plan(checkpoint));
+        if (options_.extend) {
+            const nlohmann::json state = reel::read_json(checkpoint / "state.json");
+            identity.erase(changing_key);
+            if (state.is_object() && state.contains("options") && state["options"].is_object() &&
+                state["options"].contains(changing_key)) {
+                identity[changing_key] = state["options"][changing_key];
+            }
+        }
+        return identity;
+    }
+
+    [[nodiscard]] static std::string acts_of(const nlohmann::json& identity) {
+        return identity.contains(changing_key) ? identity[changing_key].dump() : "all";
     }
 
     /// Throws Error when the run that made a checkpoint had another plan which the learning rate depended on, unless

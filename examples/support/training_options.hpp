@@ -11,6 +11,7 @@
 #include <reel/text/bpe_learning.hpp>
 
 #include "program.hpp"
+#include "world.hpp"
 
 /// Training from nothing: train_text_to_image.
 namespace training {
@@ -19,6 +20,7 @@ using reel::index_t;
 
 struct Options {
     std::string data;
+    std::vector<std::string> acts{};
     int resolution = 64;
     std::string output;
     std::uint64_t seed = 0;
@@ -78,8 +80,14 @@ inline void check_sizes(const Options& o) {
 inline void add_options(CLI::App& app, Options& options) {
     const auto at_least = [](double least) { return CLI::Range(least, 1e12); };
     app.add_option("--output", options.output, "folder to write into")->required();
-    app.add_option("--data", options.data,
-                   "folder of pictures with metadata.jsonl (file_name, text); none: the drawn world");
+    CLI::Option* data = app.add_option(
+        "--data", options.data, "folder of pictures with metadata.jsonl (file_name, text); none: the drawn world");
+    app.add_option("--acts", options.acts,
+                   "acts of the drawn world that text encoder and UNet are trained on, each as often as it is named: "
+                   "swinging,swinging,sitting; none: all four, equally often")
+        ->delimiter(',')
+        ->check(CLI::IsMember(world::words<world::Act>(world::act_count)))
+        ->excludes(data);
     app.add_option("--resolution", options.resolution, "side of the pictures, pixels")->check(CLI::Range(16, 1024));
     app.add_option("--seed", options.seed, "of everything random")->check(program::not_negative);
     app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
@@ -87,8 +95,9 @@ inline void add_options(CLI::App& app, Options& options) {
                    "bf16: factors of products in bfloat16, where oneDNN and the processor have it")
         ->check(CLI::IsMember({"no", "bf16"}));
     CLI::Option* resume = app.add_flag("--resume", options.resume, "continue from the last checkpoints in OUTPUT");
-    app.add_flag("--extend", options.extend,
-                 "with --resume: take another number of steps or of falling ones from the checkpoint on")
+    app.add_flag(
+           "--extend", options.extend,
+           "with --resume: take another number of steps or of falling ones, or other --acts, from the checkpoint on")
         ->needs(resume);
     app.add_option("--checkpointing_steps", options.checkpointing_steps, "checkpoint after every so many steps")
         ->check(at_least(1));

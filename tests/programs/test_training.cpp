@@ -256,6 +256,31 @@ TEST_CASE("--extend takes another plan from the last checkpoint on, and says so"
                    "extended at step 8: until here the learning rate did not fall, from here"));
 }
 
+TEST_CASE("--acts chooses what is drawn, and may change with --extend") {
+    const TemporaryFolder folder;
+    const Path out = folder / "out";
+    const Words first = with(with(tiny(out), "--vae_steps", "4"), "--max_train_steps", "8");
+    run_well(first);
+    const auto all = files_in(out / "model");
+    const Words more =
+        with(first, "--max_train_steps", "16") + Words{"--acts", "swinging,swinging,pulling", "--resume"};
+    refused(more, {"unet/checkpoint-8/state.json", "acts"});
+    const Ended extended = run_well(more + Words{"--extend"});
+    CHECK(contains(extended.err, "unet: extended at step 8: until here --acts all, from here "
+                                 "[\"swinging\",\"swinging\",\"pulling\"]\n"));
+    CHECK(column(out / "unet" / "log.csv", 0) == std::vector<double>{8, 16});
+    CHECK(contains(run_well(more).err, "checkpoint-16")); // it needs to be told no more
+
+    // The pictures do differ: the same steps with other acts give another model.
+    const auto trained_on = [&](const char* name, const Words& acts) {
+        run_well(with(first, "--output", folder / name) + acts);
+        return files_in(folder / name / "model");
+    };
+    CHECK((trained_on("swings", {"--acts", "swinging"}) != all));
+    refused(first + Words{"--acts", "jumping"}, {"--acts", "jumping"}, 2);
+    refused(first + Words{"--acts", "swinging", "--data", "."}, {"--acts", "--data"}, 2);
+}
+
 TEST_CASE("pictures and captions that are missing or broken") {
     const TemporaryFolder folder;
     const Path data = folder / "data";

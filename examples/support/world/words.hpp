@@ -4,7 +4,10 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace world {
 
@@ -36,6 +39,27 @@ inline constexpr int colour_count = 6;
     constexpr std::array<std::array<double, 3>, colour_count> paints{
         {{.86, .10, .12}, {.10, .62, .20}, {.10, .25, .88}, {.97, .83, .08}, {.05, .05, .06}, {.97, .97, .97}}};
     return paints.at(static_cast<std::size_t>(colour));
+}
+
+/// The act or colour of a name; nothing for any other text.
+template <class Word>
+[[nodiscard]] std::optional<Word> word_named(std::string_view name, int count) {
+    for (int i = 0; i < count; ++i) {
+        if (name_of(static_cast<Word>(i)) == name) {
+            return static_cast<Word>(i);
+        }
+    }
+    return std::nullopt;
+}
+
+/// Names of all acts or colours.
+template <class Word>
+[[nodiscard]] std::vector<std::string> words(int count) {
+    std::vector<std::string> names;
+    for (int i = 0; i < count; ++i) {
+        names.emplace_back(name_of(static_cast<Word>(i)));
+    }
+    return names;
 }
 
 } // namespace world
