@@ -1,7 +1,5 @@
 #pragma once
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstdint>
@@ -13,6 +11,7 @@
 #include <new>
 #include <vector>
 
+#include <reel/core/block_arena.hpp>
 #include <reel/core/error.hpp>
 
 namespace reel {
@@ -35,10 +34,11 @@ enum class BlockKind {
 
 /// Host memory in 64-byte aligned blocks, kept after release and handed out again: fresh pages from the operating
 /// system cost more than most operations. Sizes are rounded up by an eighth at most, from 2 MiB on by a sixty-fourth,
-/// so a block fits many requests. Kept blocks never exceed a quarter of the peak, or 64 MiB. Thread-safe.
+/// so a block fits many requests; blocks of 64 KiB and more also share memory whatever their sizes. What is in use and
+/// what is kept together are never more than 17/16 of the peak in use, or 64 MiB more than is in use. Thread-safe.
 class MemoryPool {
 public:
-    explicit MemoryPool(BlockKind kind = BlockKind::memory) : kind_(kind) {}
+    explicit MemoryPool(BlockKind kind = BlockKind::memory) : kind_(kind), large_(kind == BlockKind::memory) {}
     MemoryPool(const MemoryPool&) = delete;
     MemoryPool& operator=(const MemoryPool&) = delete;
     ~MemoryPool() { release_cached(); }
@@ -47,63 +47,38 @@ public:
     [[nodiscard]] void* allocate(std::size_t bytes) {
         require(bytes < std::numeric_limits<std::size_t>::max() / 2, "out of memory: ", bytes, " bytes asked for");
         const std::size_t size = rounded(bytes);
-        {
-            const std::lock_guard lock(mutex_);
-            statistics_.in_use += size;
-            if (const auto found = free_.find(size); found != free_.end() && !found->second.empty()) {
-                void* block = found->second.back();
-                found->second.pop_back();
-                statistics_.cached -= size;
-                note_peaks();
-                return block;
-            }
-        }
-        void* block = obtain(size);
-        if (block == nullptr) {
-            release_cached();
-            block = obtain(size);
-        }
         const std::lock_guard lock(mutex_);
+        void* block = size < large_size ? small_block(size) : large_.allocate(size);
         if (block == nullptr) {
-            statistics_.in_use -= size;
-            fail("out of memory: ", size, " bytes asked for with ", statistics_.in_use,
-                 " in use; use fewer frames, a smaller size or gradient checkpointing");
+            release();
+            block = size < large_size ? small_block(size) : large_.allocate(size);
         }
+        require(block != nullptr, "out of memory: ", size, " bytes asked for with ", statistics_.in_use,
+                " in use; use fewer frames, a smaller size or gradient checkpointing");
+        statistics_.in_use += size;
         note_peaks();
         return block;
     }
 
     void deallocate(void* block, std::size_t bytes) noexcept {
         const std::size_t size = rounded(bytes);
-        {
-            const std::lock_guard lock(mutex_);
-            statistics_.in_use -= size;
-            if (statistics_.cached + size <= std::max(statistics_.peak / 4, minimum_cache)) {
-                try {
-                    free_[size].push_back(block);
-                    statistics_.cached += size;
-                    note_peaks();
-                    return;
-                } catch (const std::bad_alloc&) { // then it is freed
-                }
-            }
-            if (kind_ == BlockKind::addresses) {
-                give_back(block, size);
-                return;
-            }
+        const std::lock_guard lock(mutex_);
+        statistics_.in_use -= size;
+        // Room for gaps between blocks: without it, a tuning step gives half of its memory back, and takes it again.
+        const std::size_t most = std::max(statistics_.peak + statistics_.peak / 16 - statistics_.in_use, minimum_cache);
+        if (size < large_size) {
+            keep_small(block, size, most);
+        } else {
+            large_.deallocate(block);
+            large_.cool(most - std::min(most, small_cached_));
         }
-        give_back(block, size);
+        note_peaks();
     }
 
     void release_cached() noexcept {
         const std::lock_guard lock(mutex_);
-        for (auto& [size, blocks] : free_) {
-            for (void* block : blocks) {
-                give_back(block, size);
-            }
-            statistics_.cached -= size * blocks.size();
-            blocks.clear();
-        }
+        release();
+        note_peaks();
     }
 
     [[nodiscard]] MemoryStatistics statistics() const {
@@ -122,49 +97,56 @@ public:
     /// what they hold.
     void forget_contents() noexcept {
         const std::lock_guard lock(mutex_);
-        for (const auto& [block, size] : mapped_) {
-            ::madvise(block, size, MADV_DONTNEED);
-        }
+        large_.forget_contents();
     }
 
 private:
     static constexpr std::size_t alignment = 64;
     static constexpr std::size_t minimum_cache = std::size_t{64} << 20;
 
-    static constexpr std::size_t mapped_size = std::size_t{64} << 10; ///< smaller blocks share pages
+    static constexpr std::size_t large_size = std::size_t{64} << 10; ///< smaller blocks share pages
 
-    void note_peaks() {
+    // With the lock held.
+
+    void note_peaks() noexcept {
+        statistics_.cached = small_cached_ + large_.warm();
         statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
         statistics_.held_peak = std::max(statistics_.held_peak, statistics_.in_use + statistics_.cached);
     }
 
-    /// A new block, or null.
-    [[nodiscard]] void* obtain(std::size_t size) {
-        if (kind_ == BlockKind::memory) {
-            return std::aligned_alloc(alignment, size);
+    /// A kept block or a new one, or null.
+    [[nodiscard]] void* small_block(std::size_t size) {
+        if (const auto found = free_.find(size); found != free_.end() && !found->second.empty()) {
+            void* block = found->second.back();
+            found->second.pop_back();
+            small_cached_ -= size;
+            return block;
         }
-        if (size < mapped_size) {
-            void* block = std::aligned_alloc(alignment, size);
-            return block == nullptr ? nullptr : std::memset(block, 0, size);
-        }
-        constexpr int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-        void* block = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, -1, 0);
-        if (block == MAP_FAILED) {
-            return nullptr;
-        }
-        const std::lock_guard lock(mutex_);
-        mapped_.emplace(block, size);
-        return block;
+        void* block = std::aligned_alloc(alignment, size);
+        return block == nullptr || kind_ == BlockKind::memory ? block : std::memset(block, 0, size);
     }
 
-    /// Gives a block back to the system; of addresses the lock is held.
-    void give_back(void* block, std::size_t size) noexcept {
-        if (kind_ == BlockKind::memory || size < mapped_size) {
-            std::free(block);
-            return;
+    void keep_small(void* block, std::size_t size, std::size_t most) noexcept {
+        if (small_cached_ + large_.warm() + size <= most) {
+            try {
+                free_[size].push_back(block);
+                small_cached_ += size;
+                return;
+            } catch (const std::bad_alloc&) { // then it is freed
+            }
         }
-        mapped_.erase(block);
-        ::munmap(block, size);
+        std::free(block);
+    }
+
+    void release() noexcept {
+        for (auto& [size, blocks] : free_) {
+            for (void* block : blocks) {
+                std::free(block);
+            }
+            small_cached_ -= size * blocks.size();
+            blocks.clear();
+        }
+        large_.cool(0);
     }
 
     static std::size_t rounded(std::size_t bytes) {
@@ -178,7 +160,8 @@ private:
     BlockKind kind_;
     mutable std::mutex mutex_;
     std::map<std::size_t, std::vector<void*>> free_;
-    std::map<void*, std::size_t> mapped_; ///< blocks that are addresses
+    std::size_t small_cached_ = 0;
+    BlockArena large_;
     MemoryStatistics statistics_;
 };
 
