@@ -53,8 +53,10 @@ template <class M>
 [[nodiscard]] std::size_t bytes_in_maps(const M& network) {
     std::size_t bytes = 0;
     reel::for_each_parameter(network, [&](const std::string&, const auto& parameter) {
-        const auto& value = parameter.value();
-        if (value.defined() && !value.owns_memory()) {
+        if (!parameter.defined() || parameter.waits()) {
+            return;
+        }
+        if (const auto& value = parameter.value(); !value.owns_memory()) {
             bytes += static_cast<std::size_t>(value.size()) * sizeof(*value.data());
         }
     });

@@ -316,6 +316,28 @@ TEST_CASE("the text encoder's position_ids are ignored, and nothing else is") {
         "\"text_projection.weight\" is not part of the model"));
 }
 
+TEST_CASE("what needs a copy is read from its file when it is used, and nothing else is copied") {
+    Cpu cpu(1);
+    UNet unet = reel::load_unet<float>(cpu, sd2_unet); // a file of float32
+    const auto count = [](const auto& model) {
+        std::size_t waiting = 0;
+        reel::for_each_parameter(model, [&](const std::string&, const auto& parameter) {
+            const bool conv = parameter.spec().layout == reel::ParameterLayout::conv;
+            waiting += parameter.waits() ? 1 : 0;
+            CHECK((conv || !parameter.waits()));
+        });
+        return waiting;
+    };
+    CHECK(count(unet) > 10);
+    CHECK(unet.conv_in.weight.waits());
+    const double timestep = 1;
+    const auto text = Tensor<float>::zeros(cpu, {1, 2, unet.config.cross_attention_dim});
+    static_cast<void>(unet(Tensor<float>::zeros(cpu, {1, 8, 8, 4}), std::span<const double>(&timestep, 1), text, 1));
+    CHECK(count(unet) == 0);
+    CHECK(same_parameters(unet, reel::load_unet<float>(cpu, sd2_unet)));
+    CHECK(reel::load_unet<reel::bfloat16>(cpu, sd2_unet).conv_in.bias->waits()); // another type
+}
+
 TEST_CASE("training writes to a copy of what is mapped from a file") {
     Cpu cpu(1);
     const UNet original = reel::load_unet<float>(cpu, sd2_unet);

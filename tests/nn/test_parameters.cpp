@@ -1,3 +1,7 @@
+#include <atomic>
+#include <thread>
+#include <vector>
+
 #include <doctest/doctest.h>
 
 #include <reel/autograd/functions.hpp>
@@ -81,6 +85,48 @@ TEST_CASE("what looks at someone else's memory is copied before it trains") {
     CHECK(parameter.value().data() != theirs.data());
     parameter.value().fill(9);
     CHECK(theirs == std::vector<float>{1, 2});
+}
+
+TEST_CASE("a value that is set later is made once, when it is asked for") {
+    Cpu cpu(1);
+    std::atomic<int> made = 0;
+    const auto make = [&] {
+        ++made;
+        return Tensor<float>::from_host(cpu, {2}, {1, 2});
+    };
+    Parameter<float> parameter({.shape = {2}});
+    parameter.set_later(make);
+    CHECK(parameter.defined());
+    CHECK(parameter.waits());
+    parameter.train(false);
+    parameter.zero_grad();
+    CHECK_FALSE(parameter.grad().defined());
+    const Parameter<float> copy = parameter;
+    CHECK(made == 0);
+    {
+        std::vector<std::jthread> threads;
+        for (int i = 0; i < 4; ++i) {
+            threads.emplace_back([&] { static_cast<void>(parameter.value()); });
+        }
+    }
+    CHECK(made == 1);
+    CHECK_FALSE(parameter.waits());
+    CHECK(copy.value().data() == parameter.value().data());
+    CHECK(copy.as<Tensor<float>>().to_host() == std::vector<float>{1, 2});
+    CHECK(made == 1);
+
+    parameter.set_later(make);
+    parameter.set(Tensor<float>::zeros(cpu, {2})); // nobody asked
+    CHECK(made == 1);
+    CHECK(parameter.value().to_host() == std::vector<float>{0, 0});
+    parameter.set_later(make);
+    parameter.train(true);
+    CHECK(parameter.variable().requires_grad());
+    CHECK(parameter.value().to_host() == std::vector<float>{1, 2});
+    parameter.set_later(make); // what trains cannot wait
+    CHECK_FALSE(parameter.waits());
+    CHECK(parameter.variable().requires_grad());
+    CHECK(made == 3);
 }
 
 TEST_CASE("set_trainable_modules matches ends of module names at any depth, never of parameters") {

@@ -79,7 +79,7 @@ template <Scalar T, Backend B>
     }
     load_parameters(model, backend, load_weights(folder, diffusers_weight_names), file, rules);
     for_each_parameter(model, [&](const std::string& name, auto& parameter) {
-        if (!parameter.value().defined()) {
+        if (!parameter.defined()) {
             initialize_temporal(parameter, backend, name, seed);
         }
     });

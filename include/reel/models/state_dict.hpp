@@ -1,7 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <set>
+#include <type_traits>
+#include <vector>
 
 #include <reel/core/nearest_name.hpp>
 #include <reel/io/host_tensor.hpp>
@@ -18,11 +21,9 @@ struct LoadRules {
     std::function<bool(const std::string&)> may_be_missing{}; ///< parameters that the caller will fill
 };
 
-/// A tensor of a file in a parameter's memory layout. On the CPU, where type and layout agree, it looks at the file's
-/// memory map instead of copying it. `name` and `where` are for messages.
-template <Scalar T, Backend B>
-[[nodiscard]] Tensor<T, B> tensor_from_file(const HostTensor& source, const ParameterSpec& spec, B& backend,
-                                            const std::string& name, const std::string& where) {
+/// Throws Error unless a file's tensor can be a parameter's value. `name` and `where` are for messages.
+inline void require_fits(const HostTensor& source, const ParameterSpec& spec, const std::string& name,
+                         const std::string& where) {
     const Shape expected = spec.file_shape();
     require(source.shape.size() == static_cast<std::size_t>(expected.rank()) &&
                 std::equal(source.shape.begin(), source.shape.end(), expected.begin()),
@@ -30,33 +31,100 @@ template <Scalar T, Backend B>
     require(source.dtype == DType::f32 || source.dtype == DType::f64 || source.dtype == DType::f16 ||
                 source.dtype == DType::bf16,
             where, ": tensor \"", name, "\" is of type ", name_of(source.dtype), ", expected a floating-point type");
-    const Shape shape = spec.layout == ParameterLayout::pointwise ? spec.shape : expected;
-    if constexpr (std::same_as<B, Cpu>) {
-        if (source.dtype == dtype_of<T>() && spec.layout != ParameterLayout::conv && source.file_backed &&
-            reinterpret_cast<std::uintptr_t>(source.data) % alignof(T) == 0) {
-            // The map is read-only; Parameter copies it before training.
-            auto* data = const_cast<T*>(reinterpret_cast<const T*>(source.data));
-            return Tensor<T, B>(backend, shape, data, source.owner);
-        }
-    }
-    auto values = [&] {
-        if constexpr (std::same_as<B, Cpu>) {
-            Tensor<T, B> direct(backend, shape);
-            const Cpu::Described reading(backend, static_cast<double>(direct.size()), {direct.size()});
-            backend.for_each_task(1, [&](index_t) {
-                source.copy_to(std::span<T>(direct.data(), static_cast<std::size_t>(direct.size())));
-            });
-            return direct;
-        } else {
-            const std::vector<T> host = source.to_vector<T>();
-            return Tensor<T, B>::from_host(backend, shape, std::span<const T>(host));
-        }
-    }();
-    source.drop_pages();
-    return spec.layout == ParameterLayout::conv ? permute(values, {0, 2, 3, 1}) : values;
 }
 
-/// Fills all parameters of a module; of 16-bit ones that may train later, the file gives the float copy then. Strict:
+/// True when tensor_from_file() looks at the file's memory map: on the CPU, where type and layout agree.
+template <Scalar T, Backend B>
+[[nodiscard]] bool lies_in_file(const HostTensor& source) {
+    return std::same_as<B, Cpu> && source.dtype == dtype_of<T>() && source.file_backed &&
+           reinterpret_cast<std::uintptr_t>(source.data) % alignof(T) == 0;
+}
+
+namespace detail {
+
+/// Reads a tensor of a file row by row; each row as a matrix [values, taps], turned into [taps, values].
+template <Scalar T>
+void copy_rows(const HostTensor& source, index_t taps, const Tensor<T, Cpu>& to) {
+    const index_t rows = to.rank() > 1 ? to.shape(0) : 1;
+    if (to.size() == 0) {
+        return;
+    }
+    const index_t row = to.size() / rows;
+    Cpu& backend = to.backend();
+    const Cpu::Described reading(backend, static_cast<double>(to.size()), {rows, row});
+    backend.for_each_range(
+        rows,
+        [&](index_t begin, index_t end) {
+            HostTensor one = source;
+            one.shape = {row};
+            std::vector<T> values(taps == 1 ? 0 : static_cast<std::size_t>(row));
+            for (index_t r = begin; r < end; ++r) {
+                T* const target = to.data() + r * row;
+                one.data = source.data + static_cast<std::size_t>(r * row) * size_of(source.dtype);
+                one.copy_to(std::span<T>(taps == 1 ? target : values.data(), static_cast<std::size_t>(row)));
+                for (index_t tap = 0; tap < taps && taps > 1; ++tap) {
+                    for (index_t i = 0; i < row / taps; ++i) {
+                        target[tap * (row / taps) + i] = values[static_cast<std::size_t>(i * taps + tap)];
+                    }
+                }
+            }
+        },
+        std::max<index_t>(65536 / row, 1));
+}
+
+} // namespace detail
+
+/// A tensor of a file in a parameter's memory layout; where lies_in_file(), without a copy if the layout is the file's.
+/// Throws what require_fits() does.
+template <Scalar T, Backend B>
+[[nodiscard]] Tensor<T, B> tensor_from_file(const HostTensor& source, const ParameterSpec& spec, B& backend,
+                                            const std::string& name, const std::string& where) {
+    require_fits(source, spec, name, where);
+    const bool turned = spec.layout == ParameterLayout::conv;
+    if constexpr (std::same_as<B, Cpu>) {
+        if (!turned && lies_in_file<T, B>(source)) {
+            // The map is read-only; Parameter copies it before training.
+            auto* data = const_cast<T*>(reinterpret_cast<const T*>(source.data));
+            return Tensor<T, B>(backend, spec.shape, data, source.owner);
+        }
+        const Tensor<T, B> values(backend, spec.shape);
+        detail::copy_rows(source, turned ? spec.shape[1] * spec.shape[2] : 1, values);
+        source.drop_pages();
+        return values;
+    } else {
+        const std::vector<T> host = source.to_vector<T>();
+        source.drop_pages();
+        const auto values =
+            Tensor<T, B>::from_host(backend, turned ? spec.file_shape() : spec.shape, std::span<const T>(host));
+        return turned ? permute(values, {0, 2, 3, 1}) : values;
+    }
+}
+
+/// Gives a parameter the value that a file has. On the CPU, what has to be copied is copied when it is used first. Of a
+/// 16-bit one that may train later, the file gives the float copy then.
+template <Scalar T, Backend B>
+void load_parameter(Parameter<T, B>& parameter, const HostTensor& source, B& backend, const std::string& name,
+                    const std::string& where) {
+    const auto read = [source, spec = parameter.spec(), at = &backend, name, where]<class As>(std::type_identity<As>) {
+        return tensor_from_file<As>(source, spec, *at, name, where);
+    };
+    if (parameter.requires_grad()) {
+        parameter.set_master(read(std::type_identity<compute_t<T>>{}));
+        return;
+    }
+    const bool copies = parameter.spec().layout == ParameterLayout::conv || !lies_in_file<T, B>(source);
+    if (std::same_as<B, Cpu> && copies) {
+        require_fits(source, parameter.spec(), name, where); // now, not when it is used
+        parameter.set_later([read] { return read(std::type_identity<T>{}); });
+    } else {
+        parameter.set(read(std::type_identity<T>{}));
+    }
+    if (source.dtype != dtype_of<T>()) {
+        parameter.set_exact([read] { return read(std::type_identity<compute_t<T>>{}); });
+    }
+}
+
+/// Fills all parameters of a module, as load_parameter() does; the backend must outlive it. Strict:
 /// throws Error naming every missing, unexpected or misshapen tensor that `rules` does not forgive. Returns the names
 /// of parameters that were missing and may be.
 template <Module M, Backend B>
@@ -103,18 +171,7 @@ std::vector<std::string> load_parameters(M& module, B& backend, const StateDict&
             " is not part of the model that config.json describes");
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
         if (const auto found = by_name.find(name); found != by_name.end()) {
-            using Element = typename std::remove_reference_t<decltype(parameter)>::value_type;
-            if (parameter.requires_grad()) {
-                parameter.set_master(
-                    tensor_from_file<compute_t<Element>>(*found->second, parameter.spec(), backend, name, where));
-            } else {
-                parameter.set(tensor_from_file<Element>(*found->second, parameter.spec(), backend, name, where));
-                if (found->second->dtype != dtype_of<Element>()) {
-                    parameter.set_exact([tensor = *found->second, spec = parameter.spec(), at = &backend, name, where] {
-                        return tensor_from_file<compute_t<Element>>(tensor, spec, *at, name, where);
-                    });
-                }
-            }
+            load_parameter(parameter, *found->second, backend, name, where);
         }
     });
     return forgiven;
@@ -154,7 +211,7 @@ template <Module M>
     std::vector<TensorSource> sources;
     for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
         const Shape file = parameter.spec().file_shape();
-        require(parameter.value().defined(), "parameter_sources: \"", name, "\" has no value yet");
+        require(parameter.defined(), "parameter_sources: \"", name, "\" has no value yet");
         sources.push_back({name, dtype, std::vector<std::int64_t>(file.begin(), file.end()),
                            [&parameter, dtype] { return to_file_tensor(parameter.exact(), parameter.spec(), dtype); }});
     });

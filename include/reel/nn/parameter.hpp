@@ -1,6 +1,9 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -56,9 +59,11 @@ public:
     explicit Parameter(ParameterSpec spec) : spec_(std::move(spec)) {}
 
     [[nodiscard]] const ParameterSpec& spec() const { return spec_; }
-    [[nodiscard]] const Tensor<T, B>& value() const { return variable_.value(); }
-    [[nodiscard]] const Variable<T, B>& variable() const { return variable_; }
+    [[nodiscard]] const Tensor<T, B>& value() const { return variable().value(); }
+    [[nodiscard]] const Variable<T, B>& variable() const { return later_ ? later_->made() : variable_; }
     [[nodiscard]] Tensor<T, B> grad() const { return variable_.grad(); }
+    /// True when it has a value, or will have one as soon as it is asked for.
+    [[nodiscard]] bool defined() const { return later_ || variable_.defined(); }
     [[nodiscard]] bool requires_grad() const { return trains_; }
 
     /// Throws Error when the shape is not the declared one. What is to be trained gets memory of its own if `value`
@@ -68,12 +73,30 @@ public:
         assign(std::move(value));
     }
 
+    /// set() when the value is asked for first, with what `make` gives then: a large model is there at once, and
+    /// memory is taken for what is used. Any thread may ask. `make` must give the declared shape.
+    void set_later(std::function<Tensor<T, B>()> make) {
+        if (trains_) {
+            set(make());
+            return;
+        }
+        exact_ = nullptr;
+        variable_ = {};
+        later_ = std::make_shared<Later>(std::move(make));
+    }
+
+    /// True for a value that set_later() told of and that has not been asked for.
+    [[nodiscard]] bool waits() const { return later_ && !later_->is_made; }
+
     /// Of 16 bits, it starts from exact(), and keeps what it had become when it trains no more.
     void train(bool on) {
+        if (later_ && !on) {
+            return; // nothing of it has trained
+        }
         const Tensor<compute_t<T>, B> kept = master_;
         trains_ = on;
-        if (variable_.defined()) {
-            assign(variable_.value());
+        if (defined()) {
+            assign(value());
         }
         if constexpr (narrow) {
             if (kept.defined()) {
@@ -96,7 +119,7 @@ public:
         if constexpr (narrow) {
             return master_;
         } else {
-            return variable_.value();
+            return value();
         }
     }
 
@@ -127,7 +150,7 @@ public:
         if constexpr (narrow) {
             return master_.defined() ? master_ : (exact_ ? exact_() : cast<compute_t<T>>(value()));
         } else {
-            return variable_.value();
+            return value();
         }
     }
 
@@ -159,16 +182,35 @@ public:
     template <class V>
     [[nodiscard]] const V& as() const {
         if constexpr (std::same_as<V, Tensor<T, B>>) {
-            return variable_.value();
+            return value();
         } else {
             static_assert(std::same_as<V, Variable<T, B>>,
                           "reel: a module takes a Tensor or a Variable of its own scalar and backend");
-            return variable_;
+            return variable();
         }
     }
 
 private:
     static constexpr bool narrow = !std::same_as<T, compute_t<T>>;
+
+    /// Shared by copies of a parameter, so that the value is made once.
+    struct Later {
+        std::function<Tensor<T, B>()> make;
+        std::once_flag once{};
+        std::atomic<bool> is_made = false;
+        Variable<T, B> variable{};
+
+        explicit Later(std::function<Tensor<T, B>()> how) : make(std::move(how)) {}
+
+        [[nodiscard]] const Variable<T, B>& made() {
+            std::call_once(once, [this] {
+                variable = Variable<T, B>(make());
+                make = nullptr;
+                is_made = true;
+            });
+            return variable;
+        }
+    };
 
     void assign(Tensor<T, B> value) {
         require(value.shape() == spec_.shape, "Parameter: ", value.shape(), " given, ", spec_.shape, " declared");
@@ -178,11 +220,13 @@ private:
         if constexpr (narrow) {
             master_ = trains_ ? cast<compute_t<T>>(value) : Tensor<compute_t<T>, B>{};
         }
+        later_ = nullptr;
         variable_ = trains_ ? Variable<T, B>::leaf(std::move(value)) : Variable<T, B>(std::move(value));
     }
 
     ParameterSpec spec_;
     Variable<T, B> variable_;
+    std::shared_ptr<Later> later_;                   ///< instead of variable_, or null
     Tensor<compute_t<T>, B> master_;                 ///< of a 16-bit parameter that trains
     std::function<Tensor<compute_t<T>, B>()> exact_; ///< of a 16-bit parameter that does not, or empty
     bool trains_ = false;
