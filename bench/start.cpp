@@ -1,19 +1,29 @@
-// start: what insert_object does before its first denoising step, for bench/compare: start MODEL_FOLDER
-// Loads text encoder, autoencoder and UNet, and encodes a prompt; ends where the UNet would be called first.
+// start: what insert_object does before its first denoising step, for bench/compare: start MODEL_FOLDER [--step]
+// Loads text encoder, autoencoder and UNet, and encodes a prompt; ends where the UNet would be called first, or, with
+// --step, after that call: on 4 frames of 256 x 256 pixels. (PyTorch's side calls the UNet for pictures, which does
+// less.)
 
 #include <reel/core/stage_timer.hpp>
 #include <reel/pipelines/stable_diffusion.hpp>
 
 #include <iostream>
+#include <string_view>
 
 int main(int argc, char** argv) {
     try {
-        reel::require(argc == 2, "start: expected one argument, a Stable Diffusion folder");
+        const bool step = argc == 3 && std::string_view(argv[2]) == "--step";
+        reel::require(argc == 2 || step, "start: expected a Stable Diffusion folder, and maybe --step");
         reel::Cpu cpu;
         const auto model = reel::load_stable_diffusion<float>(cpu, argv[1], 33);
         const auto prompt = reel::encode_prompt(model, "a man is swinging a red tennis racket");
-        std::cout << "{\"result\": " << prompt.to_host().front()
-                  << ", \"peak_resident_bytes\": " << reel::peak_resident_bytes() << "}" << std::endl;
+        auto result = prompt.to_host().front();
+        if (step) {
+            const double timestep = 981;
+            const auto noise = reel::Tensor<float>::full(cpu, {4, 32, 32, 4}, 0.5F);
+            result = model.unet(noise, std::span<const double>(&timestep, 1), prompt, 4).to_host().front();
+        }
+        std::cout << "{\"result\": " << result << ", \"peak_resident_bytes\": " << reel::peak_resident_bytes() << "}"
+                  << std::endl;
     } catch (const std::exception& error) {
         std::cerr << "start: " << error.what() << "\n";
         return 1;
