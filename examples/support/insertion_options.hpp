@@ -4,6 +4,7 @@
 #include "config_options.hpp"
 #include "demonstration.hpp"
 #include "plan.hpp"
+#include "tuning_identity.hpp"
 
 namespace insertion {
 
@@ -54,16 +55,6 @@ struct Options {
                         {"sample_start_idx", train.sample_start_idx},
                         {"sample_frame_rate", train.sample_frame_rate},
                         {"max_train_steps", config.max_train_steps},
-                        {"learning_rate", config.learning_rate},
-                        {"scale_lr", config.scale_lr},
-                        {"lr_scheduler", config.lr_scheduler},
-                        {"lr_warmup_steps", config.lr_warmup_steps},
-                        {"adam_beta1", config.adam_beta1},
-                        {"adam_beta2", config.adam_beta2},
-                        {"adam_weight_decay", config.adam_weight_decay},
-                        {"adam_epsilon", config.adam_epsilon},
-                        {"max_grad_norm", config.max_grad_norm},
-                        {"gradient_accumulation_steps", config.gradient_accumulation_steps},
                         {"use_8bit_adam", config.use_8bit_adam},
                         {"mixed_precision", config.mixed_precision},
                         {"trainable_modules", config.trainable_modules},
@@ -92,6 +83,7 @@ struct Options {
                         {"scheduler_config", options.scheduler_config},
                         {"start", options.start}};
     json.update(editing::as_json(options.mask_settings));
+    json.update(editing::optimizer_options_json(config));
     json.update(editing::as_json(options.delta_settings));
     return json;
 }
