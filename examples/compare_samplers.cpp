@@ -35,11 +35,13 @@ struct Options {
     double guidance_scale = 7.5;
     std::uint64_t seed = 33;
     int threads = 0;
+    std::string backend = "cpu"; ///< as editing::open_device() takes it
 };
 
 class Comparison {
 public:
-    explicit Comparison(Options options) : options_(std::move(options)), cpu_(options_.threads) {}
+    explicit Comparison(Options options)
+        : options_(std::move(options)), cpu_(options_.threads), device_(editing::open_device(options_.backend)) {}
 
     void run() {
         reel::make_output_folder(options_.output);
@@ -97,7 +99,8 @@ private:
         const std::filesystem::path folder = options_.model;
         const auto unet = reel::read_unet_config(reel::ConfigReader::from_file(folder / "unet" / "config.json"));
         const bool picture = !unet.temporal && options_.frames == 1 && options_.video.empty();
-        model_.emplace(editing::load_model(cpu_, {.folder = folder, .seed = options_.seed, .pictures = picture}));
+        model_.emplace(editing::load_model(
+            cpu_, {.folder = folder, .seed = options_.seed, .pictures = picture, .device = device_.get()}));
         guidance_ = {editing::encode_prompt(*model_, options_.prompt),
                      editing::encode_prompt(*model_, options_.negative_prompt), options_.guidance_scale};
         const index_t step = model_->vae.config.pixels_per_latent();
@@ -170,6 +173,7 @@ private:
 
     Options options_;
     Cpu cpu_;
+    std::unique_ptr<editing::Device> device_; ///< or null
     std::string where_;
     nlohmann::json scheduler_json_;
     std::vector<std::pair<std::string, reel::AnyScheduler<float>>> samplers_;
@@ -206,6 +210,7 @@ int main(int argc, char** argv) {
         app.add_option("--height", options.height, "pixels; 0: the model's")->check(CLI::Range(0, 8192));
         app.add_option("--guidance_scale", options.guidance_scale, "1 or less: none");
         app.add_option("--seed", options.seed, "of the noise")->check(program::not_negative);
+        editing::add_backend_option(app, options.backend);
         app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
         if (const auto status = program::parse(app, argc, argv)) {
             return *status;

@@ -20,6 +20,7 @@ using evaluation::Variant;
 struct Options {
     editing::Demonstration demo = editing::demonstration();
     std::string model;
+    std::string backend = "cpu"; ///< as editing::open_device() takes it
     std::string output = "out/evaluation";
     std::string variants = "reference,reference-untuned,no-inversion,neither,source-mask,source-delta,"
                            "source-delta-overlay,source-delta-untuned-overlay,source-delta-no-inversion-overlay,"
@@ -50,7 +51,8 @@ class Evaluation {
 public:
     explicit Evaluation(const Options& options)
         : options_(options), output_(options.output), variants_(evaluation::variants_of(options.variants)),
-          config_(editing::demonstration_config(options.demo)), cpu_(options.threads) {}
+          config_(editing::demonstration_config(options.demo)), cpu_(options.threads),
+          device_(editing::open_device(options.backend)) {}
 
     void run() {
         reel::make_output_folder(output_ / "sheets");
@@ -58,7 +60,8 @@ public:
         if (options_.resume && std::filesystem::exists(output_ / "settings.json")) {
             resume(settings);
         }
-        model_.emplace(editing::load_model(cpu_, {.folder = options_.model, .seed = options_.seed}));
+        model_.emplace(
+            editing::load_model(cpu_, {.folder = options_.model, .seed = options_.seed, .device = device_.get()}));
         editing::check_steps(editing::ddim_sampler(*model_), config_.validation_data);
         reel::write_json(output_ / "settings.json", settings);
         reel::Progress bar("evaluate", static_cast<std::size_t>(options_.clips));
@@ -276,6 +279,7 @@ private:
     std::vector<Variant> variants_;
     reel::TuneAVideoConfig config_;
     Cpu cpu_;
+    std::unique_ptr<editing::Device> device_; ///< or null
     std::optional<editing::Model> model_;
     std::vector<Row> rows_;
     std::set<std::uint64_t> done_;
@@ -320,6 +324,7 @@ int main(int argc, char** argv) {
             ->check(CLI::IsMember({"sample", "mean"}));
         editing::add_mask_options(app, demo.mask);
         editing::add_delta_options(app, demo.delta);
+        editing::add_backend_option(app, options.backend);
         app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
         app.add_flag("--resume", options.resume, "go on where a run with the same options stopped");
         app.add_option("--sheets", options.sheets, "write pictures of every clip");

@@ -13,6 +13,7 @@
 #include <reel/io/png.hpp>
 #include <reel/ops/rearrange.hpp>
 
+#include "support/backend_option.hpp"
 #include "support/picture_model.hpp"
 #include "support/program.hpp"
 #include "support/scene_classifier.hpp"
@@ -35,6 +36,7 @@ struct Options {
     std::string scheduler;
     int batch_size = 16;
     int threads = 0;
+    std::string backend = "cpu"; ///< as editing::open_device() takes it
 };
 
 /// A picture to draw, and what came out.
@@ -125,9 +127,9 @@ struct Row {
 class Job {
 public:
     explicit Job(Options options)
-        : options_(std::move(options)), output_(made(options_.output)), cpu_(options_.threads),
-          stages_(reel::probe_of(cpu_.memory())), model_(cpu_, options_.model, options_.scheduler),
-          classifier_(model_.default_size()),
+        : options_(std::move(options)), device_(editing::open_device(options_.backend)), output_(made(options_.output)),
+          cpu_(options_.threads), stages_(device_ != nullptr ? device_->probe() : reel::probe_of(cpu_.memory())),
+          model_(cpu_, options_.model, options_.scheduler, device_.get()), classifier_(model_.default_size()),
           classifier_file_(options_.classifier.empty() ? output_ / "classifier.safetensors"
                                                        : std::filesystem::path(options_.classifier)),
           trials_(trials_of(options_.captions, true)) {
@@ -329,10 +331,12 @@ private:
                 {"negative_prompt", s.negative_prompt},
                 {"scheduler", model_.scheduler()},
                 {"batch_size", options_.batch_size},
-                {"threads", cpu_.threads()}};
+                {"threads", cpu_.threads()},
+                {"backend", options_.backend}};
     }
 
     Options options_;
+    std::unique_ptr<editing::Device> device_; ///< or null
     std::filesystem::path output_;
     Cpu cpu_;
     reel::StageTimer stages_;
@@ -375,6 +379,7 @@ int main(int argc, char** argv) {
                        "safetensors file: used if it is there, else trained and written; none: in OUTPUT, anew");
         app.add_option("--classifier_steps", options.training.max_steps, "its training stops sooner at 99 %")
             ->check(at_least(1));
+        editing::add_backend_option(app, options.backend);
         app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
         if (const auto status = program::parse(app, argc, argv)) {
             return *status;

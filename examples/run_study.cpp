@@ -7,6 +7,7 @@
 #include <iostream>
 #include <thread>
 
+#include "support/backend_option.hpp"
 #include "support/program.hpp"
 #include "support/study_lock.hpp"
 #include "support/study_manifest.hpp"
@@ -20,6 +21,7 @@ struct Settings {
     std::string model;
     std::string clip_model;
     std::string mixed_precision;
+    std::string backend = "cpu"; ///< as editing::open_device() takes it
     int threads = 0;
     int preview_every = 0;
     double patience = 120;
@@ -45,7 +47,7 @@ public:
     Runner(Settings settings, study::Study study)
         : settings_(std::move(settings)), study_(std::move(study)), folders_{study_.output},
           workshop_({study_.model, settings_.clip_model, study_.seed, settings_.threads, settings_.preview_every,
-                     study_.mixed_precision},
+                     study_.mixed_precision, settings_.backend},
                     folders_) {
         workshop_.check(study_);
         plan_ = study::make_plan(study_, workshop_.fingerprint());
@@ -350,6 +352,7 @@ int main(int argc, char** argv) {
         app.add_option("--mixed_precision", settings.mixed_precision,
                        "no, bf16 or fp16: of frozen weights and activations [the manifest's, or no]")
             ->check(CLI::IsMember({"", "no", "bf16", "fp16"}));
+        editing::add_backend_option(app, settings.backend);
         app.add_option("--clip_model", settings.clip_model, "folder of a whole CLIP, for its measures");
         app.add_option("--threads", settings.threads, "0: one per core")->check(CLI::Range(0, 1024));
         app.add_option("--preview_every", settings.preview_every, "write a small GIF every so many steps; 0: do not")

@@ -13,6 +13,7 @@
 #include <reel/io/safetensors.hpp>
 #include <reel/ops/rearrange.hpp>
 
+#include "support/backend_option.hpp"
 #include "support/picture_model.hpp"
 #include "support/program.hpp"
 
@@ -34,6 +35,7 @@ struct Options {
     std::string output = "out/text_to_image";
     std::string save_tensors;
     int threads = 0;
+    std::string backend = "cpu"; ///< as editing::open_device() takes it
 };
 
 /// A prompt as a file name: letters, digits and dashes kept, at most 60 bytes.
@@ -56,7 +58,8 @@ class Job {
 public:
     explicit Job(Options options)
         : options_(std::move(options)), output_(options_.output), cpu_(options_.threads),
-          stages_(reel::probe_of(cpu_.memory())) {}
+          device_(editing::open_device(options_.backend)),
+          stages_(device_ != nullptr ? device_->probe() : reel::probe_of(cpu_.memory())) {}
 
     void run() {
         prepare();
@@ -72,7 +75,7 @@ private:
         if (const auto folder = std::filesystem::path(options_.save_tensors).parent_path(); !folder.empty()) {
             reel::make_output_folder(folder);
         }
-        model_.emplace(cpu_, options_.model, options_.scheduler);
+        model_.emplace(cpu_, options_.model, options_.scheduler, device_.get());
         model_->check(options_.sampling);
         for (auto [option, side] : {std::pair{"--height", &options_.height}, std::pair{"--width", &options_.width}}) {
             *side = *side == 0 ? model_->default_size() : *side;
@@ -201,6 +204,7 @@ private:
                 {"width", options_.width},
                 {"batch_size", options_.batch_size},
                 {"threads", cpu_.threads()},
+                {"backend", options_.backend},
                 {"save_tensors", options_.save_tensors},
                 {"output", options_.output}};
     }
@@ -208,6 +212,7 @@ private:
     Options options_;
     std::filesystem::path output_;
     Cpu cpu_;
+    std::unique_ptr<editing::Device> device_; ///< or null
     reel::StageTimer stages_;
     std::optional<pictures::PictureModel> model_;
     std::vector<reel::Frames> pictures_;
@@ -250,6 +255,7 @@ int main(int argc, char** argv) {
         app.add_option("--batch_size", options.batch_size, "pictures sampled at a time")->check(at_least(1));
         app.add_option("--save_tensors", options.save_tensors,
                        "safetensors file for noise, latents and pictures [n, channels, height, width]");
+        editing::add_backend_option(app, options.backend);
         app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
         if (const auto status = program::parse(app, argc, argv)) {
             return *status;

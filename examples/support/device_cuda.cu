@@ -11,8 +11,9 @@ public:
         if (source.mixed_precision == "bf16") {
             return load_bfloat16_model(cpu, cuda_, source);
         }
-        reel::require(source.mixed_precision == "no", "--backend cuda: mixed_precision is ", source.mixed_precision,
-                      ", which the programs have on the CPU alone; use bf16 or no, or --backend cpu");
+        if (source.mixed_precision == "fp16") {
+            return load_half_model(cpu, cuda_, source);
+        }
         return load_float_model(cpu, cuda_, source);
     }
     [[nodiscard]] reel::MemoryProbe probe() override { return reel::cuda::probe_of(cuda_.memory()); }

@@ -20,6 +20,7 @@
 #include <reel/pipelines/overlay.hpp>
 #include <reel/schedulers/ddim_inverse.hpp>
 
+#include "backend_option.hpp"
 #include "networks.hpp"
 #include "program.hpp"
 #include "samplers.hpp"
@@ -46,12 +47,6 @@ namespace editing {
     frames.rgb = video.to_vector<std::uint8_t>();
     frames.fps = fps;
     return frames;
-}
-
-/// --backend
-inline void add_backend_option(CLI::App& app, std::string& backend) {
-    app.add_option("--backend", backend, "where the networks run: cpu, or cuda for an NVIDIA GPU")
-        ->check(CLI::IsMember(backend_names()));
 }
 
 /// load_stable_diffusion() on the source's device, with weights and activations in its mixed_precision.

@@ -9,5 +9,6 @@ namespace editing {
 
 [[nodiscard]] Model load_float_model(Cpu& cpu, reel::Cuda& cuda, const ModelSource& source);
 [[nodiscard]] Model load_bfloat16_model(Cpu& cpu, reel::Cuda& cuda, const ModelSource& source);
+[[nodiscard]] Model load_half_model(Cpu& cpu, reel::Cuda& cuda, const ModelSource& source);
 
 } // namespace editing

@@ -10,6 +10,10 @@
 #include <reel/io/frames.hpp>
 #include <reel/tensor.hpp>
 
+namespace editing {
+class Device;
+}
+
 /// Text to image with a Stable Diffusion folder. What runs the model is compiled once for all programs, in
 /// picture_model.cpp.
 namespace pictures {
@@ -30,9 +34,10 @@ public:
     /// Sees the number of the step, from 1, and how many there are.
     using Each = std::function<void(reel::index_t, reel::index_t)>;
 
-    /// `scheduler` is a name of scheduler_registry.hpp; "": the folder's own. Throws Error for anything missing, broken
-    /// or unsupported.
-    PictureModel(reel::Cpu& cpu, const std::filesystem::path& folder, const std::string& scheduler);
+    /// `scheduler` is a name of scheduler_registry.hpp; "": the folder's own. `device` is where the networks are, if
+    /// not on the CPU; it must outlive the model. Throws Error for anything missing, broken or unsupported.
+    PictureModel(reel::Cpu& cpu, const std::filesystem::path& folder, const std::string& scheduler,
+                 editing::Device* device = nullptr);
     ~PictureModel();
     PictureModel(const PictureModel&) = delete;
     PictureModel& operator=(const PictureModel&) = delete;

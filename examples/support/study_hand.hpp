@@ -2,6 +2,7 @@
 // A model, and what is at hand of the clip that is worked on: opened once, for all that is made of it.
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -47,11 +48,13 @@ struct OpenClip {
 class Hand {
 public:
     Hand(const WorkSettings& settings, Folders folders)
-        : folders_(std::move(folders)), seed_(settings.seed), cpu_(settings.threads) {
+        : folders_(std::move(folders)), seed_(settings.seed), cpu_(settings.threads),
+          device_(editing::open_device(settings.backend)) {
         const std::filesystem::path folder = settings.model.empty() ? editing::own_model() : settings.model;
         const std::filesystem::path file = folder / "scheduler" / "scheduler_config.json";
-        model_.emplace(
-            editing::load_model(cpu_, {.folder = folder, .seed = seed_, .mixed_precision = settings.mixed_precision}));
+        model_.emplace(editing::load_model(
+            cpu_,
+            {.folder = folder, .seed = seed_, .mixed_precision = settings.mixed_precision, .device = device_.get()}));
         where_ = file.string();
         scheduler_json_ = reel::stable_diffusion_fixes(reel::read_scheduler_json(file));
         fingerprint_ = model_->networks->fingerprint();
@@ -162,6 +165,7 @@ private:
     Folders folders_;
     std::uint64_t seed_;
     Cpu cpu_;
+    std::unique_ptr<editing::Device> device_; ///< or null
     std::optional<editing::Model> model_;
     std::string where_;
     nlohmann::json scheduler_json_;

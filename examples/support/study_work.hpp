@@ -15,6 +15,7 @@ struct WorkSettings {
     int threads = 0;
     int preview_every = 0; ///< steps; 0: none
     std::string mixed_precision{"no"};
+    std::string backend{"cpu"}; ///< as editing::open_device() takes it
 };
 
 /// Where results are.

@@ -76,11 +76,26 @@ TEST_CASE("a GPU that cannot be used is one sentence, before anything is written
     const Job job;
     check_refused(run(job.edit("out", {"--backend", "cuda"})), "insert_object: error: --backend cuda: " + problem);
     check_refused(run(job.tune("out", {"--backend", "cuda"})), "tune_video: error: --backend cuda: " + problem);
+    const auto refused = [&](const char* name, const char* program, const Words& words) {
+        if (Path(program).empty()) {
+            return; // not built
+        }
+        check_refused(run(Words{program} + words + Words{"--output", job.folder / "out", "--backend", "cuda"}),
+                      std::string(name) + ": error: --backend cuda: " + problem);
+    };
+    refused("text_to_image", REEL_TEXT_TO_IMAGE, {"--model", sd1_model, "--prompt", "a dog"});
+    refused("evaluate_text_to_image", REEL_EVALUATE_TEXT_TO_IMAGE, {"--model", sd1_model});
+    refused("evaluate_insertion", REEL_EVALUATE_INSERTION, {});
+    refused("run_study", REEL_RUN_STUDY, {"../examples/studies/demo.yaml"});
     CHECK(!std::filesystem::exists(job.folder / "out"));
 }
 
 TEST_CASE("what runs on a GPU is loaded when it is asked for") {
-    for (const Path& program : {Path(insert_object), Path(tune_video)}) {
+    for (const Path& program :
+         {Path(insert_object), Path(tune_video), Path(REEL_TEXT_TO_IMAGE), Path(REEL_RUN_STUDY)}) {
+        if (program.empty()) {
+            continue;
+        }
         const Ended listed = run_well({"env", "LD_TRACE_LOADED_OBJECTS=1", program});
         CHECK(contains(listed.out, "libc.so"));
         CHECK(!contains(listed.out, "libcublas"));

@@ -6,12 +6,12 @@
 
 namespace reel {
 
-/// Samples n pictures' latents [n, h, w, channels] with a 2D UNet, each with its own text: every picture is a clip of
-/// one frame. `guidance` holds text and negative text [n, tokens, channels]. `noise` is a tensor or a source, used by
-/// schedulers that draw; `after_step(k, latents)` is called after every step, k from 1. Throws Error unless there are
-/// as many texts as pictures.
-template <Real T, Backend B, class S, class Noise, class AfterStep>
-[[nodiscard]] Tensor<T, B> sample_pictures(const UNet3DConditionModel<T, B>& unet, S& scheduler, Tensor<T, B> latents,
+/// Samples n pictures' latents [n, h, w, channels] with a 2D UNet, or what is called like one, each with its own text:
+/// every picture is a clip of one frame. `guidance` holds text and negative text [n, tokens, channels]. `noise` is a
+/// tensor or a source, used by schedulers that draw; `after_step(k, latents)` is called after every step, k from 1.
+/// Throws Error unless there are as many texts as pictures.
+template <class U, Real T, Backend B, class S, class Noise, class AfterStep>
+[[nodiscard]] Tensor<T, B> sample_pictures(const U& unet, S& scheduler, Tensor<T, B> latents,
                                            const Guidance<T, B>& guidance, index_t steps, Noise&& noise,
                                            const AfterStep& after_step) {
     static_assert(check_scheduler<S, T, B>());
