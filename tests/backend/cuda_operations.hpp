@@ -391,6 +391,25 @@ void check_norm(const NormCase& s, double factor = 1) {
         CHECK(near::relative_error(found.gamma_gradient.host(), expected.gamma_gradient.host()) < limit);
         CHECK(near::relative_error(found.beta_gradient.host(), expected.beta_gradient.host()) < limit);
 
+        // In two steps, the second for a part of a set's rows at a time.
+        NormRun<T, Cuda> steps(cuda, s);
+        norm_statistics(cuda, steps.p);
+        const NormProblem<T> whole = steps.p;
+        for (index_t set = 0; set < s.sets; ++set) {
+            for (const auto& [begin, end] : {std::pair{index_t{0}, s.rows / 2}, std::pair{s.rows / 2, s.rows}}) {
+                const index_t at = (set * s.rows + begin) * s.channels;
+                NormProblem<T> part = whole;
+                part.sets = 1;
+                part.rows = end - begin;
+                part.x = whole.x + at;
+                part.y = whole.y + at;
+                part.mean = whole.mean + set * s.groups;
+                part.inverse_std = whole.inverse_std + set * s.groups;
+                norm_apply(cuda, part);
+            }
+        }
+        CHECK(near::relative_error(steps.y.host(), expected.y.host()) < limit);
+
         // Gradients are optional one by one.
         for (int only = 0; only < 3; ++only) {
             NormRun<T, Cuda> one(cuda, s);

@@ -17,10 +17,23 @@ void check_forward(double limit) {
     Cuda cuda;
     {
         const auto expected = UNetRun<T, reel::Cpu>(cpu).predict(small_unet<T>(cpu)).to_host();
-        const auto found = UNetRun<T, Cuda>(cuda).predict(small_unet<T>(cuda)).to_host();
+        const auto predicted = [&] {
+            const UNetRun<T, Cuda> run(cuda);
+            const auto unet = small_unet<T>(cuda);
+            const std::size_t before = cuda.memory().statistics().in_use;
+            cuda.memory().reset_peak();
+            const auto values = run.predict(unet).to_host();
+            return std::pair{values, cuda.memory().statistics().peak - before};
+        };
+        const auto [found, bytes] = predicted();
         const double error = near::relative_error(found, expected);
         MESSAGE("whole UNet, Cuda against Cpu: ", error, ", bound ", limit);
         CHECK(error < limit);
+
+        cuda.piece_bytes = 1 << 12; // as for a long clip
+        const auto [in_pieces, bytes_in_pieces] = predicted();
+        CHECK(bytes_in_pieces < bytes);
+        CHECK(near::relative_error(in_pieces, expected) < limit);
     }
     CHECK(cuda.memory().statistics().in_use == 0);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <concepts>
+#include <limits>
 
 #include <reel/backend/backend.hpp>
 #include <reel/core/shape.hpp>
@@ -17,7 +18,7 @@ template <Backend B>
     if constexpr (requires { backend.piece_bytes; }) {
         return static_cast<index_t>(backend.piece_bytes);
     } else {
-        return index_t{256} << 20; // a GPU wants larger pieces
+        return std::numeric_limits<index_t>::max(); // a backend that does not say works on all at once
     }
 }
 

@@ -48,6 +48,9 @@ public:
     /// where the device has that. Sums are float32, and `highest`, the default, is float32 throughout.
     Float32MatmulPrecision float32_matmul_precision = Float32MatmulPrecision::highest;
 
+    /// As Cpu's; a GPU wants larger pieces.
+    std::size_t piece_bytes = std::size_t{256} << 20;
+
     [[nodiscard]] int device() const { return device_; }
     /// Whether the device's matrix units take bfloat16: compute capability 8.0 or newer.
     [[nodiscard]] bool multiplies_bfloat16() const { return capability_ >= 8; }

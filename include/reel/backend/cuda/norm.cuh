@@ -156,6 +156,32 @@ struct ApplyNorm {
 
 } // namespace cuda
 
+/// Mean and inverse deviation of every group, into p.mean and p.inverse_std.
+template <class T>
+void norm_statistics(Cuda& backend, const NormProblem<T>& p) {
+    if (p.sets * p.rows * p.channels == 0) {
+        return;
+    }
+    using C = compute_t<T>;
+    const cuda::RowChunks chunks(p.sets, p.rows);
+    const cuda::Scratch<C> moments(backend, 2 * chunks.count() * p.channels);
+    C* deviations = moments.data() + chunks.count() * p.channels;
+    backend.launch(cuda::ChunkMoments<T>{chunks, p.x, moments.data(), deviations, p.channels}, chunks.count());
+    using Statistics = cuda::GroupStatistics<C>;
+    backend.launch(
+        Statistics{chunks, moments.data(), deviations, p.channels, p.groups, p.epsilon, p.mean, p.inverse_std},
+        p.sets * p.groups, sizeof(double) * (Statistics::threads / 32));
+}
+
+/// y from x, the statistics given in p.mean and p.inverse_std: a part of the rows that they were taken of, maybe.
+template <class T>
+void norm_apply(Cuda& backend, const NormProblem<T>& p) {
+    const auto apply = [&]<int width>() {
+        backend.for_each_index(p.sets * p.rows * p.channels / width, cuda::ApplyNorm<T, width>{p});
+    };
+    cuda::with_pack_width<T>(apply, p.channels, p.x, static_cast<const T*>(p.y));
+}
+
 /// Layer norm in one pass over its rows; group norm in two: statistics of chunks of rows, then all elements.
 template <class T>
 void norm_forward(Cuda& backend, const NormProblem<T>& problem) {
@@ -168,24 +194,13 @@ void norm_forward(Cuda& backend, const NormProblem<T>& problem) {
         backend.launch(cuda::LayerNormRows<T>{p}, (p.sets + rows - 1) / rows);
         return;
     }
-    const cuda::RowChunks chunks(p.sets, p.rows);
-    using C = compute_t<T>;
-    const cuda::Scratch<C> moments(backend, 2 * chunks.count() * p.channels);
-    const cuda::Scratch<C> own(backend, p.mean != nullptr ? 0 : 2 * p.sets * p.groups);
+    const cuda::Scratch<compute_t<T>> own(backend, p.mean != nullptr ? 0 : 2 * p.sets * p.groups);
     if (p.mean == nullptr) {
         p.mean = own.data();
         p.inverse_std = own.data() + p.sets * p.groups;
     }
-    C* deviations = moments.data() + chunks.count() * p.channels;
-    backend.launch(cuda::ChunkMoments<T>{chunks, p.x, moments.data(), deviations, p.channels}, chunks.count());
-    using Statistics = cuda::GroupStatistics<C>;
-    backend.launch(
-        Statistics{chunks, moments.data(), deviations, p.channels, p.groups, p.epsilon, p.mean, p.inverse_std},
-        p.sets * p.groups, sizeof(double) * (Statistics::threads / 32));
-    const auto apply = [&]<int width>() {
-        backend.for_each_index(p.sets * p.rows * p.channels / width, cuda::ApplyNorm<T, width>{p});
-    };
-    cuda::with_pack_width<T>(apply, p.channels, p.x, static_cast<const T*>(p.y));
+    norm_statistics(backend, p);
+    norm_apply(backend, p);
 }
 
 } // namespace reel
