@@ -30,7 +30,8 @@ public:
         }
     }
 
-    /// The smallest free block that is large enough, or its beginning; null where there is no memory for it.
+    /// `size` bytes: the smallest free block that is large enough, or its beginning; null where there is no memory for
+    /// it.
     [[nodiscard]] void* allocate(std::size_t size) {
         try {
             auto fits = free_.lower_bound({size, nullptr});
@@ -65,6 +66,7 @@ public:
         }
     }
 
+    /// Takes back a block that allocate() gave.
     void deallocate(void* block) noexcept {
         auto at = chunks_.find(static_cast<std::byte*>(block));
         at->second.free = true;
