@@ -50,6 +50,22 @@ template <Scalar T, Backend B>
                   });
 }
 
+/// `conv2d` with a packed kernel, which is frozen, with gradients of x and bias.
+template <Scalar T, Backend B>
+requires PacksKernels<B, T>
+[[nodiscard]] Variable<T, B> conv2d(const Variable<T, B>& x, const std::shared_ptr<const PackedKernelOf<T, B>>& kernel,
+                                    const Variable<T, B>& bias, const ConvOptions& options) {
+    return record(conv2d(x.value(), *kernel, bias.value(), options), {x, bias},
+                  [kernel, shape = x.shape(), options](Node<T, B>& node) {
+                      if (node.needs(0)) {
+                          node.send(0, conv2d_input_gradient(node.gradient, *kernel, shape, options));
+                      }
+                      if (node.needs(1)) {
+                          node.send(1, sum_rows(node.gradient));
+                      }
+                  });
+}
+
 /// `group_norm` of tensors, with gradients of x, gamma and beta.
 template <Scalar T, Backend B>
 [[nodiscard]] Variable<T, B> group_norm(const Variable<T, B>& x, const Variable<T, B>& gamma,

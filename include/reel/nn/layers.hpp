@@ -58,12 +58,36 @@ struct Conv2d {
 
     template <class V>
     [[nodiscard]] V operator()(const V& x) const {
+        if constexpr (PacksKernels<B, T>) {
+            if (const auto kernel = packed(x.shape())) {
+                if constexpr (std::same_as<V, Tensor<T, B>>) {
+                    return conv2d(x, *kernel, bias.value(), options);
+                } else {
+                    return conv2d(x, kernel, bias.template as<V>(), options);
+                }
+            }
+        }
         return conv2d(x, weight.template as<V>(), bias.template as<V>(), options);
     }
 
     /// The same into a tensor that exists.
     void into(const Tensor<T, B>& y, const Tensor<T, B>& x) const {
+        if constexpr (PacksKernels<B, T>) {
+            if (const auto kernel = packed(x.shape())) {
+                conv2d_into(y, x, *kernel, bias.value(), options);
+                return;
+            }
+        }
         conv2d_into(y, x, weight.value(), bias.value(), options);
+    }
+
+private:
+    /// The weight as the backend has it ready, or null.
+    [[nodiscard]] auto packed(const Shape& x) const requires PacksKernels<B, T> {
+        return weight.in_place_of_value([&](const Tensor<T, B>& kernel) {
+            return pack_kernel(kernel.backend(), detail::conv_geometry(x, kernel.shape(), options),
+                               static_cast<const T*>(kernel.data()));
+        });
     }
 };
 

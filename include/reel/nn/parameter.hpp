@@ -85,8 +85,18 @@ public:
         later_ = std::make_shared<Later>(std::move(make));
     }
 
+    /// Another form of a value that set_later() told of and that value() has not been asked for, such as a layout of
+    /// the backend's: what `pack` makes of it the first time, a pointer, and the same from then on. The value itself is
+    /// let go; should it be asked for, unpack() of the form gives it, and it stays, and the form goes. Null where there
+    /// is such a value already, or `pack` gives null. Any thread may ask.
+    template <class Pack>
+    [[nodiscard]] auto in_place_of_value(const Pack& pack) const {
+        using Form = decltype(pack(std::declval<const Tensor<T, B>&>()));
+        return later_ ? later_->template packed<Form>(pack) : Form{};
+    }
+
     /// True for a value that set_later() told of and that has not been asked for.
-    [[nodiscard]] bool waits() const { return later_ && !later_->is_made; }
+    [[nodiscard]] bool waits() const { return later_ && !later_->is_made(); }
 
     /// Of 16 bits, it starts from exact(), and keeps what it had become when it trains no more.
     void train(bool on) {
@@ -148,9 +158,9 @@ public:
     /// set_exact() leads to, or else the value.
     [[nodiscard]] Tensor<compute_t<T>, B> exact() const {
         if constexpr (narrow) {
-            return master_.defined() ? master_ : (exact_ ? exact_() : cast<compute_t<T>>(value()));
+            return master_.defined() ? master_ : (exact_ ? exact_() : cast<compute_t<T>>(read()));
         } else {
-            return value();
+            return read();
         }
     }
 
@@ -194,23 +204,69 @@ private:
     static constexpr bool narrow = !std::same_as<T, compute_t<T>>;
 
     /// Shared by copies of a parameter, so that the value is made once.
-    struct Later {
-        std::function<Tensor<T, B>()> make;
-        std::once_flag once{};
-        std::atomic<bool> is_made = false;
-        Variable<T, B> variable{};
+    class Later {
+    public:
+        explicit Later(std::function<Tensor<T, B>()> make) : make_(std::move(make)) {}
 
-        explicit Later(std::function<Tensor<T, B>()> how) : make(std::move(how)) {}
+        [[nodiscard]] bool is_made() const { return is_made_; }
 
         [[nodiscard]] const Variable<T, B>& made() {
-            std::call_once(once, [this] {
-                variable = Variable<T, B>(make());
-                make = nullptr;
-                is_made = true;
-            });
-            return variable;
+            if (!is_made_) {
+                const std::lock_guard lock(mutex_);
+                keep();
+            }
+            return variable_;
         }
+
+        /// The value; one that is packed stays so.
+        [[nodiscard]] Tensor<T, B> read() {
+            const std::lock_guard lock(mutex_);
+            if (form_) {
+                return make_();
+            }
+            keep();
+            return variable_.value();
+        }
+
+        template <class Form, class Pack>
+        [[nodiscard]] Form packed(const Pack& pack) {
+            const std::lock_guard lock(mutex_);
+            if (!is_made_ && !form_) {
+                const Tensor<T, B> value = make_();
+                if (const Form form = pack(value)) {
+                    form_ = form;
+                    make_ = [form, backend = &value.backend(), shape = value.shape()] {
+                        const Tensor<T, B> unpacked(*backend, shape);
+                        form->unpack(unpacked.data());
+                        return unpacked;
+                    };
+                } else {
+                    make_ = [value] { return value; };
+                    keep();
+                }
+            }
+            return std::static_pointer_cast<typename Form::element_type>(form_);
+        }
+
+    private:
+        void keep() {
+            if (!is_made_) {
+                variable_ = Variable<T, B>(make_());
+                make_ = nullptr;
+                form_ = nullptr;
+                is_made_ = true;
+            }
+        }
+
+        std::mutex mutex_;
+        std::function<Tensor<T, B>()> make_;
+        std::shared_ptr<const void> form_; ///< of the one type that the module which has the parameter asks for
+        Variable<T, B> variable_;
+        std::atomic<bool> is_made_ = false;
     };
+
+    /// The value, without keeping it where another form is kept.
+    [[nodiscard]] Tensor<T, B> read() const { return later_ ? later_->read() : variable_.value(); }
 
     void assign(Tensor<T, B> value) {
         require(value.shape() == spec_.shape, "Parameter: ", value.shape(), " given, ", spec_.shape, " declared");

@@ -103,7 +103,8 @@ void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const T* kerne
 #ifdef REEL_ONEDNN
     if constexpr (cpu::onednn::is_served<T>) {
         if (cpu::onednn::suits(g) && cpu::onednn::multiplies<T>()) {
-            cpu::onednn::convolution(backend, g, x, kernel, bias, y, cpu::onednn::rounds<T>(backend));
+            const auto given = cpu::onednn::plain_kernel(backend.extension<cpu::onednn::Library>(), g, kernel);
+            cpu::onednn::convolution(backend, g, x, given, bias, y, cpu::onednn::rounds<T>(backend));
             return;
         }
     }
@@ -131,7 +132,8 @@ void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_
 #ifdef REEL_ONEDNN
     if constexpr (cpu::onednn::is_served<T>) {
         if (cpu::onednn::suits(g) && cpu::onednn::multiplies<T>()) {
-            cpu::onednn::convolution_input_gradient(backend, g, y_gradient, kernel, x_gradient,
+            const auto given = cpu::onednn::plain_kernel(backend.extension<cpu::onednn::Library>(), g, kernel);
+            cpu::onednn::convolution_input_gradient(backend, g, y_gradient, given, x_gradient,
                                                     cpu::onednn::rounds<T>(backend));
             return;
         }
@@ -226,5 +228,46 @@ void convolution_kernel_gradient(Cpu& backend, const ConvGeometry& g, const T* x
         }
     }
 }
+
+#ifdef REEL_ONEDNN
+
+/// A kernel [out, h, w, in] in the layout that convolutions of this geometry are fastest with, to be used instead of it
+/// from then on, forward and back; null where it would be used as it lies.
+template <class T>
+requires cpu::onednn::is_served<T>
+[[nodiscard]] std::shared_ptr<const cpu::onednn::PackedKernel<T>> pack_kernel(Cpu& backend, const ConvGeometry& g,
+                                                                              const T* kernel) {
+    const bool served = cpu::onednn::suits(g) && cpu::onednn::multiplies<T>();
+    return served ? cpu::onednn::pack_kernel(backend, g, kernel) : nullptr;
+}
+
+/// convolution() with a packed kernel.
+template <class T>
+void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const cpu::onednn::PackedKernel<T>& kernel,
+                 const T* bias, T* y) {
+    if (cpu::onednn::suits(g)) {
+        cpu::onednn::convolution(backend, g, x, kernel.memory(), bias, y, cpu::onednn::rounds<T>(backend));
+        return;
+    }
+    const cpu::Scratch<T> plain(backend, g.out_channels * g.patch());
+    kernel.unpack(plain.data());
+    convolution(backend, g, x, static_cast<const T*>(plain.data()), bias, y);
+}
+
+/// convolution_input_gradient() with a packed kernel.
+template <class T>
+void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_gradient,
+                                const cpu::onednn::PackedKernel<T>& kernel, T* x_gradient) {
+    if (cpu::onednn::suits(g)) {
+        cpu::onednn::convolution_input_gradient(backend, g, y_gradient, kernel.memory(), x_gradient,
+                                                cpu::onednn::rounds<T>(backend));
+        return;
+    }
+    const cpu::Scratch<T> plain(backend, g.out_channels * g.patch());
+    kernel.unpack(plain.data());
+    convolution_input_gradient(backend, g, y_gradient, static_cast<const T*>(plain.data()), x_gradient);
+}
+
+#endif // REEL_ONEDNN
 
 } // namespace reel

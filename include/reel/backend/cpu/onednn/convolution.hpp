@@ -2,7 +2,7 @@
 #ifdef REEL_ONEDNN
 
 #include <reel/backend/cpu/onednn/conv_pieces.hpp>
-#include <reel/backend/cpu/onednn/primitives.hpp>
+#include <reel/backend/cpu/onednn/packed_kernel.hpp>
 
 namespace reel::cpu::onednn {
 
@@ -86,91 +86,33 @@ template <class T>
     });
 }
 
-/// A kernel [out, h, w, in] as oneDNN sees it.
+/// A kernel in the layout that the first piece of such a convolution wants. Null where pieces multiply another type
+/// than the kernel's, so that it would be rounded for good.
 template <class T>
-[[nodiscard]] dnnl::memory plain_kernel(const Library& library, const ConvGeometry& g, const T* kernel) {
-    const Desc plain({g.out_channels, g.in_channels, g.kernel_h, g.kernel_w}, type_of<T>, Tag::ohwi);
-    return {plain, library.engine(), const_cast<T*>(kernel)};
+[[nodiscard]] std::shared_ptr<const PackedKernel<T>> pack_kernel(Cpu& backend, const ConvGeometry& g, const T* kernel) {
+    Library& library = backend.extension<Library>();
+    const bool bf16 = rounds<T>(backend);
+    if (bf16 && !std::same_as<T, bfloat16>) {
+        return nullptr;
+    }
+    const Alone here;
+    const auto parts = pieces_of(g, backend.threads(), false);
+    const Desc wanted = forward_of<T>(library, parts.front().front().g, bf16, true).description.weights_desc();
+    return std::make_shared<const PackedKernel<T>>(backend, g, wanted, kernel);
 }
 
-/// The kernel in each of the layouts that the pieces' primitives want; mostly that is one.
-class PackedKernels {
-public:
-    template <class T>
-    PackedKernels(Cpu& backend, Library& library, const ConvGeometry& g, const T* kernel)
-        : backend_(backend), library_(library), plain_(plain_kernel(library, g, kernel)) {}
-
-    void pack(const Desc& wanted) {
-        if (std::none_of(packed_.begin(), packed_.end(), [&](const auto& one) { return one->desc == wanted; })) {
-            packed_.push_back(std::make_unique<One>(backend_, library_, wanted));
-            const dnnl::memory& packed = packed_.back()->memory;
-            const auto parts = shares(wanted);
-            // As tasks, so that a rehearsal only counts them.
-            backend_.for_each_task(static_cast<index_t>(parts.size()), [&](index_t part) {
-                const Alone there;
-                const auto& [from, to] = parts[static_cast<std::size_t>(part)];
-                reorder(library_, dnnl::memory(from, library_.engine(), plain_.get_data_handle()),
-                        dnnl::memory(to, library_.engine(), packed.get_data_handle()));
-            });
-        }
-    }
-
-    [[nodiscard]] const dnnl::memory& operator[](const Desc& wanted) const {
-        return (*std::find_if(packed_.begin(), packed_.end(), [&](const auto& one) { return one->desc == wanted; }))
-            ->memory;
-    }
-
-private:
-    /// Output channels for each thread to pack, in whole blocks of the layout; all in one where that has other blocks.
-    [[nodiscard]] std::vector<std::pair<Desc, Desc>> shares(const Desc& wanted) const {
-        constexpr index_t block = 64;
-        const Desc plain = plain_.get_desc();
-        const auto dims = plain.dims();
-        const index_t threads = dims[0] % block == 0 ? std::min<index_t>(backend_.threads(), dims[0] / block) : 1;
-        std::vector<std::pair<Desc, Desc>> parts;
-        if (threads == 1) {
-            return {{plain, wanted}};
-        }
-        for (index_t part = 0; part < threads; ++part) {
-            const index_t begin = dims[0] / block * part / threads * block;
-            const index_t end = dims[0] / block * (part + 1) / threads * block;
-            auto extents = dims;
-            extents[0] = end - begin;
-            const dnnl::memory::dims offsets{begin, 0, 0, 0};
-            parts.emplace_back(plain.submemory_desc(extents, offsets, true),
-                               wanted.submemory_desc(extents, offsets, true));
-            if (parts.back().first.is_zero() || parts.back().second.is_zero()) {
-                return {{plain, wanted}};
-            }
-        }
-        return parts;
-    }
-
-    struct One {
-        Desc desc;
-        Scratch<std::byte> bytes;
-        dnnl::memory memory;
-        One(Cpu& backend, Library& library, const Desc& wanted)
-            : desc(wanted), bytes(backend, static_cast<index_t>(wanted.get_size())),
-              memory(wanted, library.engine(), bytes.data()) {}
-    };
-    Cpu& backend_;
-    Library& library_;
-    dnnl::memory plain_;
-    std::vector<std::unique_ptr<One>> packed_;
-};
-
-/// As generic::convolution.
+/// As generic::convolution, of a kernel in any layout.
 template <class T>
-void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const T* kernel, const T* bias, T* y, bool bf16) {
+void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const dnnl::memory& kernel, const T* bias, T* y,
+                 bool bf16) {
     Library& library = backend.extension<Library>();
     const Operand input(backend, x, g.images * g.height * g.width * g.in_channels, bf16);
     const auto parts = pieces_of(g, backend.threads(), false);
-    PackedKernels kernels(backend, library, g, kernel);
+    KernelLayouts kernels(backend, library, kernel);
     const Alone here;
     for (const auto& part : parts) {
         for (const ConvPiece& piece : part) {
-            kernels.pack(forward_of<T>(library, piece.g, bf16, bias != nullptr).description.weights_desc());
+            kernels.add(forward_of<T>(library, piece.g, bf16, bias != nullptr).description.weights_desc());
         }
     }
     backend.for_each_task(static_cast<index_t>(parts.size()), [&](index_t part) {
@@ -189,19 +131,19 @@ void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const T* kerne
     });
 }
 
-/// As generic::convolution_input_gradient.
+/// As generic::convolution_input_gradient, of a kernel in any layout.
 template <class T>
-void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_gradient, const T* kernel,
+void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_gradient, const dnnl::memory& kernel,
                                 T* x_gradient, bool bf16) {
     Library& library = backend.extension<Library>();
     const Operand output(backend, y_gradient, g.out_rows() * g.out_channels, bf16);
     const auto parts = pieces_of(g, backend.threads(), true);
-    PackedKernels kernels(backend, library, g, kernel);
+    KernelLayouts kernels(backend, library, kernel);
     const Alone here;
     for (const auto& part : parts) {
         for (const ConvPiece& piece : part) {
             if (piece.g.out_height > 0) {
-                kernels.pack(input_gradient_of<T>(library, piece.g, bf16).description.weights_desc());
+                kernels.add(input_gradient_of<T>(library, piece.g, bf16).description.weights_desc());
             }
         }
     }
