@@ -140,14 +140,16 @@ template <reel::Module M>
 void fill(M& model, Cpu& cpu) {
     std::uint32_t stream = 1;
     reel::for_each_parameter(model, [&](const std::string& name, auto& parameter) {
-        using T = std::remove_cvref_t<decltype(*parameter.value().data())>;
+        using T = typename std::remove_cvref_t<decltype(parameter)>::value_type;
         const Shape& shape = parameter.spec().shape;
         const bool vector = shape.rank() == 1;
+        const double fan_in = static_cast<double>(vector ? 1024 : shape.size() / shape[0]);
         if (vector && name.ends_with("weight")) {
             parameter.set(Tensor<T>::full(cpu, shape, T(1.0F)));
-        } else {
-            const double fan_in = static_cast<double>(vector ? 1024 : shape.size() / shape[0]);
-            parameter.set(cheap_uniform<T>(cpu, shape, 1.0 / std::sqrt(fan_in), stream));
+        } else { // when it is used first, as from a file
+            parameter.set_later([&cpu, shape, bound = 1.0 / std::sqrt(fan_in), stream] {
+                return cheap_uniform<T>(cpu, shape, bound, stream);
+            });
         }
         stream += 0x9e3779b9U;
     });
@@ -172,8 +174,24 @@ reel::AutoencoderKLConfig vae_config(bool tiny) {
     return config;
 }
 
-/// A case ready to run; what it computes ends in a number that must be finite.
-using Case = std::function<double()>;
+/// A case ready to run.
+struct Case {
+    std::function<double()> run; ///< what it computes ends in a number that must be finite
+    std::size_t weight_bytes;    ///< of its models
+};
+
+/// Bytes of a model's weights; of a 16-bit one that trains its float copy, too.
+template <reel::Module M>
+std::size_t weight_bytes(const M& model) {
+    std::size_t bytes = 0;
+    reel::for_each_parameter(model, [&](const std::string&, const auto& parameter) {
+        using T = typename std::remove_cvref_t<decltype(parameter)>::value_type;
+        const bool two = parameter.requires_grad() && !std::same_as<T, reel::compute_t<T>>;
+        bytes += static_cast<std::size_t>(parameter.spec().shape.size()) *
+                 (sizeof(T) + (two ? sizeof(reel::compute_t<T>) : 0));
+    });
+    return bytes;
+}
 
 template <class T>
 double mean_of(const Tensor<T>& x) {
@@ -205,10 +223,11 @@ Case unet_forward(Cpu& cpu, const Options& options, bool guided) {
         sample = reel::concat_rows({sample, sample});
         text = reel::concat_rows({reel::scale(text, -1.0F), text});
     }
-    return [=, frames = options.frames] {
-        const std::array<double, 1> timestep{981};
-        return mean_of((*unet)(sample, timestep, text, frames));
-    };
+    return {[=, frames = options.frames] {
+                const std::array<double, 1> timestep{981};
+                return mean_of((*unet)(sample, timestep, text, frames));
+            },
+            weight_bytes(*unet)};
 }
 
 /// Stable Diffusion's noise.
@@ -256,7 +275,7 @@ template <class T>
 Case tune_step(Cpu& cpu, const Options& options, bool checkpointing) {
     const auto tuning = std::make_shared<Tuning<T>>(cpu, options, checkpointing);
     tuning->begin(cheap_latents<float>(cpu, options, 8));
-    return [&cpu, tuning] { return tuning->step(cpu); };
+    return {[&cpu, tuning] { return tuning->step(cpu); }, weight_bytes(tuning->unet)};
 }
 
 template <class T>
@@ -264,7 +283,8 @@ Case vae_encode(Cpu& cpu, const Options& options) {
     const auto vae = std::make_shared<reel::AutoencoderKL<T>>(vae_config(options.tiny));
     fill(*vae, cpu);
     const Tensor<T> pictures = cheap_uniform<T>(cpu, {options.frames, options.size, options.size, 3}, 1.0, 1);
-    return [=] { return mean_of(reel::encode_clip(*vae, pictures, [] {})); }; // frame by frame, as the programs do
+    return {[=] { return mean_of(reel::encode_clip(*vae, pictures, [] {})); }, // frame by frame, as the programs do
+            weight_bytes(*vae)};
 }
 
 template <class T>
@@ -272,7 +292,7 @@ Case vae_decode(Cpu& cpu, const Options& options) {
     const auto vae = std::make_shared<reel::AutoencoderKL<T>>(vae_config(options.tiny));
     fill(*vae, cpu);
     const Tensor<T> latents = cheap_latents<T>(cpu, options, 4);
-    return [=] { return mean_of(reel::decode_clip(*vae, latents, [] {})); };
+    return {[=] { return mean_of(reel::decode_clip(*vae, latents, [] {})); }, weight_bytes(*vae)};
 }
 
 template <class T>
@@ -289,7 +309,7 @@ Case text_encoder(Cpu& cpu, const Options& options) {
     for (std::size_t i = 0; i < ids.size(); ++i) {
         ids[i] = static_cast<std::int32_t>(i * 613 % 49408);
     }
-    return [=] { return mean_of((*model)(ids)); };
+    return {[=] { return mean_of((*model)(ids)); }, weight_bytes(*model)};
 }
 
 /// A tensor in another type, or the same tensor.
@@ -309,7 +329,7 @@ Case whole_job(Cpu& cpu, const Options& options) {
     const auto vae = std::make_shared<reel::AutoencoderKL<T>>(vae_config(options.tiny));
     fill(*vae, cpu);
     const Tensor<T> pictures = cheap_uniform<T>(cpu, {options.frames, options.size, options.size, 3}, 1.0, 1);
-    return [&cpu, tuning, vae, pictures] {
+    const auto run = [&cpu, tuning, vae, pictures] {
         const auto nothing = [](auto&&...) {};
         const auto moments = as<float>(reel::encode_clip(*vae, pictures, [] {}));
         tuning->begin(moments);
@@ -334,6 +354,7 @@ Case whole_job(Cpu& cpu, const Options& options) {
         const Tensor<float> edited = reel::sample_clip(unet, scheduler, noise, guidance, 10, reel::NoNoise{}, nothing);
         return mean_of(reel::decode_clip(*vae, as<T>(edited), [] {}));
     };
+    return {run, weight_bytes(tuning->unet) + weight_bytes(*vae)};
 }
 
 template <class T>
@@ -394,10 +415,9 @@ double gemm_rate(Cpu& cpu) {
 }
 
 void measure(Cpu& cpu, const Case& run, const Options& options) {
-    cpu.memory().reset_peak();
     const ProcessorTime before = processor_time();
     const reel::Stopwatch watch;
-    const double result = run();
+    const double result = run.run();
     const double seconds = watch.seconds();
     const ProcessorTime after = processor_time();
     const double user = after.user - before.user;
@@ -422,11 +442,10 @@ std::size_t rehearsed_bytes(const Options& options) {
     reel::Rehearsal rehearsal(0);
     Cpu cpu(options.threads, &rehearsal);
     const Case once = make_case<T>(cpu, options);
-    const std::size_t before = cpu.memory().statistics().in_use;
-    (void)once(); // a first tuning step makes the optimizer's state
+    (void)once.run(); // makes weights and, of tuning, the optimizer's state
     cpu.memory().reset_peak();
-    (void)once();
-    return cpu.memory().statistics().peak - before;
+    (void)once.run();
+    return cpu.memory().statistics().peak - once.weight_bytes;
 }
 
 void print_long_clips(Options options) {
@@ -456,13 +475,12 @@ void run(const Options& options) {
     Cpu cpu(options.threads);
     const double rate = options.bfloat16 ? gemm_rate<reel::bfloat16>(cpu) : gemm_rate<float>(cpu);
     const Case once = options.bfloat16 ? make_case<reel::bfloat16>(cpu, options) : make_case<float>(cpu, options);
-    const std::size_t weights = cpu.memory().statistics().in_use;
     for (int i = 0; i < options.warmup; ++i) {
-        reel::require(std::isfinite(once()), options.name, ": the result is not finite");
+        reel::require(std::isfinite(once.run()), options.name, ": the result is not finite");
     }
     if (options.json) {
         std::cout << "{\"gemm_gflops\": " << rate << ", \"threads\": " << cpu.threads()
-                  << ", \"weight_bytes\": " << weights << ", \"version\": \"" << reel::compiler_description()
+                  << ", \"weight_bytes\": " << once.weight_bytes << ", \"version\": \"" << reel::compiler_description()
                   << ", Eigen " << reel::eigen_version() << ", " << reel::instruction_sets() << "\"}" << std::endl;
     } else {
         std::cout << reel::processor_name() << ", " << cpu.threads() << " threads, " << reel::compiler_description()
