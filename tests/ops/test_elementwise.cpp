@@ -141,3 +141,21 @@ TEST_CASE_TEMPLATE("geglu: the first half times gelu of the second", B, Cpu, Pla
                          doctest::Contains("geglu: the last extent of [2, 3]"), Error);
     CHECK_THROWS_WITH_AS(static_cast<void>(geglu_gradient(x, x)), doctest::Contains("geglu"), Error);
 }
+
+TEST_CASE_TEMPLATE("geglu's gradient takes the memory of an input that is given away", B, Cpu, Plain) {
+    B backend;
+    const auto kept = near::tensor(backend, {30, 38}, 1);
+    const auto y_gradient = near::tensor(backend, {30, 19}, 2);
+    const auto expected = geglu_gradient(kept, y_gradient);
+    CHECK(expected.data() != kept.data());
+    auto given = kept.clone();
+    const auto* const memory = given.data();
+    const auto shared = given; // somebody looks at it still
+    CHECK(geglu_gradient(std::move(given), y_gradient).data() != memory);
+    CHECK(shared.to_host() == kept.to_host());
+    auto alone = kept.clone();
+    const auto* const reused = alone.data();
+    const auto found = geglu_gradient(std::move(alone), y_gradient);
+    CHECK(found.data() == reused);
+    CHECK(found.to_host() == expected.to_host());
+}

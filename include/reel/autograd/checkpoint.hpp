@@ -58,8 +58,7 @@ template <class Block, Scalar T, Backend B, class... More>
         for (auto& input : again) {
             input = input.requires_grad() ? Variable<T, B>::leaf(input.value()) : Variable<T, B>(input.value());
         }
-        const auto output = std::apply(block, again);
-        backward(output, self.gradient);
+        backward(std::apply(block, again), self.gradient);
         for (std::size_t i = 0; i < again.size(); ++i) {
             if (self.needs(i) && again[i].grad().defined()) {
                 self.send(i, again[i].grad());

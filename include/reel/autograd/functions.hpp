@@ -81,8 +81,9 @@ template <Activation F, Scalar T, Backend B>
 /// The first half of the channels times GELU of the second, with gradients.
 template <Scalar T, Backend B>
 [[nodiscard]] Variable<T, B> geglu(const Variable<T, B>& x) {
-    return record(geglu(x.value()), {x},
-                  [kept = x.value()](Node<T, B>& node) { node.send(0, geglu_gradient(kept, node.gradient)); });
+    return record(geglu(x.value()), {x}, [kept = x.value()](Node<T, B>& node) mutable {
+        node.send(0, geglu_gradient(std::move(kept), node.gradient));
+    });
 }
 
 /// The same values in another shape, as Tensor::reshape, with gradients.

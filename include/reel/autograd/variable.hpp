@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <queue>
+#include <utility>
 #include <vector>
 
 #include <reel/ops/elementwise.hpp>
@@ -124,19 +125,18 @@ template <Scalar T, Backend B, class Backward>
     return Variable<T, B>(std::move(value), std::move(node));
 }
 
-/// Sends `gradient` back from `output` to every leaf it was made from; leaves add it to what they have. Each step's
-/// saved tensors are released as soon as it is done, so a recording can be run back once.
+namespace detail {
+
+/// backward() from a node. Nothing here holds on to the value that it made.
 template <Scalar T, Backend B>
-void backward(const Variable<T, B>& output, const Tensor<T, B>& gradient) {
-    require(output.requires_grad(),
-            "backward: the output depends on nothing that wants a gradient; choose parameters to "
-            "train first");
-    detail::require_same_shape("backward", output.value(), gradient);
+void run_back(const std::shared_ptr<Node<T, B>>& from, const Tensor<T, B>& gradient) {
+    require(from != nullptr, "backward: the output depends on nothing that wants a gradient; choose parameters to "
+                             "train first");
     using Pointer = std::shared_ptr<Node<T, B>>;
     const auto shallower = [](const Pointer& a, const Pointer& b) { return a->depth < b->depth; };
     std::priority_queue<Pointer, std::vector<Pointer>, decltype(shallower)> waiting(shallower);
-    output.node()->receive(gradient);
-    waiting.push(output.node());
+    from->receive(gradient);
+    waiting.push(from);
     while (!waiting.empty()) {
         const Pointer node = waiting.top();
         waiting.pop();
@@ -158,6 +158,24 @@ void backward(const Variable<T, B>& output, const Tensor<T, B>& gradient) {
         }
         node->inputs.clear();
     }
+}
+
+} // namespace detail
+
+/// Sends `gradient` back from `output` to every leaf it was made from; leaves add it to what they have. Each step's
+/// saved tensors are released as soon as it is done, so a recording can be run back once.
+template <Scalar T, Backend B>
+void backward(const Variable<T, B>& output, const Tensor<T, B>& gradient) {
+    detail::require_same_shape("backward", output.value(), gradient);
+    detail::run_back(output.node(), gradient);
+}
+
+/// The same of an output that is given away: its value goes before the work begins.
+template <Scalar T, Backend B>
+void backward(Variable<T, B>&& output, const Tensor<T, B>& gradient) {
+    detail::require_same_shape("backward", output.value(), gradient);
+    const auto from = std::exchange(output, {}).node();
+    detail::run_back(from, gradient);
 }
 
 } // namespace reel

@@ -30,16 +30,16 @@ public:
         }
     }
 
-    /// `size` bytes: the smallest free block that is large enough, or its beginning; null where there is no memory for
-    /// it.
+    /// `size` bytes: the beginning of the first free block that is large enough, so that what stays gathers at one end
+    /// and leaves wide gaps at the other; null where there is no memory for it.
     [[nodiscard]] void* allocate(std::size_t size) {
         try {
-            auto fits = free_.lower_bound({size, nullptr});
+            auto fits = first_fit(size);
             if (fits == free_.end()) {
                 if (!reserve(size)) {
                     return nullptr;
                 }
-                fits = free_.lower_bound({size, nullptr});
+                fits = first_fit(size);
             }
             const auto at = chunks_.find(fits->second);
             if (!make_usable(at->first + size)) {
@@ -119,6 +119,7 @@ private:
         bool free;
     };
     using Chunks = std::map<std::byte*, Chunk>;
+    using Free = std::set<std::pair<std::size_t, std::byte*>>;
 
     struct Range {
         std::byte* begin;
@@ -130,6 +131,12 @@ private:
         return *std::find_if(ranges_.begin(), ranges_.end(), [&](const Range& range) {
             return range.begin <= address && address < range.begin + range.size;
         });
+    }
+
+    /// Of lowest address; of the few that are large enough.
+    [[nodiscard]] Free::iterator first_fit(std::size_t size) {
+        return std::min_element(free_.lower_bound({size, nullptr}), free_.end(),
+                                [](const auto& a, const auto& b) { return a.second < b.second; });
     }
 
     /// Two chunks, one after the other: both free, and of one range.
@@ -210,7 +217,7 @@ private:
     std::size_t page_ = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     std::vector<Range> ranges_;
     Chunks chunks_;
-    std::set<std::pair<std::size_t, std::byte*>> free_; ///< by size
+    Free free_; ///< by size
     std::size_t warm_ = 0;
 };
 

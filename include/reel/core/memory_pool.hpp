@@ -35,7 +35,7 @@ enum class BlockKind {
 /// Host memory in 64-byte aligned blocks, kept after release and handed out again: fresh pages from the operating
 /// system cost more than most operations. Sizes are rounded up by an eighth at most, from 2 MiB on by a sixty-fourth,
 /// so a block fits many requests; blocks of 64 KiB and more also share memory whatever their sizes. What is in use and
-/// what is kept together are never more than 17/16 of the peak in use, or 64 MiB more than is in use. Thread-safe.
+/// what is kept together are never more than 65/64 of the peak in use, or 64 MiB more than is in use. Thread-safe.
 class MemoryPool {
 public:
     explicit MemoryPool(BlockKind kind = BlockKind::memory) : kind_(kind), large_(kind == BlockKind::memory) {}
@@ -65,7 +65,7 @@ public:
         const std::lock_guard lock(mutex_);
         statistics_.in_use -= size;
         // Room for gaps between blocks: without it, a tuning step gives half of its memory back, and takes it again.
-        const std::size_t most = std::max(statistics_.peak + statistics_.peak / 16 - statistics_.in_use, minimum_cache);
+        const std::size_t most = std::max(statistics_.peak + statistics_.peak / 64 - statistics_.in_use, minimum_cache);
         if (size < large_size) {
             keep_small(block, size, most);
         } else {

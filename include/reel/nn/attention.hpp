@@ -63,9 +63,10 @@ struct FeedForward {
         return contract(geglu(expand(x)));
     }
 
-    /// How many of so many rows to widen at once: enough to repay the packing of the weights.
-    [[nodiscard]] index_t rows_at_once(const B& backend, index_t rows) const {
-        return at_once(backend, rows, 12 * contract.weight.spec().shape[0] * static_cast<index_t>(sizeof(T)), 2048);
+    /// How many of so many rows to widen at once, in a part of a piece: enough to repay the packing of the weights.
+    [[nodiscard]] index_t rows_at_once(const B& backend, index_t rows, index_t parts = 1) const {
+        const index_t bytes = 12 * contract.weight.spec().shape[0] * static_cast<index_t>(sizeof(T));
+        return at_once(backend, rows, parts * bytes, 2048);
     }
 };
 
@@ -167,13 +168,14 @@ struct BasicTransformerBlock {
 
 private:
     /// The feed-forward of the normalised rows. What gradients would keep of it, eight times the input, is computed
-    /// again, some rows at a time, where that is several pieces' worth.
+    /// again, some rows at a time, where that is half a piece's worth: a fiftieth of a tuning step's time for a fifth
+    /// of what it holds for a moment.
     template <class V>
     [[nodiscard]] V widened(const V& x) const {
         const auto block = [this](const auto& rows) { return ff(norm3(rows)); };
         if constexpr (requires { x.requires_grad(); }) {
-            if (8 * x.size() * static_cast<index_t>(sizeof(T)) > 4 * piece_bytes(x.backend())) {
-                const index_t size = ff.rows_at_once(x.backend(), x.size() / x.shape(2));
+            if (8 * x.size() * static_cast<index_t>(sizeof(T)) > piece_bytes(x.backend()) / 2) {
+                const index_t size = ff.rows_at_once(x.backend(), x.size() / x.shape(2), 2);
                 return checkpoint_rows(trains(norm3) || trains(ff), size, block, x);
             }
         }

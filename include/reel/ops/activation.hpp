@@ -58,14 +58,15 @@ template <Scalar T, Backend B>
     return y;
 }
 
-/// Gradient of geglu's input.
+/// Gradient of geglu's input, in the memory of x when x is given away and nobody shares it: it is the widest tensor of
+/// a transformer.
 template <Scalar T, Backend B>
-[[nodiscard]] Tensor<T, B> geglu_gradient(const Tensor<T, B>& x, const Tensor<T, B>& y_gradient) {
+[[nodiscard]] Tensor<T, B> geglu_gradient(Tensor<T, B> x, const Tensor<T, B>& y_gradient) {
     const index_t width = x.shape(-1) / 2;
     require(y_gradient.shape() == x.shape().with(-1, width), "geglu_gradient: gradient ", y_gradient.shape(),
             " for input ", x.shape());
     const index_t rows = width == 0 ? 0 : x.size() / (2 * width);
-    Tensor<T, B> result(x.backend(), x.shape());
+    const Tensor<T, B> result = x.unique() && x.owns_memory() ? x : Tensor<T, B>(x.backend(), x.shape());
     if constexpr (requires { geglu_backward(x.backend(), x.data(), x.data(), result.data(), rows, width); }) {
         geglu_backward(x.backend(), x.data(), y_gradient.data(), result.data(), rows, width);
     } else {

@@ -160,10 +160,10 @@ void geglu_backward(Cpu& backend, const T* x, const T* y_gradient, T* x_gradient
     cpu::for_each_row_strip(backend, rows, width, [&](index_t row, index_t column, index_t n) {
         const index_t at = row * 2 * width + column;
         const auto gradient = cpu::load_strip(y_gradient + row * width + column, n);
+        const auto value = cpu::load_strip(x + at, n);
         const auto gate = cpu::load_strip(x + at + width, n);
         cpu::store_strip(x_gradient + at, n, gradient * cpu::value(generic::Gelu{}, gate));
-        cpu::store_strip(x_gradient + at + width, n,
-                         gradient * cpu::load_strip(x + at, n) * cpu::slope(generic::Gelu{}, gate));
+        cpu::store_strip(x_gradient + at + width, n, gradient * value * cpu::slope(generic::Gelu{}, gate));
     });
 }
 
