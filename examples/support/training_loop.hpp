@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -19,7 +20,7 @@
 #include <reel/io/json.hpp>
 #include <reel/pipelines/training_checkpoint.hpp>
 
-#include "program.hpp"
+#include "training_configs.hpp"
 #include "training_options.hpp"
 
 namespace training {
@@ -69,18 +70,18 @@ struct Plan {
 };
 
 /// What the two trainings share: checkpoints, the log and the loop.
+template <reel::Backend B>
 class Loop {
 public:
-    using Training = reel::Training<float>;
-    using Parameters = std::vector<reel::NamedParameter<float>>;
+    using Training = reel::Training<float, B>;
+    using Parameters = std::vector<reel::NamedParameter<float, B>>;
 
-    /// The one part of an identity that --extend may change.
-    static constexpr const char* changing_key = "acts";
-
+    /// `check_stop` is called after every step.
     Loop(std::string name, const Options& options, const reel::TrainOptions& train, const Plan::Names& plan_names,
-         nlohmann::json identity)
+         nlohmann::json identity, std::function<void()> check_stop)
         : name_(std::move(name)), options_(options), train_(train), plan_names_(plan_names),
-          folder_(std::filesystem::path(options.output) / name_), identity_(std::move(identity)), training_(train) {
+          folder_(std::filesystem::path(options.output) / name_), identity_(std::move(identity)),
+          check_stop_(std::move(check_stop)), training_(train) {
         reel::make_output_folder(folder_);
     }
 
@@ -106,11 +107,11 @@ public:
     }
 
     /// Continues from the last checkpoint if asked to and if there is one. check() comes before.
-    void resume(reel::Cpu& cpu, const Parameters& parameters) {
+    void resume(B& backend, const Parameters& parameters) {
         if (const auto last = last_checkpoint()) {
             const std::optional<Plan> saved = saved_plan(*last);
             const nlohmann::json identity = identity_for(*last);
-            reel::load_training(*last, cpu, training_, parameters, identity);
+            reel::load_training(*last, backend, training_, parameters, identity);
             std::cerr << name_ << ": continuing from " << last->string() << '\n';
             if (saved != plan_at(training_.step_count())) {
                 std::cerr << name_ << ": extended at step " << training_.step_count() << ": until here "
@@ -166,7 +167,7 @@ public:
             if (last || report.step % options_.checkpointing_steps == 0) {
                 checkpoint(parameters());
             }
-            program::check_stop();
+            check_stop_();
         }
     }
 
@@ -262,6 +263,7 @@ private:
     Plan::Names plan_names_;
     std::filesystem::path folder_;
     nlohmann::json identity_;
+    std::function<void()> check_stop_;
     Training training_;
 };
 

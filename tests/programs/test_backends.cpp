@@ -85,14 +85,15 @@ TEST_CASE("a GPU that cannot be used is one sentence, before anything is written
     };
     refused("text_to_image", REEL_TEXT_TO_IMAGE, {"--model", sd1_model, "--prompt", "a dog"});
     refused("evaluate_text_to_image", REEL_EVALUATE_TEXT_TO_IMAGE, {"--model", sd1_model});
+    refused("train_text_to_image", REEL_TRAIN_TEXT_TO_IMAGE, {});
     refused("evaluate_insertion", REEL_EVALUATE_INSERTION, {});
     refused("run_study", REEL_RUN_STUDY, {"../examples/studies/demo.yaml"});
     CHECK(!std::filesystem::exists(job.folder / "out"));
 }
 
 TEST_CASE("what runs on a GPU is loaded when it is asked for") {
-    for (const Path& program :
-         {Path(insert_object), Path(tune_video), Path(REEL_TEXT_TO_IMAGE), Path(REEL_RUN_STUDY)}) {
+    for (const Path& program : {Path(insert_object), Path(tune_video), Path(REEL_TEXT_TO_IMAGE),
+                                Path(REEL_TRAIN_TEXT_TO_IMAGE), Path(REEL_RUN_STUDY)}) {
         if (program.empty()) {
             continue;
         }
