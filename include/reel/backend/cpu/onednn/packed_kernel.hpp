@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <reel/backend/cpu/onednn/primitives.hpp>
+#include <reel/core/shape.hpp>
 
 namespace reel::cpu::onednn {
 
