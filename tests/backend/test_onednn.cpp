@@ -82,16 +82,26 @@ void check_convolution(const ConvGeometry& g) {
             check(cpu, result, again, expected);
         };
         const bool bfloat16 = cpu::onednn::rounds(cpu);
-        const auto forward = [&](const float* with) {
-            return [&, with](float* to) {
-                cpu::onednn::convolution(cpu, g, fx.data(), f_kernel.data(), with, to, bfloat16);
+        const auto packed = cpu::onednn::pack_kernel(cpu, g, f_kernel.data());
+        CHECK((packed == nullptr) == bfloat16);
+        const auto both_ways = [&](const dnnl::memory& layout) {
+            const auto forward = [&](const float* with) {
+                return
+                    [&, with](float* to) { cpu::onednn::convolution(cpu, g, fx.data(), layout, with, to, bfloat16); };
             };
+            twice(y, forward(f_bias.data()));
+            twice(without_bias, forward(nullptr));
+            twice(x_gradient, [&](float* to) {
+                cpu::onednn::convolution_input_gradient(cpu, g, fy_gradient.data(), layout, to, bfloat16);
+            });
         };
-        twice(y, forward(f_bias.data()));
-        twice(without_bias, forward(nullptr));
-        twice(x_gradient, [&](float* to) {
-            cpu::onednn::convolution_input_gradient(cpu, g, fy_gradient.data(), f_kernel.data(), to, bfloat16);
-        });
+        both_ways(cpu::onednn::plain_kernel(cpu.extension<cpu::onednn::Library>(), g, f_kernel.data()));
+        if (packed) {
+            both_ways(packed->memory());
+            std::vector<float> unpacked = nans(f_kernel.size());
+            packed->unpack(unpacked.data());
+            CHECK(unpacked == f_kernel);
+        }
         twice(kernel_gradient, [&](float* to) {
             cpu::onednn::convolution_kernel_gradient(cpu, g, fx.data(), fy_gradient.data(), to, bfloat16);
         });
@@ -249,7 +259,8 @@ TEST_CASE("large products go to oneDNN, rounded in medium precision where the pr
         std::vector<float> given = nans(400 * 32);
         std::vector<float> own = given;
         convolution<float>(cpu, g, x.data(), kernel.data(), nullptr, given.data());
-        cpu::onednn::convolution<float>(cpu, g, x.data(), kernel.data(), nullptr, own.data(), rounds);
+        const auto plain = cpu::onednn::plain_kernel(cpu.extension<cpu::onednn::Library>(), g, kernel.data());
+        cpu::onednn::convolution<float>(cpu, g, x.data(), plain, nullptr, own.data(), rounds);
         CHECK(near::relative_error(given, own) == 0);
         const GemmProblem<float> p{.transpose_b = true,
                                    .m = 400,
