@@ -345,10 +345,10 @@ private:
     /// A sheet of pictures for held-out captions: 25 DDIM steps, guidance 4, the same noise every time.
     void sample(const UNet& unet, const TextEncoder& text_encoder, const pictures::Batch& unseen,
                 const std::filesystem::path& path) {
-        constexpr index_t count = 32;
+        const index_t count = options_.sample_count;
         const std::vector<std::string> captions(unseen.captions.begin(), unseen.captions.begin() + count);
         const std::vector<std::int32_t> ids = ids_of(captions);
-        const std::vector<std::int32_t> empty = ids_of(std::vector<std::string>(count));
+        const std::vector<std::int32_t> empty = ids_of(std::vector<std::string>(static_cast<std::size_t>(count)));
         const reel::Guidance<float, B> guidance{text_encoder(std::span<const std::int32_t>(ids), count),
                                                 text_encoder(std::span<const std::int32_t>(empty), count), 4.0};
         Tensor noise(backend_, {count, unet.config.sample_size, unet.config.sample_size, unet.config.in_channels});

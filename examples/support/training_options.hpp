@@ -48,6 +48,7 @@ struct Options {
     index_t checkpointing_steps = 500;
     index_t validation_steps = 250;
     index_t sample_steps = 1000;
+    index_t sample_count = 32; ///< pictures on a sheet of text encoder and UNet, a multiple of 8
     bool resume = false;
     bool extend = false;
 };
