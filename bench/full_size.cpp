@@ -176,19 +176,21 @@ reel::AutoencoderKLConfig vae_config(bool tiny) {
 
 /// A case ready to run.
 struct Case {
-    std::function<double()> run; ///< what it computes ends in a number that must be finite
-    std::size_t weight_bytes;    ///< of its models
+    std::function<double()> run;               ///< what it computes ends in a number that must be finite
+    std::function<std::size_t()> weight_bytes; ///< of its models, as far as they have been used
 };
 
-/// Bytes of a model's weights; of a 16-bit one that trains its float copy, too.
+/// Bytes of a model's weights that have been used; of a 16-bit one that trains its float copy, too.
 template <reel::Module M>
 std::size_t weight_bytes(const M& model) {
     std::size_t bytes = 0;
     reel::for_each_parameter(model, [&](const std::string&, const auto& parameter) {
         using T = typename std::remove_cvref_t<decltype(parameter)>::value_type;
         const bool two = parameter.requires_grad() && !std::same_as<T, reel::compute_t<T>>;
-        bytes += static_cast<std::size_t>(parameter.spec().shape.size()) *
-                 (sizeof(T) + (two ? sizeof(reel::compute_t<T>) : 0));
+        if (parameter.in_memory()) {
+            bytes += static_cast<std::size_t>(parameter.spec().shape.size()) *
+                     (sizeof(T) + (two ? sizeof(reel::compute_t<T>) : 0));
+        }
     });
     return bytes;
 }
@@ -227,7 +229,7 @@ Case unet_forward(Cpu& cpu, const Options& options, bool guided) {
                 const std::array<double, 1> timestep{981};
                 return mean_of((*unet)(sample, timestep, text, frames));
             },
-            weight_bytes(*unet)};
+            [=] { return weight_bytes(*unet); }};
 }
 
 /// Stable Diffusion's noise.
@@ -275,7 +277,7 @@ template <class T>
 Case tune_step(Cpu& cpu, const Options& options, bool checkpointing) {
     const auto tuning = std::make_shared<Tuning<T>>(cpu, options, checkpointing);
     tuning->begin(cheap_latents<float>(cpu, options, 8));
-    return {[&cpu, tuning] { return tuning->step(cpu); }, weight_bytes(tuning->unet)};
+    return {[&cpu, tuning] { return tuning->step(cpu); }, [=] { return weight_bytes(tuning->unet); }};
 }
 
 template <class T>
@@ -284,7 +286,7 @@ Case vae_encode(Cpu& cpu, const Options& options) {
     fill(*vae, cpu);
     const Tensor<T> pictures = cheap_uniform<T>(cpu, {options.frames, options.size, options.size, 3}, 1.0, 1);
     return {[=] { return mean_of(reel::encode_clip(*vae, pictures, [] {})); }, // frame by frame, as the programs do
-            weight_bytes(*vae)};
+            [=] { return weight_bytes(*vae); }};
 }
 
 template <class T>
@@ -292,7 +294,7 @@ Case vae_decode(Cpu& cpu, const Options& options) {
     const auto vae = std::make_shared<reel::AutoencoderKL<T>>(vae_config(options.tiny));
     fill(*vae, cpu);
     const Tensor<T> latents = cheap_latents<T>(cpu, options, 4);
-    return {[=] { return mean_of(reel::decode_clip(*vae, latents, [] {})); }, weight_bytes(*vae)};
+    return {[=] { return mean_of(reel::decode_clip(*vae, latents, [] {})); }, [=] { return weight_bytes(*vae); }};
 }
 
 template <class T>
@@ -309,7 +311,7 @@ Case text_encoder(Cpu& cpu, const Options& options) {
     for (std::size_t i = 0; i < ids.size(); ++i) {
         ids[i] = static_cast<std::int32_t>(i * 613 % 49408);
     }
-    return {[=] { return mean_of((*model)(ids)); }, weight_bytes(*model)};
+    return {[=] { return mean_of((*model)(ids)); }, [=] { return weight_bytes(*model); }};
 }
 
 /// A tensor in another type, or the same tensor.
@@ -354,7 +356,7 @@ Case whole_job(Cpu& cpu, const Options& options) {
         const Tensor<float> edited = reel::sample_clip(unet, scheduler, noise, guidance, 10, reel::NoNoise{}, nothing);
         return mean_of(reel::decode_clip(*vae, as<T>(edited), [] {}));
     };
-    return {run, weight_bytes(tuning->unet) + weight_bytes(*vae)};
+    return {run, [=] { return weight_bytes(tuning->unet) + weight_bytes(*vae); }};
 }
 
 template <class T>
@@ -428,7 +430,7 @@ void measure(Cpu& cpu, const Case& run, const Options& options) {
     if (options.json) {
         std::cout << "{\"seconds\": " << seconds << ", \"user_seconds\": " << user << ", \"system_seconds\": " << system
                   << ", \"peak_backend_bytes\": " << backend << ", \"peak_resident_bytes\": " << resident
-                  << ", \"result\": " << result << "}" << std::endl;
+                  << ", \"weight_bytes\": " << run.weight_bytes() << ", \"result\": " << result << "}" << std::endl;
     } else {
         std::cout << options.name << ": " << seconds << " s, user " << user << " s, system " << system
                   << " s, backend peak " << static_cast<double>(backend) * 1e-9 << " GB, process peak "
@@ -445,7 +447,7 @@ std::size_t rehearsed_bytes(const Options& options) {
     (void)once.run(); // makes weights and, of tuning, the optimizer's state
     cpu.memory().reset_peak();
     (void)once.run();
-    return cpu.memory().statistics().peak - once.weight_bytes;
+    return cpu.memory().statistics().peak - once.weight_bytes();
 }
 
 void print_long_clips(Options options) {
@@ -479,9 +481,9 @@ void run(const Options& options) {
         reel::require(std::isfinite(once.run()), options.name, ": the result is not finite");
     }
     if (options.json) {
-        std::cout << "{\"gemm_gflops\": " << rate << ", \"threads\": " << cpu.threads()
-                  << ", \"weight_bytes\": " << once.weight_bytes << ", \"version\": \"" << reel::compiler_description()
-                  << ", Eigen " << reel::eigen_version() << ", " << reel::instruction_sets() << "\"}" << std::endl;
+        std::cout << "{\"gemm_gflops\": " << rate << ", \"threads\": " << cpu.threads() << ", \"version\": \""
+                  << reel::compiler_description() << ", Eigen " << reel::eigen_version() << ", "
+                  << reel::instruction_sets() << "\"}" << std::endl;
     } else {
         std::cout << reel::processor_name() << ", " << cpu.threads() << " threads, " << reel::compiler_description()
                   << ", Eigen " << reel::eigen_version() << ", product of 1536 x 1536: " << rate << " GFLOP/s"

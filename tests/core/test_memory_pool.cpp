@@ -60,6 +60,18 @@ TEST_CASE("MemoryPool: sizes are counted, with an eighth or 64 bytes of waste at
     }
 }
 
+TEST_CASE("MemoryPool: large sizes are counted in whole pages, with less than one of waste") {
+    MemoryPool pool;
+    for (std::size_t bytes = 65536; bytes < (std::size_t{1} << 33); bytes += bytes / 3 + 1) {
+        void* block = pool.allocate(bytes); // never touched: no pages are taken
+        const std::size_t counted = pool.statistics().in_use;
+        REQUIRE(counted % 4096 == 0);
+        REQUIRE(counted >= bytes);
+        REQUIRE(counted < bytes + 4096);
+        pool.deallocate(block, bytes);
+    }
+}
+
 TEST_CASE("MemoryPool: the peak is the largest sum in use, and starts again on request") {
     MemoryPool pool;
     void* a = pool.allocate(1 << 20);

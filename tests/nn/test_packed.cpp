@@ -93,6 +93,7 @@ void compare(Cpu& cpu, index_t in, index_t out, index_t size, const ConvOptions&
     }
     CHECK(host(pair.waiting.weight.exact()) == host(pair.plain.weight.exact()));
     CHECK(pair.waiting.weight.waits() == packs<T>(cpu)); // exact() leaves it as it is
+    CHECK(pair.waiting.weight.in_memory());
     CHECK(host(pair.waiting.weight.value()) == host(pair.kernel));
     CHECK_FALSE(pair.waiting.weight.waits());
     CHECK(host(pair.waiting(x)) == host(pair.plain(x)));
@@ -125,6 +126,22 @@ TEST_CASE("a packed kernel serves pictures that would not have been worth packin
     cpu.float32_matmul_precision = Float32MatmulPrecision::medium;
     const Tensor<float> x = random<float>(cpu, {1, 16, 16, 64}, 3);
     CHECK(pair.waiting(x).to_host() == pair.plain(x).to_host());
+}
+
+TEST_CASE("a packed kernel's bias must fit") {
+    Cpu cpu(1);
+    Conv2d<float> conv = conv3x3<float>(64, 64);
+    conv.weight.set_later([&] { return random<float>(cpu, {64, 3, 3, 64}, 1); });
+    const Tensor<float> x = random<float>(cpu, {1, 16, 16, 64}, 3);
+    if constexpr (PacksKernels<Cpu, float>) {
+        const auto kernel = pack_kernel(cpu, detail::conv_geometry(x.shape(), {64, 3, 3, 64}, conv.options),
+                                        static_cast<const float*>(conv.weight.value().data()));
+        REQUIRE(kernel != nullptr);
+        CHECK_THROWS_WITH_AS(static_cast<void>(conv2d(x, *kernel, random<float>(cpu, {63}, 2), conv.options)),
+                             doctest::Contains("bias [63] with kernel [64, 3, 3, 64]"), Error);
+    } else {
+        MESSAGE("skipped: no layout of its own on this backend");
+    }
 }
 
 TEST_CASE("a kernel that is rounded for its products is not packed") {

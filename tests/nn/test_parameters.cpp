@@ -98,6 +98,7 @@ TEST_CASE("a value that is set later is made once, when it is asked for") {
     parameter.set_later(make);
     CHECK(parameter.defined());
     CHECK(parameter.waits());
+    CHECK_FALSE(parameter.in_memory());
     parameter.train(false);
     parameter.zero_grad();
     CHECK_FALSE(parameter.grad().defined());
@@ -111,6 +112,7 @@ TEST_CASE("a value that is set later is made once, when it is asked for") {
     }
     CHECK(made == 1);
     CHECK_FALSE(parameter.waits());
+    CHECK(parameter.in_memory());
     CHECK(copy.value().data() == parameter.value().data());
     CHECK(copy.as<Tensor<float>>().to_host() == std::vector<float>{1, 2});
     CHECK(made == 1);

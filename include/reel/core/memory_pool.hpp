@@ -33,9 +33,9 @@ enum class BlockKind {
 };
 
 /// Host memory in 64-byte aligned blocks, kept after release and handed out again: fresh pages from the operating
-/// system cost more than most operations. Sizes are rounded up by an eighth at most, from 2 MiB on by a sixty-fourth,
-/// so a block fits many requests; blocks of 64 KiB and more also share memory whatever their sizes. What is in use and
-/// what is kept together are never more than 65/64 of the peak in use, or 64 MiB more than is in use. Thread-safe.
+/// system cost more than most operations. Sizes are rounded up by an eighth at most, so that a block fits many
+/// requests; from 64 KiB on to whole pages, since those share memory whatever their sizes. What is in use and what is
+/// kept together are never more than 65/64 of the peak in use, or 64 MiB more than is in use. Thread-safe.
 class MemoryPool {
 public:
     explicit MemoryPool(BlockKind kind = BlockKind::memory) : kind_(kind), large_(kind == BlockKind::memory) {}
@@ -150,10 +150,10 @@ private:
     }
 
     static std::size_t rounded(std::size_t bytes) {
+        constexpr std::size_t page = 4096;
         const std::size_t width = static_cast<std::size_t>(std::bit_width(bytes));
-        // Large blocks are mostly weights, which nothing else will fit.
-        const std::size_t parts = width > 21 ? 7 : 4;
-        const std::size_t step = width > 9 ? std::size_t{1} << (width - parts) : alignment;
+        const std::size_t eighth = width > 9 ? std::size_t{1} << (width - 4) : alignment;
+        const std::size_t step = std::min(eighth, page);
         return std::max(alignment, (bytes + step - 1) / step * step);
     }
 

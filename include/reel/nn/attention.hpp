@@ -168,8 +168,8 @@ struct BasicTransformerBlock {
 
 private:
     /// The feed-forward of the normalised rows. What gradients would keep of it, eight times the input, is computed
-    /// again, some rows at a time, where that is half a piece's worth: a fiftieth of a tuning step's time for a fifth
-    /// of what it holds for a moment.
+    /// again, some rows at a time, where that is half a piece's worth: a hundredth or so of a tuning step's time for
+    /// a fifth of what it holds for a moment.
     template <class V>
     [[nodiscard]] V widened(const V& x) const {
         const auto block = [this](const auto& rows) { return ff(norm3(rows)); };

@@ -1,14 +1,12 @@
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include <reel/autograd/variable.hpp>
+#include <reel/nn/later_value.hpp>
 
 namespace reel {
 
@@ -82,7 +80,7 @@ public:
         }
         exact_ = nullptr;
         variable_ = {};
-        later_ = std::make_shared<Later>(std::move(make));
+        later_ = std::make_shared<LaterValue<T, B>>(std::move(make));
     }
 
     /// Another form of a value that set_later() told of and that value() has not been asked for, such as a layout of
@@ -97,6 +95,9 @@ public:
 
     /// True for a value that set_later() told of and that has not been asked for.
     [[nodiscard]] bool waits() const { return later_ && !later_->is_made(); }
+
+    /// True when the value, or the form in its place, has been made.
+    [[nodiscard]] bool in_memory() const { return later_ ? later_->in_memory() : variable_.defined(); }
 
     /// Of 16 bits, it starts from exact(), and keeps what it had become when it trains no more.
     void train(bool on) {
@@ -203,68 +204,6 @@ public:
 private:
     static constexpr bool narrow = !std::same_as<T, compute_t<T>>;
 
-    /// Shared by copies of a parameter, so that the value is made once.
-    class Later {
-    public:
-        explicit Later(std::function<Tensor<T, B>()> make) : make_(std::move(make)) {}
-
-        [[nodiscard]] bool is_made() const { return is_made_; }
-
-        [[nodiscard]] const Variable<T, B>& made() {
-            if (!is_made_) {
-                const std::lock_guard lock(mutex_);
-                keep();
-            }
-            return variable_;
-        }
-
-        /// The value; one that is packed stays so.
-        [[nodiscard]] Tensor<T, B> read() {
-            const std::lock_guard lock(mutex_);
-            if (form_) {
-                return make_();
-            }
-            keep();
-            return variable_.value();
-        }
-
-        template <class Form, class Pack>
-        [[nodiscard]] Form packed(const Pack& pack) {
-            const std::lock_guard lock(mutex_);
-            if (!is_made_ && !form_) {
-                const Tensor<T, B> value = make_();
-                if (const Form form = pack(value)) {
-                    form_ = form;
-                    make_ = [form, backend = &value.backend(), shape = value.shape()] {
-                        const Tensor<T, B> unpacked(*backend, shape);
-                        form->unpack(unpacked.data());
-                        return unpacked;
-                    };
-                } else {
-                    make_ = [value] { return value; };
-                    keep();
-                }
-            }
-            return std::static_pointer_cast<typename Form::element_type>(form_);
-        }
-
-    private:
-        void keep() {
-            if (!is_made_) {
-                variable_ = Variable<T, B>(make_());
-                make_ = nullptr;
-                form_ = nullptr;
-                is_made_ = true;
-            }
-        }
-
-        std::mutex mutex_;
-        std::function<Tensor<T, B>()> make_;
-        std::shared_ptr<const void> form_; ///< of the one type that the module which has the parameter asks for
-        Variable<T, B> variable_;
-        std::atomic<bool> is_made_ = false;
-    };
-
     /// The value, without keeping it where another form is kept.
     [[nodiscard]] Tensor<T, B> read() const { return later_ ? later_->read() : variable_.value(); }
 
@@ -282,7 +221,7 @@ private:
 
     ParameterSpec spec_;
     Variable<T, B> variable_;
-    std::shared_ptr<Later> later_;                   ///< instead of variable_, or null
+    std::shared_ptr<LaterValue<T, B>> later_;        ///< instead of variable_, or null
     Tensor<compute_t<T>, B> master_;                 ///< of a 16-bit parameter that trains
     std::function<Tensor<compute_t<T>, B>()> exact_; ///< of a 16-bit parameter that does not, or empty
     bool trains_ = false;

@@ -42,6 +42,12 @@ namespace detail {
     return g;
 }
 
+template <class T, Backend B>
+void require_conv_bias(const Tensor<T, B>& bias, const ConvGeometry& g) {
+    require(!bias.defined() || bias.shape() == Shape{g.out_channels}, "conv2d: bias ", bias.shape(), " with kernel ",
+            Shape{g.out_channels, g.kernel_h, g.kernel_w, g.in_channels});
+}
+
 inline void require_conv_output(std::string_view operation, const Shape& y, const ConvGeometry& g) {
     const Shape expected{g.images, g.out_height, g.out_width, g.out_channels};
     require(y == expected, operation, ": the output's gradient has shape ", y, "; expected ", expected);
@@ -63,8 +69,7 @@ template <Scalar T, Backend B>
 void conv2d_into(const Tensor<T, B>& y, const Tensor<T, B>& x, const Tensor<T, B>& kernel, const Tensor<T, B>& bias,
                  const ConvOptions& options) {
     const ConvGeometry g = detail::conv_geometry(x.shape(), kernel.shape(), options);
-    require(!bias.defined() || bias.shape() == Shape{g.out_channels}, "conv2d: bias ", bias.shape(), " with kernel ",
-            kernel.shape());
+    detail::require_conv_bias(bias, g);
     const Shape expected{g.images, g.out_height, g.out_width, g.out_channels};
     require(y.shape() == expected, "conv2d: the result goes into ", y.shape(), "; expected ", expected);
     detail::run_convolution(x.backend(), g, x.data(), kernel.data(), bias.defined() ? bias.data() : nullptr, y.data());
@@ -132,6 +137,7 @@ requires PacksKernels<B, T>
 void conv2d_into(const Tensor<T, B>& y, const Tensor<T, B>& x, const PackedKernelOf<T, B>& kernel,
                  const Tensor<T, B>& bias, const ConvOptions& options) {
     const ConvGeometry g = detail::conv_geometry(x.shape(), kernel.shape(), options);
+    detail::require_conv_bias(bias, g);
     detail::require_conv_output("conv2d", y.shape(), g);
     convolution(x.backend(), g, static_cast<const T*>(x.data()), kernel,
                 static_cast<const T*>(bias.defined() ? bias.data() : nullptr), y.data());

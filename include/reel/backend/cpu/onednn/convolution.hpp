@@ -192,7 +192,7 @@ void convolution_kernel_gradient(Cpu& backend, const ConvGeometry& g, const T* x
                     {{DNNL_ARG_SRC, {d.src_desc(), library.engine(), input.at(piece.x)}},
                      {DNNL_ARG_DIFF_DST, {d.diff_dst_desc(), library.engine(), output.at(piece.y)}},
                      {DNNL_ARG_DIFF_WEIGHTS, gradient}});
-            reorder(library, gradient, plain_kernel(library, g, sums(at++)));
+            reorder(backend, library, gradient, plain_kernel(library, g, sums(at++)));
         }
     });
     if (first.back() > 1) {

@@ -52,7 +52,7 @@ inline void reorder_kernel(Cpu& backend, Library& library, const dnnl::memory& f
     backend.for_each_task(static_cast<index_t>(parts.size()), [&](index_t part) {
         const Alone there;
         const auto& [one, other] = parts[static_cast<std::size_t>(part)];
-        reorder(library, dnnl::memory(one, library.engine(), from.get_data_handle()),
+        reorder(backend, library, dnnl::memory(one, library.engine(), from.get_data_handle()),
                 dnnl::memory(other, library.engine(), to.get_data_handle()));
     });
 }

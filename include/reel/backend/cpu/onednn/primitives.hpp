@@ -115,13 +115,15 @@ void execute(Cpu& backend, Library& library, const M& made, Arguments arguments)
     });
 }
 
+using Reorder = Made<dnnl::reorder::primitive_desc, dnnl::reorder>;
+
 /// Copies from one layout and type to another.
-inline void reorder(Library& library, dnnl::memory from, dnnl::memory to) {
-    guarded([&] {
-        dnnl::stream stream(library.engine());
-        dnnl::reorder(from, to).execute(stream, from, to);
-        stream.wait();
+inline void reorder(Cpu& backend, Library& library, const dnnl::memory& from, const dnnl::memory& to) {
+    const Reorder made = guarded([&] {
+        const dnnl::reorder::primitive_desc d(from, to, own_scratchpad());
+        return Reorder{d, dnnl::reorder(d)};
     });
+    execute(backend, library, made, {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
 }
 
 /// Tensors' element types that oneDNN multiplies.
