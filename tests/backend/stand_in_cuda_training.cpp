@@ -77,7 +77,7 @@ void compare(const std::vector<double>& found, const std::vector<double>& expect
 
 } // namespace
 
-TEST_CASE("a training from nothing goes on on Cuda as on Cpu, whose checkpoints it takes") {
+TEST_CASE("a training from nothing goes on on Cuda as on Cpu, and each takes the other's checkpoints") {
     reel::Cpu cpu(1);
     reel::Cuda cuda;
     const reel_test::TemporaryFolder folder;
@@ -97,4 +97,12 @@ TEST_CASE("a training from nothing goes on on Cuda as on Cpu, whose checkpoints 
                              "text_encoder/model.safetensors"}) {
         CHECK(std::filesystem::exists(folder / "there" / "model" / file));
     }
+
+    std::filesystem::copy(folder / "there", folder / "back", std::filesystem::copy_options::recursive);
+    std::filesystem::remove_all(folder / "back" / "model");
+    REQUIRE(std::filesystem::remove_all(folder / "back" / "unet" / "checkpoint-5") > 0);
+    training::Options back = tiny(folder / "back");
+    back.resume = true;
+    train(back, cpu, cpu); // from Cuda's autoencoder and the third step of its UNet
+    compare(log_of(folder / "back" / "unet"), log_of(folder / "here" / "unet"), 5);
 }
