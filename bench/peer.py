@@ -245,7 +245,7 @@ class Case:
         t = int(torch.randint(0, 1000, ()))
         noisy = self.alphas[t].sqrt() * latents + (1 - self.alphas[t]).sqrt() * noise
         with torch.autocast(options.device, torch.bfloat16, enabled=self.type != torch.float32):
-            predicted = self.called(noisy, t, self.data[1])
+            predicted = self.called(noisy, torch.tensor(t), self.data[1])  # not a number: it would be compiled in
         loss = F.mse_loss(predicted.float(), noise.float())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
@@ -274,11 +274,11 @@ class Case:
             levels = [1000 // INVERSION * i + 1 for i in range(INVERSION)]
             for i, t in enumerate(levels):
                 before = self.alphas[levels[i - 1]] if i else self.alphas[0]
-                x = move(x, self.called(x, t, text), before, self.alphas[t])
+                x = move(x, self.called(x, torch.tensor(t), text), before, self.alphas[t])
             both = torch.cat([-text, text])
             levels = [1000 // SAMPLING * i + 1 for i in range(SAMPLING)]
             for i, t in reversed(list(enumerate(levels))):
-                without, wanted = self.called(torch.cat([x, x]), t, both).chunk(2)
+                without, wanted = self.called(torch.cat([x, x]), torch.tensor(t), both).chunk(2)
                 after = self.alphas[levels[i - 1]] if i else self.alphas[0]
                 x = move(x, without + 7.5 * (wanted - without), self.alphas[t], after)
             latents = inflated_unet.fold(x / SCALING_FACTOR)
