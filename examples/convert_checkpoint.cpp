@@ -14,12 +14,12 @@
 #include <vector>
 
 #include <reel/core/progress.hpp>
-#include <reel/io/atomic_folder.hpp>
-#include <reel/io/json.hpp>
-#include <reel/io/ldm_config.hpp>
-#include <reel/io/safetensors.hpp>
-#include <reel/io/torch_writer.hpp>
-#include <reel/io/weights.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/files/atomic_folder.hpp>
+#include <reel/io/weights/ldm_config.hpp>
+#include <reel/io/weights/safetensors.hpp>
+#include <reel/io/weights/torch_writer.hpp>
+#include <reel/io/weights/weights.hpp>
 
 #include "support/program.hpp"
 

@@ -10,10 +10,10 @@
 
 #include <CLI/CLI.hpp>
 
-#include <reel/io/video_writer.hpp>
+#include <reel/io/video/video_writer.hpp>
 #include <reel/models/config_writers.hpp>
 #include <reel/models/from_pretrained.hpp>
-#include <reel/schedulers/scheduler_config.hpp>
+#include <reel/schedulers/config/scheduler_config.hpp>
 #include <reel/text/tokenizer_writer.hpp>
 
 #include "support/stick_figure.hpp"

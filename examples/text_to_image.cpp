@@ -7,10 +7,10 @@
 
 #include <reel/core/progress.hpp>
 #include <reel/core/stage_timer.hpp>
-#include <reel/io/frame_grid.hpp>
-#include <reel/io/manifest.hpp>
-#include <reel/io/png.hpp>
-#include <reel/io/safetensors.hpp>
+#include <reel/io/pictures/frame_grid.hpp>
+#include <reel/io/pictures/png.hpp>
+#include <reel/io/records/manifest.hpp>
+#include <reel/io/weights/safetensors.hpp>
 #include <reel/ops/rearrange.hpp>
 
 #include "support/backend_option.hpp"

@@ -4,8 +4,8 @@
 #include <random>
 #include <set>
 
-#include <reel/io/sha256.hpp>
-#include <reel/io/tune_config_writer.hpp>
+#include <reel/io/config/tune_config_writer.hpp>
+#include <reel/io/files/sha256.hpp>
 
 #include "support/config_options.hpp"
 #include "support/editing.hpp"

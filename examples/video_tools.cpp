@@ -18,11 +18,11 @@
 
 #include <reel/core/nearest_name.hpp>
 #include <reel/core/progress.hpp>
-#include <reel/io/atomic_file.hpp>
-#include <reel/io/atomic_folder.hpp>
-#include <reel/io/json.hpp>
-#include <reel/io/png.hpp>
-#include <reel/io/video_stream.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/files/atomic_file.hpp>
+#include <reel/io/files/atomic_folder.hpp>
+#include <reel/io/pictures/png.hpp>
+#include <reel/io/video/video_stream.hpp>
 
 #include "support/clip_tools.hpp"
 #include "support/program.hpp"

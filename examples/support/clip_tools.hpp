@@ -10,10 +10,10 @@
 #include <vector>
 
 #include <reel/core/error.hpp>
-#include <reel/io/frame_grid.hpp>
-#include <reel/io/frames.hpp>
-#include <reel/io/text_drawing.hpp>
-#include <reel/io/video_stream.hpp>
+#include <reel/io/pictures/frame_grid.hpp>
+#include <reel/io/pictures/frames.hpp>
+#include <reel/io/pictures/text_drawing.hpp>
+#include <reel/io/video/video_stream.hpp>
 
 namespace clip_tools {
 

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include <reel/io/frames.hpp>
+#include <reel/io/pictures/frames.hpp>
 
 namespace comparison {
 

@@ -8,7 +8,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include <reel/io/tune_config.hpp>
+#include <reel/io/config/tune_config.hpp>
 
 #include "program.hpp"
 

@@ -8,12 +8,12 @@
 #include <vector>
 
 #include <reel/core/progress.hpp>
-#include <reel/io/frame_grid.hpp>
-#include <reel/io/gif.hpp>
-#include <reel/io/png.hpp>
-#include <reel/io/tune_config.hpp>
-#include <reel/io/video_reader.hpp>
-#include <reel/io/video_writer.hpp>
+#include <reel/io/config/tune_config.hpp>
+#include <reel/io/pictures/frame_grid.hpp>
+#include <reel/io/pictures/gif.hpp>
+#include <reel/io/pictures/png.hpp>
+#include <reel/io/video/video_reader.hpp>
+#include <reel/io/video/video_writer.hpp>
 #include <reel/pipelines/blend.hpp>
 #include <reel/pipelines/delta_denoising.hpp>
 #include <reel/pipelines/mask.hpp>

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include <reel/core/nearest_name.hpp>
-#include <reel/io/atomic_file.hpp>
+#include <reel/io/files/atomic_file.hpp>
 
 #include "insertion_metrics.hpp"
 #include "world/words.hpp"

@@ -6,7 +6,7 @@
 #include <set>
 
 #include <reel/core/stage_timer.hpp>
-#include <reel/io/manifest.hpp>
+#include <reel/io/records/manifest.hpp>
 
 #include "insertion_options.hpp"
 

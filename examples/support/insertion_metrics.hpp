@@ -11,7 +11,7 @@
 #include <span>
 #include <vector>
 
-#include <reel/io/frames.hpp>
+#include <reel/io/pictures/frames.hpp>
 #include <reel/pipelines/regions.hpp>
 
 namespace metrics {

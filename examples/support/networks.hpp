@@ -12,7 +12,7 @@
 #include <vector>
 
 #include <reel/core/stage_timer.hpp>
-#include <reel/io/frames.hpp>
+#include <reel/io/pictures/frames.hpp>
 #include <reel/pipelines/replay.hpp>
 #include <reel/pipelines/saved_folder.hpp>
 #include <reel/pipelines/stable_diffusion.hpp>

@@ -5,7 +5,7 @@
 #include <map>
 #include <utility>
 
-#include <reel/io/sha256.hpp>
+#include <reel/io/files/sha256.hpp>
 #include <reel/pipelines/clips.hpp>
 #include <reel/pipelines/widened_unet.hpp>
 

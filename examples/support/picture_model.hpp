@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include <reel/io/frames.hpp>
+#include <reel/io/pictures/frames.hpp>
 #include <reel/tensor.hpp>
 
 namespace editing {

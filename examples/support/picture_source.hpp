@@ -10,10 +10,10 @@
 #include <reel/backend/cpu/cpu.hpp>
 #include <reel/core/progress.hpp>
 #include <reel/core/random.hpp>
-#include <reel/io/bicubic.hpp>
-#include <reel/io/json.hpp>
-#include <reel/io/png.hpp>
-#include <reel/io/sha256.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/files/sha256.hpp>
+#include <reel/io/pictures/bicubic.hpp>
+#include <reel/io/pictures/png.hpp>
 
 #include "world.hpp"
 

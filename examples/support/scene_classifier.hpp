@@ -10,7 +10,7 @@
 #include <reel/autograd/losses.hpp>
 #include <reel/core/progress.hpp>
 #include <reel/core/random.hpp>
-#include <reel/io/safetensors.hpp>
+#include <reel/io/weights/safetensors.hpp>
 #include <reel/models/state_dict.hpp>
 #include <reel/nn/initialize.hpp>
 #include <reel/nn/layers.hpp>

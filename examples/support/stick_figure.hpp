@@ -6,7 +6,7 @@
 #include <cmath>
 #include <numbers>
 
-#include <reel/io/frames.hpp>
+#include <reel/io/pictures/frames.hpp>
 
 namespace demo {
 

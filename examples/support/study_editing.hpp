@@ -6,7 +6,7 @@
 #include <vector>
 
 #include <reel/core/stopwatch.hpp>
-#include <reel/io/atomic_file.hpp>
+#include <reel/io/files/atomic_file.hpp>
 #include <reel/metrics/clip_similarity.hpp>
 
 #include "study_losses.hpp"

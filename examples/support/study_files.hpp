@@ -8,7 +8,7 @@
 #include <vector>
 
 #include <reel/core/version.hpp>
-#include <reel/io/manifest.hpp>
+#include <reel/io/records/manifest.hpp>
 
 #include "editing.hpp"
 #include "study_lock.hpp"

@@ -31,7 +31,7 @@
 
 #include <reel/core/error.hpp>
 #include <reel/core/stopwatch.hpp>
-#include <reel/io/atomic_file.hpp>
+#include <reel/io/files/atomic_file.hpp>
 
 namespace study {
 

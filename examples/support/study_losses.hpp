@@ -15,7 +15,7 @@
 #include <vector>
 
 #include <reel/core/error.hpp>
-#include <reel/io/atomic_file.hpp>
+#include <reel/io/files/atomic_file.hpp>
 
 namespace study {
 

@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include <reel/core/nearest_name.hpp>
-#include <reel/io/tune_config.hpp>
+#include <reel/io/config/tune_config.hpp>
 
 #include "tuning_identity.hpp"
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include <reel/io/mapped_file.hpp>
+#include <reel/io/files/mapped_file.hpp>
 
 namespace study {
 

@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include <reel/io/bicubic.hpp>
-#include <reel/io/frame_grid.hpp>
-#include <reel/io/text_drawing.hpp>
+#include <reel/io/pictures/bicubic.hpp>
+#include <reel/io/pictures/frame_grid.hpp>
+#include <reel/io/pictures/text_drawing.hpp>
 
 namespace study {
 

@@ -9,8 +9,8 @@
 #include <system_error>
 #include <vector>
 
-#include <reel/io/json.hpp>
-#include <reel/io/sha256.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/files/sha256.hpp>
 
 #include "study_cells.hpp"
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include <reel/core/version.hpp>
-#include <reel/io/atomic_file.hpp>
+#include <reel/io/files/atomic_file.hpp>
 
 #include "study_summary.hpp"
 #include "study_work.hpp"

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include <reel/io/json.hpp>
+#include <reel/io/config/json.hpp>
 
 #include "study_losses.hpp"
 #include "study_page.hpp"

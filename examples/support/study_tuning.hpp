@@ -9,7 +9,7 @@
 
 #include <reel/core/progress.hpp>
 #include <reel/core/stopwatch.hpp>
-#include <reel/io/tensorboard.hpp>
+#include <reel/io/records/tensorboard.hpp>
 #include <reel/metrics/psnr.hpp>
 
 #include "study_losses.hpp"

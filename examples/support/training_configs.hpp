@@ -1,7 +1,7 @@
 #pragma once
 // What the options of a training from nothing say: the parts' configurations, and what a run that continues must share.
 
-#include <reel/io/json.hpp>
+#include <reel/io/config/json.hpp>
 #include <reel/models/configs.hpp>
 #include <reel/schedulers/ddim.hpp>
 

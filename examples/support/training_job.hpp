@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include <reel/io/frame_grid.hpp>
-#include <reel/io/png.hpp>
+#include <reel/io/pictures/frame_grid.hpp>
+#include <reel/io/pictures/png.hpp>
 #include <reel/models/config_writers.hpp>
 #include <reel/models/from_pretrained.hpp>
 #include <reel/pipelines/clips.hpp>

@@ -16,8 +16,8 @@
 #include <vector>
 
 #include <reel/core/progress.hpp>
-#include <reel/io/atomic_file.hpp>
-#include <reel/io/json.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/files/atomic_file.hpp>
 #include <reel/pipelines/training_checkpoint.hpp>
 
 #include "training_configs.hpp"

@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include <reel/io/tune_config.hpp>
+#include <reel/io/config/tune_config.hpp>
 
 namespace editing {
 

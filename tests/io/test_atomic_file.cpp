@@ -1,7 +1,7 @@
 #include "io/temporary_folder.hpp"
 
-#include <reel/io/atomic_file.hpp>
-#include <reel/io/mapped_file.hpp>
+#include <reel/io/files/atomic_file.hpp>
+#include <reel/io/files/mapped_file.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
 #include "io/temporary_folder.hpp"
 
-#include <reel/io/config_reader.hpp>
+#include <reel/io/config/config_reader.hpp>
 
 #include <doctest/doctest.h>
 

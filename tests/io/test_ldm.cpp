@@ -14,8 +14,8 @@
 #include <tuple>
 #include <vector>
 
-#include <reel/io/ldm_config.hpp>
-#include <reel/io/ldm_names.hpp>
+#include <reel/io/weights/ldm_config.hpp>
+#include <reel/io/weights/ldm_names.hpp>
 
 namespace {
 

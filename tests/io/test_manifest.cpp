@@ -1,6 +1,6 @@
 #include "io/temporary_folder.hpp"
 
-#include <reel/io/manifest.hpp>
+#include <reel/io/records/manifest.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
 #include "io/temporary_folder.hpp"
 
-#include <reel/io/torch_checkpoint.hpp>
+#include <reel/io/weights/torch_checkpoint.hpp>
 
 #include <doctest/doctest.h>
 

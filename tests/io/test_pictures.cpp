@@ -1,9 +1,9 @@
 #include "io/temporary_folder.hpp"
 #include "io/test_video_support.hpp"
 
-#include <reel/io/frame_grid.hpp>
-#include <reel/io/frames.hpp>
-#include <reel/io/png.hpp>
+#include <reel/io/pictures/frame_grid.hpp>
+#include <reel/io/pictures/frames.hpp>
+#include <reel/io/pictures/png.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
 #include "io/temporary_folder.hpp"
 
-#include <reel/io/safetensors.hpp>
+#include <reel/io/weights/safetensors.hpp>
 
 #include <doctest/doctest.h>
 

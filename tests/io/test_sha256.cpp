@@ -1,6 +1,6 @@
 #include "io/temporary_folder.hpp"
 
-#include <reel/io/sha256.hpp>
+#include <reel/io/files/sha256.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
-#include <reel/io/png.hpp>
-#include <reel/io/tensorboard.hpp>
+#include <reel/io/pictures/png.hpp>
+#include <reel/io/records/tensorboard.hpp>
 
 #include <sys/resource.h>
 

@@ -1,6 +1,6 @@
 #include "io/temporary_folder.hpp"
 
-#include <reel/io/tune_config_writer.hpp>
+#include <reel/io/config/tune_config_writer.hpp>
 
 #include <doctest/doctest.h>
 

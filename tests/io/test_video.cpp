@@ -1,9 +1,9 @@
 #include "io/temporary_folder.hpp"
 #include "io/test_video_support.hpp"
 
-#include <reel/io/gif.hpp>
-#include <reel/io/video_reader.hpp>
-#include <reel/io/video_writer.hpp>
+#include <reel/io/pictures/gif.hpp>
+#include <reel/io/video/video_reader.hpp>
+#include <reel/io/video/video_writer.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,10 +1,10 @@
 #include "io/temporary_folder.hpp"
 #include "io/test_video_support.hpp"
 
-#include <reel/io/gif.hpp>
-#include <reel/io/png.hpp>
-#include <reel/io/video_reader.hpp>
-#include <reel/io/video_writer.hpp>
+#include <reel/io/pictures/gif.hpp>
+#include <reel/io/pictures/png.hpp>
+#include <reel/io/video/video_reader.hpp>
+#include <reel/io/video/video_writer.hpp>
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <reel/io/frames.hpp>
+#include <reel/io/pictures/frames.hpp>
 
 #include <doctest/doctest.h>
 

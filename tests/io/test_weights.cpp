@@ -1,7 +1,7 @@
 #include "io/temporary_folder.hpp"
 
-#include <reel/io/torch_writer.hpp>
-#include <reel/io/weights.hpp>
+#include <reel/io/weights/torch_writer.hpp>
+#include <reel/io/weights/weights.hpp>
 
 #include <doctest/doctest.h>
 

@@ -3,8 +3,8 @@
 
 #include <doctest/doctest.h>
 
-#include <reel/io/frames.hpp>
-#include <reel/io/json.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/pictures/frames.hpp>
 #include <reel/metrics/optical_flow.hpp>
 
 #include <cmath>

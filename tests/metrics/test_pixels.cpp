@@ -1,6 +1,6 @@
 #include <numeric>
 
-#include <reel/io/bicubic.hpp>
+#include <reel/io/pictures/bicubic.hpp>
 #include <reel/metrics/changed_region.hpp>
 #include <reel/metrics/psnr.hpp>
 #include <reel/metrics/ssim.hpp>

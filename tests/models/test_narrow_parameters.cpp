@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
-#include <reel/io/safetensors.hpp>
-#include <reel/io/weights.hpp>
+#include <reel/io/weights/safetensors.hpp>
+#include <reel/io/weights/weights.hpp>
 #include <reel/models/state_dict.hpp>
 #include <reel/nn/initialize.hpp>
 #include <reel/nn/layers.hpp>

@@ -7,7 +7,7 @@
 #include <reel/core/random.hpp>
 #include <reel/optim/adamw.hpp>
 #include <reel/optim/grad_clip.hpp>
-#include <reel/schedulers/noise_schedule.hpp>
+#include <reel/schedulers/schedule/noise_schedule.hpp>
 
 namespace reel_test {
 

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <limits>
 
-#include <reel/io/json.hpp>
-#include <reel/io/safetensors.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/weights/safetensors.hpp>
 #include <reel/optim/adamw_state.hpp>
 #include <reel/optim/grad_clip.hpp>
 #include <reel/optim/lr_scheduler.hpp>

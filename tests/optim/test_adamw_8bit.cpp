@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include <reel/io/safetensors.hpp>
+#include <reel/io/weights/safetensors.hpp>
 #include <reel/ops/reduce.hpp>
 #include <reel/optim/adamw_8bit_state.hpp>
 

@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include <reel/io/json.hpp>
+#include <reel/io/config/json.hpp>
 #include <reel/optim/grad_scaler.hpp>
 
 using namespace reel;

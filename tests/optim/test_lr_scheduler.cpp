@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include <reel/io/json.hpp>
-#include <reel/io/safetensors.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/weights/safetensors.hpp>
 #include <reel/optim/lr_scheduler.hpp>
 
 using namespace reel;

@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <iostream>
 
-#include <reel/io/torch_checkpoint.hpp>
-#include <reel/io/torch_writer.hpp>
+#include <reel/io/weights/torch_checkpoint.hpp>
+#include <reel/io/weights/torch_writer.hpp>
 #include <reel/models/from_pretrained.hpp>
 #include <reel/pipelines/clip_layout.hpp>
 #include <reel/pipelines/saved_folder.hpp>

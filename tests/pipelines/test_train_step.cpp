@@ -2,10 +2,10 @@
 
 #include <doctest/doctest.h>
 
-#include <reel/io/json.hpp>
+#include <reel/io/config/json.hpp>
 #include <reel/models/from_pretrained.hpp>
 #include <reel/pipelines/train.hpp>
-#include <reel/schedulers/scheduler_config.hpp>
+#include <reel/schedulers/config/scheduler_config.hpp>
 
 #include "support/golden.hpp"
 

@@ -24,7 +24,7 @@
 #include <vector>
 
 #include <reel/core/build_info.hpp>
-#include <reel/io/video_writer.hpp>
+#include <reel/io/video/video_writer.hpp>
 
 #include "io/temporary_folder.hpp"
 

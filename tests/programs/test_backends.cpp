@@ -1,7 +1,7 @@
 // --backend: where a GPU cannot be used the programs say so before they do anything, and work on the CPU.
 
 #include <reel/backend/cuda_driver.hpp>
-#include <reel/io/json.hpp>
+#include <reel/io/config/json.hpp>
 
 #include "programs.hpp"
 

@@ -1,10 +1,10 @@
 // Whatever is wrong with the input: a non-zero status, one line that names the file or option, nothing half-written.
 
-#include <reel/io/json.hpp>
-#include <reel/io/png.hpp>
-#include <reel/io/safetensors.hpp>
-#include <reel/io/torch_checkpoint.hpp>
-#include <reel/io/video_reader.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/pictures/png.hpp>
+#include <reel/io/video/video_reader.hpp>
+#include <reel/io/weights/safetensors.hpp>
+#include <reel/io/weights/torch_checkpoint.hpp>
 
 #include "programs.hpp"
 

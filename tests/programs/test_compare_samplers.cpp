@@ -1,6 +1,6 @@
 // compare_samplers on a small model: what it writes, and what it refuses before the work.
 
-#include <reel/io/png.hpp>
+#include <reel/io/pictures/png.hpp>
 
 #include "programs.hpp"
 

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include <reel/io/json.hpp>
-#include <reel/io/safetensors.hpp>
-#include <reel/io/torch_checkpoint.hpp>
-#include <reel/io/torch_writer.hpp>
-#include <reel/io/weights.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/weights/safetensors.hpp>
+#include <reel/io/weights/torch_checkpoint.hpp>
+#include <reel/io/weights/torch_writer.hpp>
+#include <reel/io/weights/weights.hpp>
 
 #include "programs.hpp"
 

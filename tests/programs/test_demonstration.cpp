@@ -1,9 +1,9 @@
 // insert_object without a clip, its masked edits, and evaluate_insertion, with a small model that has learned nothing.
 
-#include <reel/io/frame_grid.hpp>
-#include <reel/io/json.hpp>
-#include <reel/io/png.hpp>
-#include <reel/io/video_reader.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/pictures/frame_grid.hpp>
+#include <reel/io/pictures/png.hpp>
+#include <reel/io/video/video_reader.hpp>
 
 #include "programs.hpp"
 

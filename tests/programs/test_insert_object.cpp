@@ -1,12 +1,12 @@
 #include <cmath>
 
-#include <reel/io/frame_grid.hpp>
-#include <reel/io/json.hpp>
-#include <reel/io/png.hpp>
-#include <reel/io/safetensors.hpp>
-#include <reel/io/sha256.hpp>
-#include <reel/io/torch_checkpoint.hpp>
-#include <reel/io/video_reader.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/files/sha256.hpp>
+#include <reel/io/pictures/frame_grid.hpp>
+#include <reel/io/pictures/png.hpp>
+#include <reel/io/video/video_reader.hpp>
+#include <reel/io/weights/safetensors.hpp>
+#include <reel/io/weights/torch_checkpoint.hpp>
 
 #include "programs.hpp"
 #include "support/golden.hpp"

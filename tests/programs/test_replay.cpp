@@ -2,9 +2,9 @@
 
 #include <set>
 
-#include <reel/io/json.hpp>
-#include <reel/io/safetensors.hpp>
-#include <reel/io/weights.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/weights/safetensors.hpp>
+#include <reel/io/weights/weights.hpp>
 
 #include "programs.hpp"
 #include "support/golden.hpp"

@@ -1,7 +1,7 @@
 // insert_object with other samplers: by name, from a file, and one that is compiled in.
 
-#include <reel/io/json.hpp>
-#include <reel/io/safetensors.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/weights/safetensors.hpp>
 #include <reel/schedulers/scheduler_registry.hpp>
 
 #include "programs.hpp"

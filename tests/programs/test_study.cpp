@@ -3,9 +3,9 @@
 #include <random>
 #include <set>
 
-#include <reel/io/json.hpp>
-#include <reel/io/png.hpp>
-#include <reel/io/video_reader.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/pictures/png.hpp>
+#include <reel/io/video/video_reader.hpp>
 
 #include "programs.hpp"
 #include "support/study_lock.hpp"

@@ -1,8 +1,8 @@
 // text_to_image: what it writes, that pictures depend on prompt, seed and number alone, and what it refuses.
 
-#include <reel/io/json.hpp>
-#include <reel/io/png.hpp>
-#include <reel/io/safetensors.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/pictures/png.hpp>
+#include <reel/io/weights/safetensors.hpp>
 
 #include "programs.hpp"
 

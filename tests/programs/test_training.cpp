@@ -2,8 +2,8 @@
 
 #include <random>
 
-#include <reel/io/json.hpp>
-#include <reel/io/png.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/pictures/png.hpp>
 
 #include "programs.hpp"
 

@@ -1,12 +1,12 @@
 #include <cmath>
 #include <random>
 
-#include <reel/io/json.hpp>
-#include <reel/io/safetensors.hpp>
-#include <reel/io/torch_checkpoint.hpp>
-#include <reel/io/tune_config_writer.hpp>
-#include <reel/io/video_reader.hpp>
-#include <reel/io/weights.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/config/tune_config_writer.hpp>
+#include <reel/io/video/video_reader.hpp>
+#include <reel/io/weights/safetensors.hpp>
+#include <reel/io/weights/torch_checkpoint.hpp>
+#include <reel/io/weights/weights.hpp>
 
 #include "programs.hpp"
 

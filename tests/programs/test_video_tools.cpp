@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include <reel/io/json.hpp>
-#include <reel/io/png.hpp>
-#include <reel/io/video_reader.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/pictures/png.hpp>
+#include <reel/io/video/video_reader.hpp>
 
 #include "programs.hpp"
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include <reel/io/safetensors.hpp>
-#include <reel/schedulers/scheduler_config.hpp>
+#include <reel/io/weights/safetensors.hpp>
+#include <reel/schedulers/config/scheduler_config.hpp>
 
 namespace reel::test {
 

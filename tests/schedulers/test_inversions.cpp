@@ -6,8 +6,8 @@
 #include <string>
 
 #include <reel/core/random.hpp>
+#include <reel/schedulers/config/inversion_config.hpp>
 #include <reel/schedulers/edit_friendly.hpp>
-#include <reel/schedulers/inversion_config.hpp>
 
 #include "contract.hpp"
 

@@ -8,7 +8,7 @@
 #include <iterator>
 #include <string>
 
-#include <reel/schedulers/multistep_config.hpp>
+#include <reel/schedulers/config/multistep_config.hpp>
 
 #include "support.hpp"
 

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <string>
 
-#include <reel/schedulers/multistep_config.hpp>
+#include <reel/schedulers/config/multistep_config.hpp>
 
 #include "support.hpp"
 

@@ -2,8 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <reel/schedulers/detail/sigma_space.hpp>
 #include <reel/schedulers/guidance.hpp>
-#include <reel/schedulers/sigma_space.hpp>
 
 #include "support.hpp"
 

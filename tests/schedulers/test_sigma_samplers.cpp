@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <io/temporary_folder.hpp>
-#include <reel/schedulers/sigma_config.hpp>
+#include <reel/schedulers/config/sigma_config.hpp>
 
 #include "support.hpp"
 

@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-#include <reel/schedulers/sigma_config.hpp>
+#include <reel/schedulers/config/sigma_config.hpp>
 
 #include "support.hpp"
 

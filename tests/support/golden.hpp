@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include <reel/io/safetensors.hpp>
+#include <reel/io/weights/safetensors.hpp>
 #include <reel/ops/rearrange.hpp>
 #include <reel/tensor.hpp>
 

@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <zlib.h>
 
-#include <reel/io/json.hpp>
+#include <reel/io/config/json.hpp>
 #include <reel/text/bpe_learning.hpp>
 #include <reel/text/clip_tokenizer.hpp>
 #include <reel/text/tokenizer_writer.hpp>

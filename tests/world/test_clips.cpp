@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include <reel/io/video_reader.hpp>
+#include <reel/io/video/video_reader.hpp>
 
 #include "../../examples/support/world.hpp"
 #include "../../examples/support/world/clip_files.hpp"

@@ -9,11 +9,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include <reel/io/atomic_file.hpp>
-#include <reel/io/frame_grid.hpp>
-#include <reel/io/json.hpp>
-#include <reel/io/png.hpp>
-#include <reel/io/video_writer.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/files/atomic_file.hpp>
+#include <reel/io/pictures/frame_grid.hpp>
+#include <reel/io/pictures/png.hpp>
+#include <reel/io/video/video_writer.hpp>
 
 #include "drawing.hpp"
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include <reel/core/error.hpp>
-#include <reel/io/frames.hpp>
+#include <reel/io/pictures/frames.hpp>
 
 #include "canvas.hpp"
 #include "objects.hpp"

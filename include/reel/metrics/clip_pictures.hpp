@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include <reel/io/bicubic.hpp>
-#include <reel/io/config_reader.hpp>
+#include <reel/io/config/config_reader.hpp>
+#include <reel/io/pictures/bicubic.hpp>
 #include <reel/tensor.hpp>
 
 namespace reel::metrics {

@@ -2,7 +2,7 @@
 // What metrics look at. No other library.
 
 #include <reel/core/error.hpp>
-#include <reel/io/frames.hpp>
+#include <reel/io/pictures/frames.hpp>
 
 #include <cstddef>
 #include <cstdint>

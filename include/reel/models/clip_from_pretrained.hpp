@@ -6,7 +6,7 @@
 #include <tuple>
 #include <utility>
 
-#include <reel/io/weights.hpp>
+#include <reel/io/weights/weights.hpp>
 #include <reel/models/clip.hpp>
 #include <reel/models/configs.hpp>
 #include <reel/models/state_dict.hpp>

@@ -3,7 +3,7 @@
 
 #include <tuple>
 
-#include <reel/io/config_reader.hpp>
+#include <reel/io/config/config_reader.hpp>
 #include <reel/models/autoencoder_kl.hpp>
 #include <reel/models/clip_text.hpp>
 #include <reel/models/unet_config.hpp>

@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include <reel/io/torch_writer.hpp>
-#include <reel/io/weights.hpp>
+#include <reel/io/weights/torch_writer.hpp>
+#include <reel/io/weights/weights.hpp>
 #include <reel/models/autoencoder_kl.hpp>
 #include <reel/models/clip_text.hpp>
 #include <reel/models/configs.hpp>

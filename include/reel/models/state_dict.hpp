@@ -7,7 +7,7 @@
 #include <vector>
 
 #include <reel/core/nearest_name.hpp>
-#include <reel/io/host_tensor.hpp>
+#include <reel/io/weights/host_tensor.hpp>
 #include <reel/nn/parameter.hpp>
 #include <reel/ops/rearrange.hpp>
 

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <reel/io/host_tensor.hpp>
+#include <reel/io/weights/host_tensor.hpp>
 #include <reel/optim/adamw.hpp>
 
 namespace reel {

@@ -7,8 +7,8 @@
 #include <optional>
 #include <string_view>
 
+#include <reel/core/named_values.hpp>
 #include <reel/core/scalar.hpp>
-#include <reel/schedulers/named_values.hpp>
 
 namespace reel {
 

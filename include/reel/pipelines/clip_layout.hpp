@@ -1,6 +1,6 @@
 #pragma once
 
-#include <reel/io/host_tensor.hpp>
+#include <reel/io/weights/host_tensor.hpp>
 #include <reel/ops/rearrange.hpp>
 
 namespace reel {

@@ -2,7 +2,7 @@
 
 #include <reel/core/random.hpp>
 #include <reel/pipelines/blend.hpp>
-#include <reel/schedulers/prediction.hpp>
+#include <reel/schedulers/schedule/prediction.hpp>
 
 namespace reel {
 

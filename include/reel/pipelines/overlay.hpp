@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include <reel/io/frames.hpp>
+#include <reel/io/pictures/frames.hpp>
 
 namespace reel {
 

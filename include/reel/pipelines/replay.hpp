@@ -2,7 +2,7 @@
 // Exact comparison with another implementation: all that is random from a file, all that matters to a file.
 // Needs reel::io.
 
-#include <reel/io/safetensors.hpp>
+#include <reel/io/weights/safetensors.hpp>
 #include <reel/models/from_pretrained.hpp>
 #include <reel/pipelines/clip_layout.hpp>
 #include <reel/pipelines/tune.hpp>

@@ -4,14 +4,14 @@
 #include <filesystem>
 #include <system_error>
 
-#include <reel/io/atomic_folder.hpp>
-#include <reel/io/json.hpp>
-#include <reel/io/safetensors.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/files/atomic_folder.hpp>
+#include <reel/io/weights/safetensors.hpp>
 #include <reel/models/from_pretrained.hpp>
 #include <reel/optim/adamw_8bit_state.hpp>
 #include <reel/pipelines/tune.hpp>
+#include <reel/schedulers/config/scheduler_config.hpp>
 #include <reel/schedulers/ddim.hpp>
-#include <reel/schedulers/scheduler_config.hpp>
 
 namespace reel {
 

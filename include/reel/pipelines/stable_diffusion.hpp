@@ -2,9 +2,9 @@
 // A Stable Diffusion folder, ready to be tuned. Needs reel::io and reel::text.
 
 #include <reel/models/from_pretrained.hpp>
+#include <reel/schedulers/config/scheduler_config.hpp>
 #include <reel/schedulers/ddim.hpp>
 #include <reel/schedulers/ddpm.hpp>
-#include <reel/schedulers/scheduler_config.hpp>
 #include <reel/text/clip_tokenizer.hpp>
 
 namespace reel {

@@ -5,10 +5,10 @@
 #include <optional>
 #include <vector>
 
+#include <reel/schedulers/detail/step_functors.hpp>
+#include <reel/schedulers/detail/variance_preserving.hpp>
+#include <reel/schedulers/schedule/timesteps.hpp>
 #include <reel/schedulers/scheduler.hpp>
-#include <reel/schedulers/step_functors.hpp>
-#include <reel/schedulers/timesteps.hpp>
-#include <reel/schedulers/variance_preserving.hpp>
 
 namespace reel {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <reel/schedulers/exponential_solver.hpp>
+#include <reel/schedulers/detail/exponential_solver.hpp>
 
 namespace reel {
 

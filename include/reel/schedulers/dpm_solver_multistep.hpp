@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include <reel/schedulers/exponential_solver.hpp>
+#include <reel/schedulers/detail/exponential_solver.hpp>
 
 namespace reel {
 

@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include <reel/schedulers/exponential_solver.hpp>
+#include <reel/schedulers/detail/exponential_solver.hpp>
 
 namespace reel {
 

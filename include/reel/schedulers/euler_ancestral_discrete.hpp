@@ -3,7 +3,7 @@
 #include <optional>
 #include <utility>
 
-#include <reel/schedulers/sigma_space.hpp>
+#include <reel/schedulers/detail/sigma_space.hpp>
 
 namespace reel {
 

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include <reel/schedulers/sigma_space.hpp>
+#include <reel/schedulers/detail/sigma_space.hpp>
 
 namespace reel {
 

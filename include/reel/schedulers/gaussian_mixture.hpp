@@ -4,7 +4,7 @@
 #include <numbers>
 #include <vector>
 
-#include <reel/schedulers/noise_schedule.hpp>
+#include <reel/schedulers/schedule/noise_schedule.hpp>
 #include <reel/tensor.hpp>
 
 namespace reel {

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include <reel/schedulers/sigma_space.hpp>
-#include <reel/schedulers/two_stage_flow.hpp>
+#include <reel/schedulers/detail/sigma_space.hpp>
+#include <reel/schedulers/detail/two_stage_flow.hpp>
 
 namespace reel {
 

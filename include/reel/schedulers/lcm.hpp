@@ -4,11 +4,11 @@
 #include <optional>
 #include <vector>
 
-#include <reel/schedulers/consistency_steps.hpp>
+#include <reel/schedulers/detail/consistency_steps.hpp>
+#include <reel/schedulers/detail/step_functors.hpp>
+#include <reel/schedulers/detail/thresholding.hpp>
+#include <reel/schedulers/detail/variance_preserving.hpp>
 #include <reel/schedulers/scheduler.hpp>
-#include <reel/schedulers/step_functors.hpp>
-#include <reel/schedulers/thresholding.hpp>
-#include <reel/schedulers/variance_preserving.hpp>
 
 namespace reel {
 

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include <reel/schedulers/linear_combination.hpp>
-#include <reel/schedulers/sigma_space.hpp>
+#include <reel/schedulers/detail/linear_combination.hpp>
+#include <reel/schedulers/detail/sigma_space.hpp>
 
 namespace reel {
 

@@ -4,11 +4,11 @@
 #include <array>
 #include <vector>
 
-#include <reel/schedulers/linear_combination.hpp>
-#include <reel/schedulers/run_position.hpp>
+#include <reel/schedulers/detail/linear_combination.hpp>
+#include <reel/schedulers/detail/run_position.hpp>
+#include <reel/schedulers/detail/variance_preserving.hpp>
+#include <reel/schedulers/schedule/timesteps.hpp>
 #include <reel/schedulers/scheduler.hpp>
-#include <reel/schedulers/timesteps.hpp>
-#include <reel/schedulers/variance_preserving.hpp>
 
 namespace reel {
 

@@ -6,7 +6,7 @@
 #include <type_traits>
 #include <vector>
 
-#include <reel/schedulers/noise_schedule.hpp>
+#include <reel/schedulers/schedule/noise_schedule.hpp>
 #include <reel/tensor.hpp>
 
 /// What a sampler must offer, as small concepts with names, so that an error says which one is missing.

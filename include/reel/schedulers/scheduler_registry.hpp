@@ -10,10 +10,10 @@
 #include <vector>
 
 #include <reel/schedulers/any_scheduler.hpp>
-#include <reel/schedulers/multistep_config.hpp>
-#include <reel/schedulers/scheduler_config.hpp>
-#include <reel/schedulers/scheduler_json.hpp>
-#include <reel/schedulers/sigma_config.hpp>
+#include <reel/schedulers/config/multistep_config.hpp>
+#include <reel/schedulers/config/scheduler_config.hpp>
+#include <reel/schedulers/config/scheduler_json.hpp>
+#include <reel/schedulers/config/sigma_config.hpp>
 
 namespace reel {
 

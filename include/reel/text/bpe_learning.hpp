@@ -15,9 +15,9 @@
 #include <vector>
 
 #include <reel/core/error.hpp>
+#include <reel/core/utf8.hpp>
 #include <reel/text/clip_vocabulary.hpp>
 #include <reel/text/clip_words.hpp>
-#include <reel/text/utf8.hpp>
 
 namespace reel {
 

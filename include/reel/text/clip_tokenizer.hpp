@@ -12,11 +12,11 @@
 #include <vector>
 
 #include <reel/core/error.hpp>
+#include <reel/core/utf8.hpp>
 #include <reel/text/clip_config.hpp>
 #include <reel/text/clip_vocabulary.hpp>
 #include <reel/text/clip_words.hpp>
 #include <reel/text/unicode.hpp>
-#include <reel/text/utf8.hpp>
 
 namespace reel {
 

@@ -22,7 +22,7 @@
 #include <nlohmann/json.hpp>
 
 #include <reel/core/error.hpp>
-#include <reel/text/utf8.hpp>
+#include <reel/core/utf8.hpp>
 
 namespace reel::text {
 

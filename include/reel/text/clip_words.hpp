@@ -6,10 +6,10 @@
 #include <string_view>
 #include <utility>
 
+#include <reel/core/utf8.hpp>
 #include <reel/text/clip_vocabulary.hpp>
 #include <reel/text/fix_text.hpp>
 #include <reel/text/unicode.hpp>
-#include <reel/text/utf8.hpp>
 
 /// From a prompt to the words that BPE takes apart, and back.
 namespace reel::text {

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include <reel/core/utf8.hpp>
 #include <reel/text/mojibake_tables.hpp>
-#include <reel/text/utf8.hpp>
 
 /// Single-byte code pages, and repairs of UTF-8 bytes that went through one: what ftfy 6.3.1 tries on mojibake.
 namespace reel::text {

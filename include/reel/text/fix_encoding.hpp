@@ -9,9 +9,9 @@
 #include <string_view>
 #include <utility>
 
+#include <reel/core/utf8.hpp>
 #include <reel/text/badness.hpp>
 #include <reel/text/code_pages.hpp>
-#include <reel/text/utf8.hpp>
 
 /// Undoes mojibake ("schÃ¶n" to "schön"), as ftfy 6.3.1's `fix_encoding` does.
 namespace reel::text {

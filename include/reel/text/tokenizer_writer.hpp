@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include <reel/core/error.hpp>
-#include <reel/io/atomic_file.hpp>
-#include <reel/io/json.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/files/atomic_file.hpp>
 #include <reel/text/bpe_learning.hpp>
 
 namespace reel {

@@ -12,7 +12,7 @@
 #include <utf8proc.h>
 
 #include <reel/core/error.hpp>
-#include <reel/text/utf8.hpp>
+#include <reel/core/utf8.hpp>
 
 /// Character properties and mappings, as Python 3.11's `str` and `re` and the `regex` module have them.
 /// Properties come from utf8proc; its Unicode version (15.0 in 2.8) decides about newer characters.

@@ -1,8 +1,8 @@
 #pragma once
-#include <reel/io/frames.hpp>
-#include <reel/io/png.hpp>
-#include <reel/io/torch_checkpoint.hpp>
-#include <reel/io/torch_writer.hpp>
+#include <reel/io/pictures/frames.hpp>
+#include <reel/io/pictures/png.hpp>
+#include <reel/io/weights/torch_checkpoint.hpp>
+#include <reel/io/weights/torch_writer.hpp>
 
 #include "docs/here.hpp"
 

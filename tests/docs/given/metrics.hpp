@@ -1,6 +1,6 @@
 #pragma once
 #include <reel/backend/cpu/cpu.hpp>
-#include <reel/io/frames.hpp>
+#include <reel/io/pictures/frames.hpp>
 
 #include "docs/here.hpp"
 

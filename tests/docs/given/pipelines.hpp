@@ -1,5 +1,5 @@
 #pragma once
-#include <reel/io/frames.hpp>
+#include <reel/io/pictures/frames.hpp>
 #include <reel/tensor.hpp>
 
 #include "docs/here.hpp"

@@ -1,10 +1,10 @@
 #pragma once
 #include <reel/core/random.hpp>
+#include <reel/schedulers/config/inversion_config.hpp>
+#include <reel/schedulers/config/multistep_config.hpp>
+#include <reel/schedulers/config/sigma_config.hpp>
 #include <reel/schedulers/ddim_inverse.hpp>
 #include <reel/schedulers/edit_friendly.hpp>
-#include <reel/schedulers/inversion_config.hpp>
-#include <reel/schedulers/multistep_config.hpp>
-#include <reel/schedulers/sigma_config.hpp>
 
 #include "docs/here.hpp"
 #include "support/samplers.hpp"

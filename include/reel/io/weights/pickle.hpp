@@ -1,0 +1,347 @@
+#pragma once
+// Python pickles read as data. Nothing is imported or called: opcodes outside a short list, and globals that the
+// caller does not know, are errors. After CPython's pickletools. Needs no library.
+
+#include <reel/core/error.hpp>
+#include <reel/io/files/file_kind.hpp>
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <iomanip>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace reel {
+
+/// One value of a pickle. Containers name their items by index into the Pickle, so a value that contains itself or
+/// nests a million deep needs no care. `opaque` values are the caller's: `integer` is its own number for it.
+struct PickleValue {
+    enum class Kind { none, boolean, integer, real, text, bytes, list, tuple, dict, global, opaque };
+
+    Kind kind = Kind::none;
+    std::int64_t integer = 0; ///< also of boolean and opaque
+    double real = 0;
+    std::string text{};                 ///< of text, bytes and global ("module.name")
+    std::vector<std::uint32_t> items{}; ///< of list and tuple; of dict key, value, key, value, ...
+};
+
+/// What a pickle may refer to. Both functions throw Error for what they refuse.
+struct PickleHooks {
+    /// Whether a global such as "collections.OrderedDict" may appear.
+    std::function<bool(const std::string&)> knows_global;
+    /// What calling a known global with these arguments stands for.
+    std::function<PickleValue(const std::string&, const std::vector<std::uint32_t>&)> call;
+    /// What a persistent id (in PyTorch: a storage) stands for.
+    std::function<PickleValue(const PickleValue&)> persistent;
+    /// Whether objects of classes that nobody knows stand for None; else they are errors. Nothing is executed either
+    /// way. Then knows_global accepts every name.
+    bool skip_objects = false;
+};
+
+/// Runs a pickle of protocol 2 to 5 and keeps its values.
+class Pickle {
+public:
+    /// `where` starts every message.
+    Pickle(std::span<const std::byte> bytes, std::string where) : bytes_(bytes), where_(std::move(where)) {
+        require(bytes.size() <= size_limit, where_, ": a pickle of ", bytes.size(), " bytes is too large");
+    }
+
+    /// Runs to the STOP opcode and returns the index of the result. Throws Error for anything not understood.
+    std::uint32_t run(const PickleHooks& hooks) {
+        skip_objects_ = hooks.skip_objects;
+        while (true) {
+            const auto opcode = static_cast<unsigned char>(take(1)[0]);
+            if (opcode == '.') {
+                const std::uint32_t result = pop();
+                require(stack_.empty() && marks_.empty(), where_, ": damaged pickle (values are left over)");
+                return result;
+            }
+            if (!run_scalar(opcode) && !run_container(opcode) && !run_object(opcode, hooks)) {
+                refuse(opcode);
+            }
+        }
+    }
+
+    [[nodiscard]] const PickleValue& value(std::uint32_t index) const { return values_[index]; }
+
+    /// Number of bytes read so far.
+    [[nodiscard]] std::size_t position() const { return position_; }
+
+private:
+    using Kind = PickleValue::Kind;
+
+    // Far above any model's (a Stable Diffusion UNet: 200 kB, 20,000 values); they bound what a hostile file costs.
+    static constexpr std::size_t size_limit = std::size_t{64} << 20;
+    static constexpr std::size_t value_limit = std::size_t{1} << 22;
+
+    std::span<const std::byte> take(std::uint64_t count) {
+        require(count <= bytes_.size() - position_, where_, ": truncated pickle");
+        position_ += count;
+        return bytes_.subspan(position_ - count, count);
+    }
+
+    template <class T>
+    T take_little() {
+        return detail::load_little<T>(take(sizeof(T)), 0);
+    }
+
+    std::string take_text(std::uint64_t count) {
+        const auto bytes = take(count);
+        return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+    }
+
+    std::string take_line() {
+        std::string line;
+        for (char c = take_little<char>(); c != '\n'; c = take_little<char>()) {
+            line += c;
+            require(line.size() <= 1000, where_, ": damaged pickle (a global's name has no end)");
+        }
+        return line;
+    }
+
+    void push(PickleValue value) {
+        require(values_.size() < value_limit, where_, ": a pickle of more than ", value_limit, " values");
+        values_.push_back(std::move(value));
+        stack_.push_back(static_cast<std::uint32_t>(values_.size() - 1));
+    }
+
+    void push_integer(std::int64_t value) { push({.kind = Kind::integer, .integer = value}); }
+    void push_text(Kind kind, std::uint64_t size) { push({.kind = kind, .text = take_text(size)}); }
+
+    /// Where the values that the next opcode may take begin.
+    [[nodiscard]] std::size_t floor() const { return marks_.empty() ? 0 : marks_.back(); }
+
+    std::uint32_t pop() {
+        require(stack_.size() > floor(), where_, ": damaged pickle (too few values)");
+        const std::uint32_t top = stack_.back();
+        stack_.pop_back();
+        return top;
+    }
+
+    std::uint32_t top() const {
+        require(stack_.size() > floor(), where_, ": damaged pickle (too few values)");
+        return stack_.back();
+    }
+
+    std::vector<std::uint32_t> pop_many(std::size_t count) {
+        require(stack_.size() - floor() >= count, where_, ": damaged pickle (too few values)");
+        std::vector<std::uint32_t> items(stack_.end() - static_cast<std::ptrdiff_t>(count), stack_.end());
+        stack_.resize(stack_.size() - count);
+        return items;
+    }
+
+    std::vector<std::uint32_t> pop_to_mark() {
+        require(!marks_.empty(), where_, ": damaged pickle (no mark)");
+        std::vector<std::uint32_t> items = pop_many(stack_.size() - marks_.back());
+        marks_.pop_back();
+        return items;
+    }
+
+    void remember(std::uint32_t slot) { memo_[slot] = top(); }
+
+    void recall(std::uint32_t slot) {
+        const auto found = memo_.find(slot);
+        require(found != memo_.end(), where_, ": damaged pickle (memo ", slot, " was never set)");
+        stack_.push_back(found->second);
+    }
+
+    bool run_scalar(unsigned char opcode) {
+        switch (opcode) {
+        case 0x80: { // PROTO
+            const auto protocol = take_little<std::uint8_t>();
+            require(protocol >= 2 && protocol <= 5, where_, ": pickle protocol ", int{protocol},
+                    " is not supported (2 to 5 are)");
+            return true;
+        }
+        case 0x95: // FRAME: its length matters to streams only
+            return take(8), true;
+        case 'N':
+            return push({}), true;
+        case 0x88:
+        case 0x89:
+            return push({.kind = Kind::boolean, .integer = opcode == 0x88 ? 1 : 0}), true;
+        case 'K':
+            return push_integer(take_little<std::uint8_t>()), true;
+        case 'M':
+            return push_integer(take_little<std::uint16_t>()), true;
+        case 'J':
+            return push_integer(take_little<std::int32_t>()), true;
+        case 0x8a: // LONG1: two's complement, little-endian, of any length
+            return push_integer(take_long(take_little<std::uint8_t>())), true;
+        case 'G': { // BINFLOAT is big-endian
+            const auto bits = __builtin_bswap64(take_little<std::uint64_t>());
+            return push({.kind = Kind::real, .real = std::bit_cast<double>(bits)}), true;
+        }
+        case 'X':
+            return push_text(Kind::text, take_little<std::uint32_t>()), true;
+        case 0x8c:
+            return push_text(Kind::text, take_little<std::uint8_t>()), true;
+        case 0x8d:
+            return push_text(Kind::text, take_little<std::uint64_t>()), true;
+        case 'U': // Python 2 strings
+            return push_text(Kind::text, take_little<std::uint8_t>()), true;
+        case 'T':
+            return push_text(Kind::text, take_little<std::uint32_t>()), true;
+        case 'C':
+            return push_text(Kind::bytes, take_little<std::uint8_t>()), true;
+        case 'B':
+            return push_text(Kind::bytes, take_little<std::uint32_t>()), true;
+        case 0x8e:
+            return push_text(Kind::bytes, take_little<std::uint64_t>()), true;
+        default:
+            return false;
+        }
+    }
+
+    bool run_container(unsigned char opcode) {
+        switch (opcode) {
+        case '(':
+            return marks_.push_back(stack_.size()), true;
+        case ']':
+            return push({.kind = Kind::list}), true;
+        case '}':
+            return push({.kind = Kind::dict}), true;
+        case ')':
+            return push({.kind = Kind::tuple}), true;
+        case 't':
+            return push({.kind = Kind::tuple, .items = pop_to_mark()}), true;
+        case 0x85:
+        case 0x86:
+        case 0x87:
+            return push({.kind = Kind::tuple, .items = pop_many(opcode - std::size_t{0x84})}), true;
+        case 'a':
+            return extend(Kind::list, pop_many(1)), true;
+        case 'e':
+            return extend(Kind::list, pop_to_mark()), true;
+        case 's':
+            return extend(Kind::dict, pop_many(2)), true;
+        case 'u':
+            return extend(Kind::dict, pop_to_mark()), true;
+        case 'q':
+            return remember(take_little<std::uint8_t>()), true;
+        case 'r':
+            return remember(take_little<std::uint32_t>()), true;
+        case 0x94: // MEMOIZE
+            return remember(static_cast<std::uint32_t>(memo_.size())), true;
+        case 'h':
+            return recall(take_little<std::uint8_t>()), true;
+        case 'j':
+            return recall(take_little<std::uint32_t>()), true;
+        default:
+            return false;
+        }
+    }
+
+    bool run_object(unsigned char opcode, const PickleHooks& hooks) {
+        switch (opcode) {
+        case 'c': { // GLOBAL
+            const std::string module = take_line();
+            const std::string name = take_line();
+            return push_global(module, name, hooks), true;
+        }
+        case 0x93: { // STACK_GLOBAL
+            const PickleValue& name = values_[pop()];
+            const PickleValue& module = values_[pop()];
+            require(name.kind == Kind::text && module.kind == Kind::text, where_,
+                    ": damaged pickle (a global's name is no text)");
+            return push_global(module.text, name.text, hooks), true;
+        }
+        case 'R': { // REDUCE
+            const PickleValue& arguments = values_[pop()];
+            const PickleValue& callee = values_[pop()];
+            if (skip_objects_ && callee.kind == Kind::none) {
+                return push({}), true;
+            }
+            require(callee.kind == Kind::global && arguments.kind == Kind::tuple, where_,
+                    ": the pickle calls something other than a known function");
+            return push(hooks.call(callee.text, arguments.items)), true;
+        }
+        case 0x81: // NEWOBJ: class, arguments
+            if (!skip_objects_) {
+                return false;
+            }
+            (void)pop_many(2);
+            return push({}), true;
+        case 'Q': // BINPERSID
+            return push(hooks.persistent(values_[pop()])), true;
+        case 'b': { // BUILD: sets attributes, which a state dict has (_metadata) and which do not concern us
+            const Kind state = values_[pop()].kind;
+            if (skip_objects_ && values_[top()].kind == Kind::none) {
+                return true;
+            }
+            require(values_[top()].kind == Kind::dict && state == Kind::dict, where_,
+                    ": the pickle sets the state of something other than a dict");
+            return true;
+        }
+        default:
+            return false;
+        }
+    }
+
+    void push_global(const std::string& module, const std::string& name, const PickleHooks& hooks) {
+        const std::string global = module + "." + name;
+        require(hooks.knows_global(global), where_, ": refused: it refers to the Python global \"", printable(global),
+                "\", which is not on the list of those that plain tensors need; nothing was executed");
+        push({.kind = Kind::global, .text = global});
+    }
+
+    void extend(Kind kind, const std::vector<std::uint32_t>& items) {
+        PickleValue& target = values_[top()];
+        if (skip_objects_ && target.kind == Kind::none) {
+            return; // an object that is a container
+        }
+        require(target.kind == kind && (kind != Kind::dict || items.size() % 2 == 0), where_,
+                ": damaged pickle (items for something that is no ", kind == Kind::dict ? "dict" : "list", ")");
+        target.items.insert(target.items.end(), items.begin(), items.end());
+    }
+
+    std::int64_t take_long(std::size_t size) {
+        require(size <= 8, where_, ": an integer of more than 64 bits");
+        const auto bytes = take(size);
+        std::uint64_t value = 0;
+        for (std::size_t i = 0; i < size; ++i) {
+            value |= std::uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+        }
+        if (size != 0 && size < 8 && (value >> (8 * size - 1)) != 0) {
+            value |= ~std::uint64_t{0} << (8 * size);
+        }
+        return static_cast<std::int64_t>(value);
+    }
+
+    [[nodiscard]] static std::string printable(std::string text) {
+        for (char& c : text) {
+            c = c < ' ' || c > '~' ? '?' : c;
+        }
+        return text.substr(0, 200);
+    }
+
+    [[noreturn]] void refuse(unsigned char opcode) const {
+        static constexpr std::pair<unsigned char, std::string_view> known[] = {
+            {'i', "INST"},   {'o', "OBJ"},     {0x81, "NEWOBJ"}, {0x92, "NEWOBJ_EX"}, {0x82, "EXT1"},
+            {0x83, "EXT2"},  {0x84, "EXT4"},   {'P', "PERSID"},  {'I', "INT"},        {'L', "LONG"},
+            {'S', "STRING"}, {'V', "UNICODE"}, {0x8b, "LONG4"},  {0x8f, "EMPTY_SET"}, {0x91, "FROZENSET"}};
+        std::string_view name = "unknown";
+        for (const auto& [code, text] : known) {
+            name = code == opcode ? text : name;
+        }
+        fail(where_, ": refused: opcode ", name, " (0x", std::hex, int{opcode}, std::dec, ") at byte ", position_ - 1,
+             " is not on the list of those that plain tensors need; nothing was executed");
+    }
+
+    std::span<const std::byte> bytes_;
+    std::string where_;
+    std::size_t position_ = 0;
+    bool skip_objects_ = false;
+    std::vector<PickleValue> values_;
+    std::vector<std::uint32_t> stack_;
+    std::vector<std::size_t> marks_;
+    std::unordered_map<std::uint32_t, std::uint32_t> memo_;
+};
+
+} // namespace reel

@@ -1,0 +1,342 @@
+#pragma once
+// How a PyTorch pickle describes tensors: part of torch_checkpoint.hpp. Needs no library.
+
+#include <reel/core/error.hpp>
+#include <reel/core/scalar.hpp>
+#include <reel/io/files/mapped_file.hpp>
+#include <reel/io/weights/host_tensor.hpp>
+#include <reel/io/weights/pickle.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace reel {
+
+/// What a checkpoint holds. A tensor's name is the path of keys and list positions that leads to it, joined by '.':
+/// the state dict's own keys for a plain state dict, "state_dict.conv.weight" for one inside {"state_dict": ...}, and
+/// "" when the file is one bare tensor.
+struct TorchCheckpoint {
+    StateDict tensors;
+    /// Names of what is not a tensor (numbers, texts, None); their values are not kept.
+    std::vector<std::string> others;
+
+    /// The only tensor of a file that is one bare tensor. Throws Error when it is something else.
+    [[nodiscard]] const HostTensor& bare_tensor(const std::string& path) const {
+        const auto found = tensors.find("");
+        require(found != tensors.end(), path, ": expected a file with one bare tensor, found ", tensors.size(),
+                " named ones");
+        return found->second;
+    }
+};
+
+/// What reading does with objects of classes that plain tensors do not need, such as a training program's own.
+enum class TorchObjects {
+    refuse, ///< an Error that names the class
+    skip    ///< they count as None; nothing of theirs is executed
+};
+
+namespace detail {
+
+struct TorchStorageType {
+    std::string_view global;
+    DType dtype;
+};
+
+inline constexpr std::array torch_storage_types{
+    TorchStorageType{"torch.DoubleStorage", DType::f64}, TorchStorageType{"torch.FloatStorage", DType::f32},
+    TorchStorageType{"torch.HalfStorage", DType::f16},   TorchStorageType{"torch.BFloat16Storage", DType::bf16},
+    TorchStorageType{"torch.LongStorage", DType::i64},   TorchStorageType{"torch.IntStorage", DType::i32},
+    TorchStorageType{"torch.ShortStorage", DType::i16},  TorchStorageType{"torch.CharStorage", DType::i8},
+    TorchStorageType{"torch.ByteStorage", DType::u8},    TorchStorageType{"torch.BoolStorage", DType::boolean},
+};
+
+[[nodiscard]] inline std::optional<DType> torch_storage_dtype(std::string_view global) {
+    for (const TorchStorageType& type : torch_storage_types) {
+        if (type.global == global) {
+            return type.dtype;
+        }
+    }
+    return std::nullopt;
+}
+
+/// Collects the storages and tensors that a pickle describes, then, once the storages' bytes are known, gives the
+/// tensors their data.
+class TorchTensors {
+public:
+    TorchTensors(std::shared_ptr<const MappedFile> file, std::span<const std::byte> pickle,
+                 TorchObjects objects = TorchObjects::refuse)
+        : file_(std::move(file)), path_(file_->path()), pickle_(pickle, path_), objects_(objects),
+          expansion_budget_((std::size_t{256} << 20) + 4 * file_->size()) {}
+
+    /// Reads the pickle; returns the number of bytes it takes.
+    std::size_t read() {
+        PickleHooks hooks;
+        hooks.skip_objects = objects_ == TorchObjects::skip;
+        hooks.knows_global = [this](const std::string& name) {
+            return objects_ == TorchObjects::skip || name == "collections.OrderedDict" || name == "torch.Size" ||
+                   name == "torch._utils._rebuild_tensor_v2" || name == "torch._utils._rebuild_parameter" ||
+                   torch_storage_dtype(name).has_value();
+        };
+        hooks.call = [this](const std::string& name, const std::vector<std::uint32_t>& arguments) {
+            return call(name, arguments);
+        };
+        hooks.persistent = [this](const PickleValue& id) { return storage(id); };
+        root_ = pickle_.run(hooks);
+        return pickle_.position();
+    }
+
+    /// Gives each storage its bytes, whose number it checks. `lookup` takes key and expected number of bytes.
+    template <class Lookup>
+    void attach(const Lookup& lookup) {
+        for (Storage& storage : storages_) {
+            std::int64_t expected = 0;
+            require(
+                !__builtin_mul_overflow(storage.count, static_cast<std::int64_t>(size_of(storage.dtype)), &expected),
+                path_, ": storage \"", storage.key, "\" announces ", storage.count, " elements");
+            storage.bytes = lookup(storage.key, static_cast<std::size_t>(expected));
+            require(storage.bytes.size() == static_cast<std::size_t>(expected), path_, ": storage \"", storage.key,
+                    "\" should have ", expected, " bytes (", storage.count, " of ", name_of(storage.dtype),
+                    "), but has ", storage.bytes.size());
+        }
+    }
+
+    /// Names and makes all tensors.
+    [[nodiscard]] TorchCheckpoint result() {
+        TorchCheckpoint checkpoint;
+        collect(root_, "", 0, checkpoint);
+        return checkpoint;
+    }
+
+    /// The pickle's result as a list of texts: the storages' keys in a file from before 1.6.
+    [[nodiscard]] std::vector<std::string> texts() const {
+        std::vector<std::string> texts;
+        for (const std::uint32_t item : pickle_.value(root_).items) {
+            texts.push_back(pickle_.value(item).text);
+        }
+        return texts;
+    }
+
+    /// Whether the pickle's result is a dict that says False under `key`.
+    [[nodiscard]] bool denies(std::string_view key) const {
+        const PickleValue& root = pickle_.value(root_);
+        for (std::size_t i = 0; root.kind == Kind::dict && i + 1 < root.items.size(); i += 2) {
+            const PickleValue& value = pickle_.value(root.items[i + 1]);
+            if (pickle_.value(root.items[i]).text == key && value.kind == Kind::boolean && value.integer == 0) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// Bytes per element of the storage of that key, or nothing when no tensor refers to it.
+    [[nodiscard]] std::optional<std::size_t> element_size(std::string_view key) const {
+        for (const Storage& storage : storages_) {
+            if (storage.key == key) {
+                return size_of(storage.dtype);
+            }
+        }
+        return std::nullopt;
+    }
+
+private:
+    using Kind = PickleValue::Kind;
+
+    struct Storage {
+        DType dtype;
+        std::string key;
+        std::int64_t count;
+        std::span<const std::byte> bytes;
+    };
+
+    /// Elements `offset` + sum of index times stride of a storage.
+    struct View {
+        std::size_t storage;
+        std::int64_t offset;
+        std::vector<std::int64_t> shape;
+        std::vector<std::int64_t> strides;
+    };
+
+    // Opaque pickle values: a view has its own index, a storage -1 minus it.
+    [[nodiscard]] PickleValue storage(const PickleValue& id) {
+        const auto is = [&](std::size_t i, Kind kind) { return pickle_.value(id.items[i]).kind == kind; };
+        require(id.kind == Kind::tuple && (id.items.size() == 5 || (id.items.size() == 6 && is(5, Kind::none))) &&
+                    is(0, Kind::text) && pickle_.value(id.items[0]).text == "storage" && is(1, Kind::global) &&
+                    is(2, Kind::text) && is(4, Kind::integer),
+                path_, ": a persistent id that is no storage");
+        const std::string& type = pickle_.value(id.items[1]).text;
+        const std::optional<DType> dtype = torch_storage_dtype(type);
+        const std::int64_t count = pickle_.value(id.items[4]).integer;
+        require(dtype.has_value(), path_, ": \"", type, "\" is not a supported storage type");
+        require(count >= 0, path_, ": a storage of ", count, " elements");
+        const std::string& key = pickle_.value(id.items[2]).text;
+        const auto [known, added] = storage_index_.try_emplace({key, *dtype, count}, storages_.size());
+        if (added) {
+            storages_.push_back({*dtype, key, count, {}});
+        }
+        return {.kind = Kind::opaque, .integer = -1 - static_cast<std::int64_t>(known->second)};
+    }
+
+    [[nodiscard]] PickleValue call(const std::string& name, const std::vector<std::uint32_t>& arguments) {
+        if (name == "collections.OrderedDict" && arguments.empty()) {
+            return {.kind = Kind::dict};
+        }
+        if (name == "torch.Size" && arguments.size() == 1) {
+            (void)integers(arguments[0]);
+            return pickle_.value(arguments[0]);
+        }
+        if (name == "torch._utils._rebuild_parameter" && arguments.size() == 3) {
+            const PickleValue& tensor = pickle_.value(arguments[0]);
+            require(tensor.kind == Kind::opaque && tensor.integer >= 0, path_, ": a parameter that is no tensor");
+            return tensor;
+        }
+        if (objects_ == TorchObjects::skip && name != "torch._utils._rebuild_tensor_v2") {
+            return {};
+        }
+        require(name == "torch._utils._rebuild_tensor_v2" && (arguments.size() == 6 || arguments.size() == 7), path_,
+                ": refused: a call of \"", name, "\" with ", arguments.size(), " arguments; nothing was executed");
+        const PickleValue& source = pickle_.value(arguments[0]);
+        const PickleValue& offset = pickle_.value(arguments[1]);
+        require(source.kind == Kind::opaque && source.integer < 0 && offset.kind == Kind::integer, path_,
+                ": a tensor without a storage");
+        require(arguments.size() == 6 || pickle_.value(arguments[6]).kind == Kind::none ||
+                    pickle_.value(arguments[6]).items.empty(),
+                path_, ": a tensor with backend metadata (conjugated, negated or on another backend)");
+        View view{static_cast<std::size_t>(-1 - source.integer), offset.integer, integers(arguments[2]),
+                  integers(arguments[3])};
+        check(view);
+        views_.push_back(std::move(view));
+        return {.kind = Kind::opaque, .integer = static_cast<std::int64_t>(views_.size() - 1)};
+    }
+
+    [[nodiscard]] std::vector<std::int64_t> integers(std::uint32_t index) const {
+        const PickleValue& tuple = pickle_.value(index);
+        require(tuple.kind == Kind::tuple && tuple.items.size() <= 64, path_, ": a tensor without shape or strides");
+        std::vector<std::int64_t> values;
+        for (const std::uint32_t item : tuple.items) {
+            const PickleValue& value = pickle_.value(item);
+            require(value.kind == Kind::integer && value.integer >= 0, path_,
+                    ": a tensor's shape or strides hold something other than non-negative integers");
+            values.push_back(value.integer);
+        }
+        return values;
+    }
+
+    /// All of the view's elements must lie in its storage.
+    void check(const View& view) const {
+        const Storage& storage = storages_[view.storage];
+        const std::size_t count = checked_element_count(view.shape, size_of(storage.dtype), path_);
+        require(view.shape.size() == view.strides.size(), path_, ": a tensor of shape ", shape_text(view.shape),
+                " with strides ", shape_text(view.strides));
+        std::int64_t last = view.offset;
+        bool overflow = view.offset < 0;
+        for (std::size_t i = 0; i < view.shape.size() && count != 0; ++i) {
+            std::int64_t reach = 0;
+            overflow = __builtin_mul_overflow(view.shape[i] - 1, view.strides[i], &reach) || overflow;
+            overflow = __builtin_add_overflow(last, reach, &last) || overflow;
+        }
+        require(!overflow && (count == 0 || last < storage.count), path_, ": a tensor of shape ",
+                shape_text(view.shape), ", strides ", shape_text(view.strides), " and offset ", view.offset,
+                " does not fit its storage of ", storage.count, " elements");
+    }
+
+    void collect(std::uint32_t index, const std::string& name, int depth, TorchCheckpoint& checkpoint) {
+        // A dict may hold one dict twice, that one another twice, and so on: count what is visited.
+        require(depth <= 32, path_, ": dicts nested deeper than 32 levels");
+        require(++visited_ <= 1'000'000, path_, ": more than a million entries");
+        require(name.size() <= 4096, path_, ": a name of more than 4096 bytes");
+        const PickleValue& value = pickle_.value(index);
+        const std::string prefix = depth == 0 ? "" : name + ".";
+        if (value.kind == Kind::dict) {
+            for (std::size_t i = 0; i < value.items.size(); i += 2) {
+                const PickleValue& key = pickle_.value(value.items[i]);
+                if (objects_ == TorchObjects::skip && key.kind != Kind::text && key.kind != Kind::integer) {
+                    continue; // a class: a callback's state
+                }
+                require(key.kind == Kind::text || key.kind == Kind::integer, path_,
+                        ": a dict key that is neither text nor integer");
+                collect(value.items[i + 1], prefix + (key.kind == Kind::text ? key.text : std::to_string(key.integer)),
+                        depth + 1, checkpoint);
+            }
+        } else if (value.kind == Kind::list || value.kind == Kind::tuple) {
+            for (std::size_t i = 0; i < value.items.size(); ++i) {
+                collect(value.items[i], prefix + std::to_string(i), depth + 1, checkpoint);
+            }
+        } else if (value.kind == Kind::opaque && value.integer >= 0) {
+            const bool added =
+                checkpoint.tensors.emplace(name, tensor(views_[static_cast<std::size_t>(value.integer)])).second;
+            require(added, path_, ": two tensors are named \"", name, "\"");
+        } else {
+            checkpoint.others.push_back(name);
+        }
+    }
+
+    [[nodiscard]] HostTensor tensor(const View& view) {
+        const Storage& storage = storages_[view.storage];
+        const std::size_t element = size_of(storage.dtype);
+        const std::size_t count = checked_element_count(view.shape, element);
+        bool dense = true;
+        std::int64_t stride = 1;
+        for (std::size_t i = view.shape.size(); i-- > 0 && count != 0;) {
+            dense = dense && (view.shape[i] == 1 || view.strides[i] == stride);
+            stride *= view.shape[i];
+        }
+        HostTensor tensor{storage.dtype, view.shape, nullptr, file_, true};
+        if (count == 0) {
+            tensor.data = storage.bytes.data();
+            return tensor;
+        }
+        const std::byte* first = storage.bytes.data() + static_cast<std::size_t>(view.offset) * element;
+        if (dense) {
+            tensor.data = first;
+            return tensor;
+        }
+        // Strides of zero let a small file describe huge tensors.
+        require(count * element <= expansion_budget_, path_, ": a tensor of shape ", shape_text(view.shape),
+                " and strides ", shape_text(view.strides), " would expand a small storage too far");
+        expansion_budget_ -= count * element;
+        auto buffer = std::make_shared<std::vector<std::byte>>(count * element);
+        std::vector<std::int64_t> position(view.shape.size(), 0);
+        std::int64_t offset = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            std::memcpy(buffer->data() + i * element, first + static_cast<std::size_t>(offset) * element, element);
+            for (std::size_t axis = position.size(); axis-- > 0;) {
+                offset += view.strides[axis];
+                if (++position[axis] < view.shape[axis]) {
+                    break;
+                }
+                offset -= view.strides[axis] * view.shape[axis];
+                position[axis] = 0;
+            }
+        }
+        tensor.data = buffer->data();
+        tensor.owner = std::move(buffer);
+        tensor.file_backed = false;
+        return tensor;
+    }
+
+    std::shared_ptr<const MappedFile> file_;
+    std::string path_;
+    Pickle pickle_;
+    TorchObjects objects_;
+    std::uint32_t root_ = 0;
+    std::vector<Storage> storages_;
+    std::map<std::tuple<std::string, DType, std::int64_t>, std::size_t> storage_index_;
+    std::vector<View> views_;
+    std::size_t visited_ = 0;
+    std::size_t expansion_budget_;
+};
+
+} // namespace detail
+
+} // namespace reel

@@ -1,0 +1,131 @@
+#pragma once
+// Weights of a model's folder, whatever the file format. Needs nlohmann-json and zlib (target reel::io).
+
+#include <reel/core/error.hpp>
+#include <reel/io/config/json.hpp>
+#include <reel/io/files/file_kind.hpp>
+#include <reel/io/files/mapped_file.hpp>
+#include <reel/io/weights/host_tensor.hpp>
+#include <reel/io/weights/safetensors.hpp>
+#include <reel/io/weights/torch_checkpoint.hpp>
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace reel {
+
+/// Names, without ending, under which a folder keeps its weights as safetensors and as a PyTorch checkpoint.
+struct WeightNames {
+    std::string safetensors;
+    std::string torch;
+};
+
+/// unet/ and vae/ of a diffusers folder.
+inline const WeightNames diffusers_weight_names{"diffusion_pytorch_model", "diffusion_pytorch_model"};
+
+/// text_encoder/ of a diffusers folder, and any other folder of transformers.
+inline const WeightNames transformers_weight_names{"model", "pytorch_model"};
+
+/// Reads a weights file of either format, told apart by its content. Throws Error for anything else.
+[[nodiscard]] inline StateDict read_weights_file(const std::filesystem::path& path) {
+    const FileKind kind = [&] {
+        const MappedFile file(path);
+        refuse_placeholder(file.bytes(), file.path());
+        return file_kind(file.bytes());
+    }();
+    switch (kind) {
+    case FileKind::safetensors:
+        return read_safetensors(path);
+    case FileKind::torch_zip:
+    case FileKind::torch_legacy: {
+        TorchCheckpoint checkpoint = read_torch_checkpoint(path);
+        require(!checkpoint.tensors.empty(), path.string(), ": the checkpoint holds no tensors");
+        require(!checkpoint.tensors.contains(""), path.string(), ": holds one bare tensor, expected a state dict");
+        return std::move(checkpoint.tensors);
+    }
+    case FileKind::json:
+        fail(path.string(), ": this is JSON text, not weights");
+    default:
+        fail(path.string(), ": neither a safetensors file nor a PyTorch checkpoint");
+    }
+}
+
+/// Reads weights split over several files: `index_path` is a JSON file whose "weight_map" gives each tensor's file, in
+/// the same folder. Throws Error on a missing file, a tensor that its file lacks, a tensor that no map entry names,
+/// and a file name that leaves the folder.
+[[nodiscard]] inline StateDict read_sharded_weights(const std::filesystem::path& index_path) {
+    const nlohmann::json index = read_json(index_path);
+    const std::string where = index_path.string();
+    require(index.is_object() && index.contains("weight_map") && index["weight_map"].is_object(), where,
+            ": expected an object with a \"weight_map\"");
+    std::map<std::string, std::vector<std::string>> names_by_file;
+    for (const auto& [name, file] : index["weight_map"].items()) {
+        require(file.is_string(), where, ": weight_map \"", name, "\" is not a file name");
+        const auto& text = file.get_ref<const std::string&>();
+        // One plain name: no other folder, and nothing that a file system reads differently.
+        require(!text.empty() && text != "." && text != ".." && text.find('/') == std::string::npos &&
+                    text.find('\\') == std::string::npos && text.find('\0') == std::string::npos,
+                where, ": weight_map \"", name, "\": \"", text, "\" is not the name of a file in the same folder");
+        names_by_file[text].push_back(name);
+    }
+    require(!names_by_file.empty(), where, ": the weight_map is empty");
+    StateDict all;
+    for (const auto& [file, names] : names_by_file) {
+        const std::filesystem::path path = index_path.parent_path() / file;
+        std::error_code ignored;
+        require(std::filesystem::exists(path, ignored), where, ": the file ", path.string(), ", which should hold \"",
+                names.front(), "\", does not exist");
+        StateDict shard = read_weights_file(path);
+        for (const std::string& name : names) {
+            auto tensor = shard.extract(name);
+            require(!tensor.empty(), path.string(), ": tensor \"", name, "\" is missing, though ", where,
+                    " says that it is here");
+            all.insert(std::move(tensor));
+        }
+        require(shard.empty(), path.string(), ": tensor \"", shard.empty() ? "" : shard.begin()->first,
+                "\" is here, but ", where, " does not list it");
+    }
+    return all;
+}
+
+/// Files that load_weights() looks for, in order of preference.
+[[nodiscard]] inline std::vector<std::filesystem::path>
+weight_candidates(const std::filesystem::path& folder, const WeightNames& names, const std::string& variant = "") {
+    const std::string dot = variant.empty() ? "" : "." + variant;
+    return {folder / (names.safetensors + dot + ".safetensors"),
+            folder / (names.safetensors + ".safetensors.index" + dot + ".json"), folder / (names.torch + dot + ".bin"),
+            folder / (names.torch + ".bin.index" + dot + ".json")};
+}
+
+/// The file, or the index of files, that holds a folder's weights. Throws Error listing what was looked for.
+[[nodiscard]] inline std::filesystem::path find_weights(const std::filesystem::path& folder, const WeightNames& names,
+                                                        const std::string& variant = "") {
+    std::error_code ignored;
+    require(std::filesystem::is_directory(folder, ignored), folder.string(),
+            ": no such folder (expected weights in it)");
+    std::string looked_for;
+    for (const auto& path : weight_candidates(folder, names, variant)) {
+        if (std::filesystem::exists(path, ignored)) {
+            return path;
+        }
+        looked_for += concat_text(looked_for.empty() ? "" : ", ", path.filename().string());
+    }
+    fail(folder.string(), ": no weights found; looked for ", looked_for);
+}
+
+/// Reads the weights of a folder of diffusers or transformers, in one file or several. `variant` ("fp16") asks for
+/// files of that variant only. Tensors stay in the files' memory maps until they are used.
+///
+///     StateDict unet = load_weights(model / "unet", diffusers_weight_names);
+///     StateDict text = load_weights(model / "text_encoder", transformers_weight_names);
+[[nodiscard]] inline StateDict load_weights(const std::filesystem::path& folder, const WeightNames& names,
+                                            const std::string& variant = "") {
+    const std::filesystem::path path = find_weights(folder, names, variant);
+    return path.extension() == ".json" ? read_sharded_weights(path) : read_weights_file(path);
+}
+
+} // namespace reel
