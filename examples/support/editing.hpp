@@ -10,8 +10,8 @@
 #include <reel/core/progress.hpp>
 #include <reel/io/config/tune_config.hpp>
 #include <reel/io/pictures/frame_grid.hpp>
-#include <reel/io/pictures/gif.hpp>
 #include <reel/io/pictures/png.hpp>
+#include <reel/io/video/gif.hpp>
 #include <reel/io/video/video_reader.hpp>
 #include <reel/io/video/video_writer.hpp>
 #include <reel/pipelines/blend.hpp>

@@ -1,7 +1,7 @@
 #include "io/temporary_folder.hpp"
 #include "io/test_video_support.hpp"
 
-#include <reel/io/pictures/gif.hpp>
+#include <reel/io/video/gif.hpp>
 #include <reel/io/video/video_reader.hpp>
 #include <reel/io/video/video_writer.hpp>
 

@@ -1,8 +1,8 @@
 // One call into each library that reel's components need. The argument is a path to write under.
 
 #include <reel/io/config/yaml.hpp>
-#include <reel/io/pictures/gif.hpp>
 #include <reel/io/pictures/png.hpp>
+#include <reel/io/video/gif.hpp>
 #include <reel/io/video/video_reader.hpp>
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/text/fix_text.hpp>

@@ -3,7 +3,7 @@
 
 #include <reel/core/error.hpp>
 #include <reel/io/pictures/frames.hpp>
-#include <reel/io/pictures/gif_blocks.hpp>
+#include <reel/io/video/gif_blocks.hpp>
 #include <reel/io/video/video_ffmpeg.hpp>
 
 #include <fcntl.h>

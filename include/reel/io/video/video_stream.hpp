@@ -4,7 +4,7 @@
 #include <reel/core/error.hpp>
 #include <reel/io/files/atomic_file.hpp>
 #include <reel/io/pictures/frames.hpp>
-#include <reel/io/pictures/gif.hpp>
+#include <reel/io/video/gif.hpp>
 #include <reel/io/video/video_decoder.hpp>
 #include <reel/io/video/video_encoder.hpp>
 #include <reel/io/video/video_ffmpeg.hpp>
