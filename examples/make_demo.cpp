@@ -16,7 +16,7 @@
 #include <reel/schedulers/config/scheduler_config.hpp>
 #include <reel/text/tokenizer_writer.hpp>
 
-#include "support/stick_figure.hpp"
+#include "world/stick_figure.hpp"
 
 namespace {
 

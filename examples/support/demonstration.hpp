@@ -6,7 +6,7 @@
 
 #include "editing.hpp"
 #include "insertion_metrics.hpp"
-#include "world.hpp"
+#include "world/world.hpp"
 #include "world/clip_files.hpp"
 
 #ifndef REEL_MODEL_FOLDER // the build says where the source tree is

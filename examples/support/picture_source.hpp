@@ -15,7 +15,7 @@
 #include <reel/io/pictures/bicubic.hpp>
 #include <reel/io/pictures/png.hpp>
 
-#include "world.hpp"
+#include "world/world.hpp"
 
 /// Captioned pictures for training: the drawn world, or a folder. Picture number i of a stream is a function of the
 /// seed and i alone, so a training that continues sees what an uninterrupted one does.

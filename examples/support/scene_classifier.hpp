@@ -19,7 +19,7 @@
 #include <reel/optim/ema.hpp>
 
 #include "program.hpp"
-#include "world.hpp"
+#include "world/world.hpp"
 
 namespace pictures {
 

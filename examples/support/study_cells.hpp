@@ -12,7 +12,7 @@
 
 namespace study {
 
-/// A clip that is drawn (examples/support/world.hpp) in place of one that is read.
+/// A clip that is drawn (examples/world/world.hpp) in place of one that is read.
 struct Drawn {
     std::uint64_t world_seed = 0;
     std::string act = "swinging";

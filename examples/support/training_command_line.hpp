@@ -8,7 +8,7 @@
 #include "backend_option.hpp"
 #include "program.hpp"
 #include "training_options.hpp"
-#include "world.hpp"
+#include "world/world.hpp"
 
 namespace training {
 

@@ -2,7 +2,7 @@
 // A folder with everything that the pages speak of, small: models with random weights, clips of a few frames.
 
 #include "markdown.hpp"
-#include "programs/programs.hpp"
+#include "support/programs.hpp"
 
 namespace docs {
 

@@ -3,7 +3,7 @@
 #include <reel/backend/cuda_driver.hpp>
 #include <reel/io/config/json.hpp>
 
-#include "programs.hpp"
+#include "support/programs.hpp"
 
 using namespace reel_test;
 

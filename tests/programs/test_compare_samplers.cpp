@@ -2,7 +2,7 @@
 
 #include <reel/io/pictures/png.hpp>
 
-#include "programs.hpp"
+#include "support/programs.hpp"
 
 using namespace reel_test;
 

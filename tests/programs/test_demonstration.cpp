@@ -5,7 +5,7 @@
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/video/video_reader.hpp>
 
-#include "programs.hpp"
+#include "support/programs.hpp"
 
 using namespace reel_test;
 

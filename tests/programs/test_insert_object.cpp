@@ -8,7 +8,7 @@
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/io/weights/torch_checkpoint.hpp>
 
-#include "programs.hpp"
+#include "support/programs.hpp"
 #include "support/golden.hpp"
 
 using namespace reel_test;

@@ -9,7 +9,7 @@
 #include "io/temporary_folder.hpp"
 #include "support/evaluation_table.hpp"
 #include "support/insertion_metrics.hpp"
-#include "support/world.hpp"
+#include "world/world.hpp"
 
 using metrics::Marks;
 using reel::Frames;

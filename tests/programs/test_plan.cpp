@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "programs.hpp"
+#include "support/programs.hpp"
 
 using namespace reel_test;
 

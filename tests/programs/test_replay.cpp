@@ -6,7 +6,7 @@
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/io/weights/weights.hpp>
 
-#include "programs.hpp"
+#include "support/programs.hpp"
 #include "support/golden.hpp"
 
 using namespace reel_test;

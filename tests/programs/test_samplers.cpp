@@ -4,7 +4,7 @@
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/schedulers/scheduler_registry.hpp>
 
-#include "programs.hpp"
+#include "support/programs.hpp"
 #include "support/golden.hpp"
 
 using namespace reel_test;

@@ -2,7 +2,7 @@
 
 #include <random>
 
-#include "programs.hpp"
+#include "support/programs.hpp"
 
 using namespace reel_test;
 

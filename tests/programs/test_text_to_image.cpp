@@ -4,7 +4,7 @@
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/weights/safetensors.hpp>
 
-#include "programs.hpp"
+#include "support/programs.hpp"
 
 using namespace reel_test;
 

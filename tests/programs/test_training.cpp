@@ -5,7 +5,7 @@
 #include <reel/io/config/json.hpp>
 #include <reel/io/pictures/png.hpp>
 
-#include "programs.hpp"
+#include "support/programs.hpp"
 
 using namespace reel_test;
 

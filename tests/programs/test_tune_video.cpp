@@ -8,7 +8,7 @@
 #include <reel/io/weights/torch_checkpoint.hpp>
 #include <reel/io/weights/weights.hpp>
 
-#include "programs.hpp"
+#include "support/programs.hpp"
 
 using namespace reel_test;
 

@@ -6,8 +6,8 @@
 
 #include <reel/io/video/video_reader.hpp>
 
-#include "../../examples/support/world.hpp"
-#include "../../examples/support/world/clip_files.hpp"
+#include "world/world.hpp"
+#include "world/clip_files.hpp"
 #include "../io/temporary_folder.hpp"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "../../examples/support/world.hpp"
+#include "world/world.hpp"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "../../examples/support/world.hpp"
+#include "world/world.hpp"
 
 namespace {
 

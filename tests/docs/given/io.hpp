@@ -1,4 +1,6 @@
 #pragma once
+#include <iostream>
+
 #include <reel/io/pictures/frames.hpp>
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/weights/torch_checkpoint.hpp>

@@ -50,8 +50,12 @@ inline Words with(Words command, const std::string& option, const std::string& v
     return command;
 }
 
+#ifdef REEL_INSERT_OBJECT
 inline const std::string insert_object = REEL_INSERT_OBJECT;
+#endif
+#ifdef REEL_TUNE_VIDEO
 inline const std::string tune_video = REEL_TUNE_VIDEO;
+#endif
 
 /// How a program ended. `status` is the exit status, or 128 + N when signal N killed it.
 struct Ended {

@@ -23,8 +23,8 @@
 #include <reel/core/cpu_features.hpp>
 #include <reel/core/version.hpp>
 
-#include "support/build_facts.hpp"
-#include "support/checks.hpp"
+#include "build_facts.hpp"
+#include "checks.hpp"
 #include "support/program.hpp"
 
 namespace {

@@ -9,8 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "programs.hpp"
-#include "support/checks.hpp"
+#include "support/programs.hpp"
+#include "doctor/checks.hpp"
 
 namespace {
 

@@ -13,7 +13,7 @@
 #include <reel/io/weights/torch_writer.hpp>
 #include <reel/io/weights/weights.hpp>
 
-#include "programs.hpp"
+#include "support/programs.hpp"
 
 namespace {
 

@@ -11,7 +11,7 @@
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/video/video_reader.hpp>
 
-#include "programs.hpp"
+#include "support/programs.hpp"
 
 namespace {
 

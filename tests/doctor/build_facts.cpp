@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "support/build_facts.hpp"
+#include "doctor/build_facts.hpp"
 
 extern "C" {
 #include <libavcodec/version.h>

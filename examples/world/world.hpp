@@ -3,11 +3,11 @@
 // scene follows from a seed; a clip exists without the object (pretending), with it (the twin), and as the mask of the
 // object's visible pixels.
 
-#include "world/canvas.hpp"
-#include "world/drawing.hpp"
-#include "world/objects.hpp"
-#include "world/person.hpp"
-#include "world/pose.hpp"
-#include "world/room.hpp"
-#include "world/scene.hpp"
-#include "world/words.hpp"
+#include "canvas.hpp"
+#include "drawing.hpp"
+#include "objects.hpp"
+#include "person.hpp"
+#include "pose.hpp"
+#include "room.hpp"
+#include "scene.hpp"
+#include "words.hpp"

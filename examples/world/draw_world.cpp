@@ -10,8 +10,8 @@
 #include <reel/core/progress.hpp>
 
 #include "support/program.hpp"
-#include "support/world.hpp"
-#include "support/world/clip_files.hpp"
+#include "world.hpp"
+#include "clip_files.hpp"
 
 namespace {
 

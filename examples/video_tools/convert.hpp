@@ -1,0 +1,30 @@
+#pragma once
+// video_tools convert: another format.
+
+#include <reel/io/video/video_stream.hpp>
+
+#include "clip_output.hpp"
+#include "support/program.hpp"
+
+namespace video_tools {
+
+struct Convert {
+    ClipOutput out;
+
+    explicit Convert(CLI::App& app) {
+        out.add_to(app);
+        app.footer(
+            "mp4 and mov: H.264 with BT.709 colours. avi: MPEG-4 part 2. gif: 255 colours, at most 50 frames per "
+            "second. Sound is not kept.");
+    }
+
+    int run() {
+        reel::VideoSource source(out.input);
+        const double fps = out.rate(source);
+        reel::VideoSink sink(out.output, fps, out.encoding);
+        wrote(out.output, copy_frames(source, sink, "convert", [](int, const reel::Frames&) { return 1; }), fps);
+        return 0;
+    }
+};
+
+} // namespace video_tools

@@ -1,0 +1,150 @@
+#pragma once
+// video_tools side: clips beside each other, or before and after.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <numbers>
+#include <string>
+#include <vector>
+
+#include <reel/core/progress.hpp>
+#include <reel/io/video/video_stream.hpp>
+
+#include "captioned_cells.hpp"
+#include "clip_output.hpp"
+#include "fitted_clip.hpp"
+#include "sheet_layout.hpp"
+#include "support/program.hpp"
+
+namespace video_tools {
+
+/// `before` to the right of a line that moves from one side to the other and back within `period` seconds, `after` to
+/// the left of it. Both frames must be of one size.
+[[nodiscard]] inline reel::Frames wipe(const reel::Frames& before, const reel::Frames& after, double seconds,
+                                       double period) {
+    reel::Frames result = before;
+    const double part = 0.5 - 0.5 * std::cos(2 * std::numbers::pi * seconds / period);
+    const int split = static_cast<int>(std::lround(part * before.width));
+    for (int y = 0; y < before.height; ++y) {
+        std::copy_n(after.pixel(0, y, 0), 3 * split, result.pixel(0, y, 0));
+        for (int x = std::max(0, split - 1); x < std::min(split + 1, before.width); ++x) {
+            std::fill_n(result.pixel(0, y, x), 3, std::uint8_t{255});
+        }
+    }
+    return result;
+}
+
+struct Side {
+    std::vector<std::string> inputs;
+    ClipOutput out;
+    std::string arrangement = "row";
+    bool hold = false;
+    double period = 2;
+    Size cell;
+    SheetLayout layout;
+
+    explicit Side(CLI::App& app) {
+        app.add_option("INPUT", inputs, "two clips or more")->required();
+        app.add_option("--output", out.output, "file to write; its name ends in .mp4, .mov, .avi or .gif")->required();
+        app.add_option("--layout", arrangement,
+                       "row: beside each other; column: below each other; turns: one after the other in one place; "
+                       "wipe: the first right and the second left of a line that moves to and fro")
+            ->check(CLI::IsMember({"row", "column", "turns", "wipe"}))
+            ->capture_default_str();
+        app.add_flag("--hold", hold, "shorter clips wait on their last frame; else the shortest ends all");
+        app.add_option("--period", period, "seconds of a wipe to and fro")
+            ->check(CLI::Range(0.01, 3600.0))
+            ->capture_default_str();
+        app.add_option("--width", cell.width, "pixels of one clip; default: as the first clip");
+        app.add_option("--height", cell.height, "pixels of one clip; default: as the first clip");
+        layout.add_to(app);
+        out.add_encoding(app);
+        app.footer(
+            "Clips of another aspect than the first one are cropped to its. They are taken frame by frame at the "
+            "first one's rate: change the others' with `rate` where theirs is another.");
+    }
+
+    /// What is drawn for one moment: the clips' frames, `turn` saying whose turn it is.
+    static reel::Frames draw(const Cells& cells, const std::vector<reel::Frames>& frames) {
+        reel::Frames sheet = cells.empty();
+        for (std::size_t i = 0; i < frames.size(); ++i) {
+            cells.place(sheet, static_cast<int>(i), frames[i]);
+        }
+        return sheet;
+    }
+
+    void take_turns(reel::VideoSink& sink, Size size, Style style) const {
+        for (const std::string& caption : layout.captions) { // the tallest caption sets the height of all
+            const auto lines = static_cast<int>(Cells::lines_of(caption, size, style).size());
+            style.caption_lines = std::max(style.caption_lines, lines);
+        }
+        reel::Progress progress("side", 0);
+        for (std::size_t i = 0; i < inputs.size(); ++i) {
+            const std::vector<std::string> caption =
+                layout.captions.empty() ? std::vector<std::string>() : std::vector{layout.captions[i]};
+            const Cells cells(1, 1, size, caption, style);
+            FittedClip clip(inputs[i], size);
+            for (reel::Frames frame; clip.next(frame); progress.step()) {
+                program::check_stop();
+                sink.write(draw(cells, {frame}));
+            }
+        }
+    }
+
+    void play_together(reel::VideoSink& sink, Size size, const Style& style, double fps) const {
+        const int count = static_cast<int>(inputs.size());
+        const bool wipe = arrangement == "wipe";
+        const Cells cells = wipe ? Cells(1, 1, size, both_captions(), style)
+                                 : Cells(arrangement == "row" ? count : 1, arrangement == "row" ? 1 : count, size,
+                                         layout.captions, style);
+        std::vector<std::unique_ptr<FittedClip>> clips;
+        for (const std::string& input : inputs) {
+            clips.push_back(std::make_unique<FittedClip>(input, size));
+        }
+        std::vector<reel::Frames> frames(inputs.size());
+        reel::Progress progress("side", 0);
+        for (;; progress.step()) {
+            program::check_stop();
+            std::size_t going = 0;
+            for (std::size_t i = 0; i < clips.size(); ++i) {
+                going += clips[i]->next(frames[i]) ? 1U : 0U;
+            }
+            if (going == 0 || (!hold && going < clips.size())) {
+                return;
+            }
+            sink.write(wipe ? draw(cells, {video_tools::wipe(frames[0], frames[1], sink.count() / fps, period)})
+                            : draw(cells, frames));
+        }
+    }
+
+    /// A wipe has one place for both captions: the second clip is on the left.
+    [[nodiscard]] std::vector<std::string> both_captions() const {
+        return layout.captions.empty() ? std::vector<std::string>()
+                                       : std::vector{layout.captions[1] + " | " + layout.captions[0]};
+    }
+
+    int run() {
+        layout.check(inputs.size());
+        if (inputs.size() < 2 || (arrangement == "wipe" && inputs.size() != 2)) {
+            throw program::UsageError("--layout " + arrangement + " takes " +
+                                      (arrangement == "wipe" ? "two clips" : "two clips or more") + ", got " +
+                                      std::to_string(inputs.size()));
+        }
+        const Size size = cell_size(inputs.front(), cell);
+        const Style style = layout.style(size);
+        const double fps = out.rate(reel::VideoSource(inputs.front()), inputs.front());
+        reel::VideoSink sink(out.output, fps, out.encoding);
+        if (arrangement == "turns") {
+            take_turns(sink, size, style);
+        } else {
+            play_together(sink, size, style, fps);
+        }
+        sink.finish();
+        wrote(out.output, sink.count(), fps);
+        return 0;
+    }
+};
+
+} // namespace video_tools
