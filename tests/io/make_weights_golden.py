@@ -42,6 +42,16 @@ def state_dict():
     return model.state_dict()
 
 
+def marked(tensor):
+    """With a Python attribute, which torch.save keeps."""
+    tensor.note = "seen"
+    return tensor
+
+
+class Own(torch.Tensor):
+    pass
+
+
 class Calls:
     """Pickles as a call of `function`."""
 
@@ -71,6 +81,14 @@ def main():
     torch.save({"state_dict": state_dict(), "epoch": 3, "note": "text", "rate": 1e-3, "big": 1 << 40, "minus": -5,
                 "shape": torch.Size([2, 3]), "list": [ramp(2), None, (ramp(3), True)], 7: ramp(1)},
                GOLDEN / "nested.pt")
+    attributed = {"tensor": marked(ramp(2, 3)), "parameter": marked(torch.nn.Parameter(ramp(4))),
+                  "buffer": torch.nn.Buffer(ramp(5)), "marked_buffer": marked(torch.nn.Buffer(ramp(6))),
+                  "view": marked(base.t()[1:3])}
+    torch.save(attributed, GOLDEN / "attributes.pt")
+    torch.save(attributed, GOLDEN / "attributes_legacy.pt", _use_new_zipfile_serialization=False)
+    torch.save({"kept": ramp(2), "own": ramp(2).as_subclass(Own)}, GOLDEN / "refused_subclass.pt")
+    torch.save({"kept": ramp(2), "a": ramp(2).to_sparse()}, GOLDEN / "refused_sparse.pt")
+
     torch.save({**all_types(), "transposed": base.t()}, GOLDEN / "legacy.pt", _use_new_zipfile_serialization=False)
 
     torch.save({"a": Calls(os.system, "true")}, GOLDEN / "refused_system.pt")

@@ -143,6 +143,35 @@ TEST_CASE("the format from before PyTorch 1.6 is read too") {
     CHECK(checkpoint.tensors.at("transposed").to_vector<float>()[1] == 2.0F);
 }
 
+TEST_CASE("tensors with Python attributes, parameters with state and buffers are tensors") {
+    for (const char* file : {"attributes.pt", "attributes_legacy.pt"}) {
+        for (const auto objects : {reel::TorchObjects::refuse, reel::TorchObjects::skip}) {
+            const StateDict tensors = reel::read_torch_checkpoint(golden / file, true, objects).tensors;
+            REQUIRE(tensors.size() == 5);
+            CHECK(tensors.at("tensor").shape == Shape{2, 3});
+            CHECK(tensors.at("tensor").to_vector<float>() == ramp(6));
+            CHECK(tensors.at("parameter").to_vector<float>() == ramp(4));
+            CHECK(tensors.at("buffer").to_vector<float>() == ramp(5));
+            CHECK(tensors.at("marked_buffer").to_vector<float>() == ramp(6));
+            CHECK(tensors.at("view").to_vector<float>() == ramp_at({1, 7, 13, 19, 2, 8, 14, 20}));
+        }
+    }
+}
+
+TEST_CASE("a tensor that cannot be read is refused, never left out, also where objects are passed over") {
+    for (const auto& [file, part] : {std::pair{"refused_subclass.pt", "Own\""},
+                                     {"refused_sparse.pt", "\"torch._utils._rebuild_sparse_tensor\""},
+                                     {"refused_complex.pt", "\"torch.ComplexFloatStorage\""},
+                                     {"refused_float8.pt", "refused_float8.pt: "}}) {
+        for (const auto objects : {reel::TorchObjects::refuse, reel::TorchObjects::skip}) {
+            const std::string message = message_of<reel::Error>(
+                [&, file = file] { (void)reel::read_torch_checkpoint(golden / file, true, objects); });
+            CAPTURE(message);
+            CHECK(contains(message, part));
+        }
+    }
+}
+
 TEST_CASE("a pickle that wants more than tensors is refused by the name of what it wants") {
     const std::vector<std::pair<const char*, const char*>> refused{
         {"refused_system.pt", "\"posix.system\""},

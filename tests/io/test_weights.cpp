@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 #include <string>
 
 using namespace reel_test;
@@ -59,6 +60,28 @@ TEST_CASE("weights are found in the order of preference") {
     CHECK(load() == 4);
     CHECK(contains(error_of([&] { (void)reel::load_weights(folder / "none", reel::diffusers_weight_names); }),
                    "no such folder"));
+}
+
+TEST_CASE("where only one variant is there, it is taken; of several one must be named") {
+    TemporaryFolder folder;
+    const auto& names = reel::diffusers_weight_names;
+    const auto load = [&] { return reel::load_weights(folder.path(), names).begin()->second.to_vector<float>()[0]; };
+    put_text(folder / "diffusion_pytorch_model.fp16-00001-of-00002.bin", "a shard is no variant");
+    put_text(folder / "diffusion_pytorch_model.a.b.bin", "nor is this");
+    CHECK(reel::taken_variant(folder.path(), names).empty());
+    CHECK(contains(error_of([&] { (void)load(); }), "no weights found"));
+    reel::write_safetensors(folder / "diffusion_pytorch_model.fp16.safetensors", one("w", 1));
+    CHECK(reel::taken_variant(folder.path(), names) == "fp16");
+    CHECK(load() == 1);
+    reel::write_safetensors(folder / "diffusion_pytorch_model.bf16-00001-of-00001.safetensors", one("w", 2));
+    reel::write_json(folder / "diffusion_pytorch_model.safetensors.index.bf16.json",
+                     {{"weight_map", {{"w", "diffusion_pytorch_model.bf16-00001-of-00001.safetensors"}}}});
+    CHECK(reel::weight_variants(folder.path(), names) == std::set<std::string>{"bf16", "fp16"});
+    CHECK(contains(error_of([&] { (void)load(); }), "there are the variants bf16, fp16"));
+    CHECK(reel::load_weights(folder.path(), names, "bf16").begin()->second.to_vector<float>()[0] == 2);
+    reel::write_torch_checkpoint(folder / "diffusion_pytorch_model.bin", one("w", 3));
+    CHECK(load() == 3);
+    CHECK(reel::taken_variant(folder.path(), names).empty());
 }
 
 TEST_CASE("a file's format is told by its content, not by its name") {

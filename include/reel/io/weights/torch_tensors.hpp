@@ -7,6 +7,7 @@
 #include <reel/io/weights/host_tensor.hpp>
 #include <reel/io/weights/pickle.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -61,6 +62,20 @@ inline constexpr std::array torch_storage_types{
     TorchStorageType{"torch.ByteStorage", DType::u8},    TorchStorageType{"torch.BoolStorage", DType::boolean},
 };
 
+/// What tensors, parameters and buffers are made of beside storages: those that torch's own weights-only loader allows
+/// for them (torch 2.15.0, torch/_weights_only_unpickler.py).
+inline constexpr std::array<std::string_view, 11> torch_tensor_globals{"collections.OrderedDict",
+                                                                       "torch.Size",
+                                                                       "torch.Tensor",
+                                                                       "torch._utils._rebuild_tensor_v2",
+                                                                       "torch._utils._rebuild_parameter",
+                                                                       "torch._utils._rebuild_parameter_with_state",
+                                                                       "torch._tensor._rebuild_from_type_v2",
+                                                                       "torch._tensor._rebuild_from_type",
+                                                                       "torch.nn.parameter.Parameter",
+                                                                       "torch.nn.parameter.Buffer",
+                                                                       "torch.nn.parameter.BufferMeta"};
+
 [[nodiscard]] inline std::optional<DType> torch_storage_dtype(std::string_view global) {
     for (const TorchStorageType& type : torch_storage_types) {
         if (type.global == global) {
@@ -84,9 +99,9 @@ public:
         PickleHooks hooks;
         hooks.skip_objects = objects_ == TorchObjects::skip;
         hooks.knows_global = [this](const std::string& name) {
-            return objects_ == TorchObjects::skip || name == "collections.OrderedDict" || name == "torch.Size" ||
-                   name == "torch._utils._rebuild_tensor_v2" || name == "torch._utils._rebuild_parameter" ||
-                   torch_storage_dtype(name).has_value();
+            const auto& known = torch_tensor_globals;
+            return objects_ == TorchObjects::skip || torch_storage_dtype(name).has_value() ||
+                   std::find(known.begin(), known.end(), name) != known.end();
         };
         hooks.call = [this](const std::string& name, const std::vector<std::uint32_t>& arguments) {
             return call(name, arguments);
@@ -195,12 +210,21 @@ private:
             (void)integers(arguments[0]);
             return pickle_.value(arguments[0]);
         }
-        if (name == "torch._utils._rebuild_parameter" && arguments.size() == 3) {
+        const bool with_state = name == "torch._utils._rebuild_parameter_with_state" && arguments.size() == 4;
+        if ((name == "torch._utils._rebuild_parameter" && arguments.size() == 3) || with_state) {
             const PickleValue& tensor = pickle_.value(arguments[0]);
             require(tensor.kind == Kind::opaque && tensor.integer >= 0, path_, ": a parameter that is no tensor");
             return tensor;
         }
+        if (name.starts_with("torch._tensor._rebuild_from_type") && arguments.size() == 4) {
+            return tensor_of_type(arguments);
+        }
         if (objects_ == TorchObjects::skip && name != "torch._utils._rebuild_tensor_v2") {
+            // Objects are passed over, tensors never.
+            require(!name.starts_with("torch._utils._rebuild") && !name.starts_with("torch._tensor._rebuild") &&
+                        !(name.starts_with("torch.") && hold_tensors(arguments, 0)),
+                    path_, ": refused: a tensor made by \"", name,
+                    "\", which is not on the list of those that plain tensors need; nothing was executed");
             return {};
         }
         require(name == "torch._utils._rebuild_tensor_v2" && (arguments.size() == 6 || arguments.size() == 7), path_,
@@ -217,6 +241,35 @@ private:
         check(view);
         views_.push_back(std::move(view));
         return {.kind = Kind::opaque, .integer = static_cast<std::int64_t>(views_.size() - 1)};
+    }
+
+    /// A tensor with Python attributes, or a Buffer: how it is made, its class, and the attributes, which mean nothing
+    /// here.
+    [[nodiscard]] PickleValue tensor_of_type(const std::vector<std::uint32_t>& arguments) {
+        const PickleValue& function = pickle_.value(arguments[0]);
+        const PickleValue& type = pickle_.value(arguments[1]);
+        const PickleValue& parts = pickle_.value(arguments[2]);
+        require(function.kind == Kind::global && type.kind == Kind::global && parts.kind == Kind::tuple &&
+                    function.text != "torch._tensor._rebuild_from_type_v2" &&
+                    function.text != "torch._tensor._rebuild_from_type",
+                path_, ": a tensor of a class of its own that is not made as torch.save writes it");
+        const std::string& name = type.text;
+        require(name == "torch.Tensor" || name == "torch.nn.parameter.Parameter" || name == "torch.nn.parameter.Buffer",
+                path_, ": refused: a tensor of the class \"", name,
+                "\"; supported are torch.Tensor, Parameter and Buffer; nothing was executed");
+        const PickleValue tensor = call(function.text, parts.items);
+        require(tensor.kind == Kind::opaque && tensor.integer >= 0, path_, ": refused: a ", name, " made by \"",
+                function.text, "\", which gives no plain tensor; nothing was executed");
+        return tensor;
+    }
+
+    /// Whether a tensor or storage is among values or in tuples and lists of them.
+    [[nodiscard]] bool hold_tensors(const std::vector<std::uint32_t>& values, int depth) {
+        return std::any_of(values.begin(), values.end(), [&](std::uint32_t index) {
+            require(++visited_ <= 1'000'000, path_, ": more than a million entries");
+            const PickleValue& value = pickle_.value(index);
+            return value.kind == Kind::opaque || (depth < 4 && hold_tensors(value.items, depth + 1));
+        });
     }
 
     [[nodiscard]] std::vector<std::int64_t> integers(std::uint32_t index) const {

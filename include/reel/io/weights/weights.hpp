@@ -11,6 +11,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -101,24 +102,80 @@ weight_candidates(const std::filesystem::path& folder, const WeightNames& names,
             folder / (names.torch + ".bin.index" + dot + ".json")};
 }
 
-/// The file, or the index of files, that holds a folder's weights. Throws Error listing what was looked for.
+namespace detail {
+
+/// The first of the candidates that is there, or an empty path.
+[[nodiscard]] inline std::filesystem::path first_weights(const std::filesystem::path& folder, const WeightNames& names,
+                                                         const std::string& variant) {
+    std::error_code ignored;
+    for (const auto& path : weight_candidates(folder, names, variant)) {
+        if (std::filesystem::exists(path, ignored)) {
+            return path;
+        }
+    }
+    return {};
+}
+
+} // namespace detail
+
+/// The variants of a folder's weights that have all it takes to be loaded ("fp16" of model.fp16.safetensors), in order.
+[[nodiscard]] inline std::set<std::string> weight_variants(const std::filesystem::path& folder,
+                                                           const WeightNames& names) {
+    std::set<std::string> found;
+    const auto between = [&](const std::string& name, const std::string& start, const std::string& end) {
+        if (name.size() > start.size() + end.size() && name.starts_with(start) && name.ends_with(end)) {
+            const std::string variant = name.substr(start.size(), name.size() - start.size() - end.size());
+            const bool shard = variant.find("-of-") != std::string::npos; // one of several files of a variant
+            if (variant.find('.') == std::string::npos && !shard &&
+                !detail::first_weights(folder, names, variant).empty()) {
+                found.insert(variant);
+            }
+        }
+    };
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+        const std::string name = entry.path().filename().string();
+        between(name, names.safetensors + ".", ".safetensors");
+        between(name, names.safetensors + ".safetensors.index.", ".json");
+        between(name, names.torch + ".", ".bin");
+        between(name, names.torch + ".bin.index.", ".json");
+    }
+    return found;
+}
+
+/// The variant that find_weights() takes where none is asked for: none, or the only one of a folder that has no others,
+/// as `save_pretrained(..., variant="fp16")` makes it. A program tells its user.
+[[nodiscard]] inline std::string taken_variant(const std::filesystem::path& folder, const WeightNames& names) {
+    const std::set<std::string> variants =
+        detail::first_weights(folder, names, "").empty() ? weight_variants(folder, names) : std::set<std::string>{};
+    return variants.size() == 1 ? *variants.begin() : "";
+}
+
+/// The file, or the index of files, that holds a folder's weights: without a `variant` the plain ones, or the only
+/// variant that is there (taken_variant()). Throws Error listing what was looked for, and the variants that are there.
 [[nodiscard]] inline std::filesystem::path find_weights(const std::filesystem::path& folder, const WeightNames& names,
                                                         const std::string& variant = "") {
     std::error_code ignored;
     require(std::filesystem::is_directory(folder, ignored), folder.string(),
             ": no such folder (expected weights in it)");
-    std::string looked_for;
-    for (const auto& path : weight_candidates(folder, names, variant)) {
-        if (std::filesystem::exists(path, ignored)) {
-            return path;
-        }
-        looked_for += concat_text(looked_for.empty() ? "" : ", ", path.filename().string());
+    const std::string taken = variant.empty() ? taken_variant(folder, names) : variant;
+    const std::filesystem::path path = detail::first_weights(folder, names, taken);
+    if (!path.empty()) {
+        return path;
     }
-    fail(folder.string(), ": no weights found; looked for ", looked_for);
+    std::string looked_for;
+    for (const auto& candidate : weight_candidates(folder, names, variant)) {
+        looked_for += concat_text(looked_for.empty() ? "" : ", ", candidate.filename().string());
+    }
+    std::string variants;
+    for (const std::string& each : weight_variants(folder, names)) {
+        variants += concat_text(variants.empty() ? "; there are the variants " : ", ", each);
+    }
+    fail(folder.string(), ": no weights found; looked for ", looked_for, variants);
 }
 
-/// Reads the weights of a folder of diffusers or transformers, in one file or several. `variant` ("fp16") asks for
-/// files of that variant only. Tensors stay in the files' memory maps until they are used.
+/// Reads the weights of a folder of diffusers or transformers, in one file or several, which find_weights() finds.
+/// `variant` ("fp16") asks for files of that variant only. Tensors stay in the files' memory maps until they are used.
 ///
 ///     StateDict unet = load_weights(model / "unet", diffusers_weight_names);
 ///     StateDict text = load_weights(model / "text_encoder", transformers_weight_names);

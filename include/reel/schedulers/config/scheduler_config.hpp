@@ -190,7 +190,12 @@ struct SchedulerFile<DDPMScheduler> {
     static DDPMScheduler read(ConfigReader& reader) {
         DDPMConfig config;
         detail::read_one_step_config(reader, config);
-        config.variance_type = detail::named_value(reader, "variance_type", variance_type_names, config.variance_type);
+        if (reader.has("variance_type")) { // DPM-Solver's, of diffusers 0.42, is null: then DDPM takes fixed_small
+            config.variance_type =
+                detail::named_value(reader, "variance_type", variance_type_names, config.variance_type);
+        } else {
+            reader.ignore({"variance_type"});
+        }
         return DDPMScheduler(config);
     }
 
