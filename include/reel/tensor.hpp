@@ -71,6 +71,12 @@ public:
         return values;
     }
 
+    /// The value of a tensor of one element. Throws Error for any other.
+    [[nodiscard]] T item() const {
+        require(size() == 1, "item: expected one element, got ", shape_);
+        return to_host()[0];
+    }
+
     [[nodiscard]] bool defined() const { return storage_ != nullptr; }
     [[nodiscard]] const Shape& shape() const { return shape_; }
     [[nodiscard]] index_t shape(int axis) const { return shape_[axis]; }

@@ -1,13 +1,16 @@
 #include <string>
 
 #include <reel/ops/activation.hpp>
+#include <reel/ops/arithmetic.hpp>
 #include <reel/ops/attention.hpp>
 #include <reel/ops/conv.hpp>
 #include <reel/ops/linear.hpp>
 #include <reel/ops/norm.hpp>
+#include <reel/ops/pointwise.hpp>
 #include <reel/ops/rearrange.hpp>
 #include <reel/ops/reduce.hpp>
 #include <reel/ops/resample.hpp>
+#include <reel/ops/softmax.hpp>
 
 #include "support.hpp"
 
@@ -74,6 +77,17 @@ void check_pointwise(B& backend) {
         accumulate_(sum, x[1], 0.3125F);
         return sum;
     });
+    check<T>("affine", backend, {s}, [](const auto& x) { return 1 - x[0] * 2; });
+    check<T>(
+        "divide", backend, {s, s}, [](const auto& x) { return x[0] / exp(x[1]); }, 1e-2); // exp is rounded too
+    check<T>("divide by a number", backend, {s}, [](const auto& x) { return x[0] / 3; });
+    check<T>("exp", backend, {s}, [](const auto& x) { return exp(x[0]); });
+    check<T>("square", backend, {s}, [](const auto& x) { return square(x[0]); });
+    check<T>("masked", backend, {s, {5, 7, 1}}, [](const auto& x) { return masked(x[0], x[1]); });
+    check<T>("sum", backend, {s}, [](const auto& x) { return sum(x[0]); });
+    check<T>("mean", backend, {s}, [](const auto& x) { return mean(x[0], 1); });
+    check<T>("softmax", backend, {s}, [](const auto& x) { return softmax(x[0]); });
+    check<T>("softmax's gradient", backend, {s, s}, [](const auto& x) { return softmax_gradient(x[0], x[1]); });
     check<T>("add_vectors", backend, {s, {5, 90}}, [](const auto& x) { return add_vectors(x[0], x[1]); });
     check<T>("silu", backend, {s}, [](const auto& x) { return activate(Silu{}, x[0]); });
     check<T>("gelu", backend, {s}, [](const auto& x) { return activate(Gelu{}, x[0]); });

@@ -31,6 +31,32 @@ template <Scalar T, Backend B>
                   });
 }
 
+/// matmul() of tensors, with gradients of both.
+template <Scalar T, Backend B>
+[[nodiscard]] Variable<T, B> matmul(const Variable<T, B>& a, const Variable<T, B>& b, bool transpose_a = false,
+                                    bool transpose_b = false) {
+    require(b.rank() == a.rank() || !transpose_a || !any_requires_grad(a, b), "matmul: ", a.shape(),
+            " transposed times one matrix ", b.shape(), " has no gradient; give matrices in equal batches");
+    const auto for_a = a.requires_grad() ? b.value() : Tensor<T, B>{};
+    const auto for_b = b.requires_grad() ? a.value() : Tensor<T, B>{};
+    return record(matmul(a.value(), b.value(), transpose_a, transpose_b), {a, b},
+                  [for_a, for_b, b_rank = b.rank(), transpose_a, transpose_b](Node<T, B>& node) {
+                      const Tensor<T, B>& c = node.gradient;
+                      if (node.needs(0)) {
+                          node.send(0, transpose_a ? matmul(for_a, c, transpose_b, true)
+                                                   : matmul(c, for_a, false, !transpose_b));
+                      }
+                      if (node.needs(1)) {
+                          // One matrix for all of a gets the sum over the batches: that of all rows.
+                          const bool one = b_rank == 2;
+                          const Tensor<T, B> rows = one ? for_b.reshape({-1, for_b.shape(-1)}) : for_b;
+                          const Tensor<T, B> of_rows = one ? c.reshape({-1, c.shape(-1)}) : c;
+                          node.send(1, transpose_b ? matmul(of_rows, rows, true, transpose_a)
+                                                   : matmul(rows, of_rows, !transpose_a, false));
+                      }
+                  });
+}
+
 /// `conv2d` of tensors, with gradients of x, kernel and bias.
 template <Scalar T, Backend B>
 [[nodiscard]] Variable<T, B> conv2d(const Variable<T, B>& x, const Variable<T, B>& kernel, const Variable<T, B>& bias,

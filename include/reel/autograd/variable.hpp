@@ -86,6 +86,31 @@ public:
     [[nodiscard]] index_t size() const { return value_.size(); }
     [[nodiscard]] B& backend() const { return value_.backend(); }
 
+    /// The value of a variable of one element, as Tensor::item.
+    [[nodiscard]] T item() const { return value_.item(); }
+
+    /// The value as a constant: nothing before it gets a gradient.
+    [[nodiscard]] Variable detach() const { return Variable(value_); }
+
+    /// The same values in another shape, as Tensor::reshape, recorded.
+    [[nodiscard]] Variable reshape(const std::initializer_list<index_t>& extents) const {
+        return record(value_.reshape(extents), {*this},
+                      [shape = shape()](Node<T, B>& node) { node.send(0, node.gradient.reshape(shape)); });
+    }
+    [[nodiscard]] Variable reshape(const Shape& target) const {
+        return record(value_.reshape(target), {*this},
+                      [shape = shape()](Node<T, B>& node) { node.send(0, node.gradient.reshape(shape)); });
+    }
+
+    /// Rows [begin, end) of the leading axis, as Tensor::slice, recorded.
+    [[nodiscard]] Variable slice(index_t begin, index_t end) const {
+        return record(value_.slice(begin, end), {*this}, [shape = shape(), begin, end](Node<T, B>& node) {
+            const auto rows = Tensor<T, B>::zeros(node.gradient.backend(), shape);
+            rows.slice(begin, end).copy_from(node.gradient);
+            node.send(0, rows);
+        });
+    }
+
     /// Gradient of a leaf after backward; undefined when none arrived.
     [[nodiscard]] Tensor<T, B> grad() const { return node_ ? node_->gradient : Tensor<T, B>{}; }
 
@@ -103,8 +128,7 @@ template <class... Variables>
 /// A variable made from others. `backward` takes the node, whose gradient is then set, and sends to the inputs that
 /// need it. Nothing is recorded when no input wants a gradient.
 template <Scalar T, Backend B, class Backward>
-[[nodiscard]] Variable<T, B> record(Tensor<T, B> value, std::initializer_list<Variable<T, B>> inputs,
-                                    Backward backward) {
+[[nodiscard]] Variable<T, B> record(Tensor<T, B> value, std::span<const Variable<T, B>> inputs, Backward backward) {
     std::size_t depth = 0;
     bool wanted = false;
     for (const auto& input : inputs) {
@@ -123,6 +147,14 @@ template <Scalar T, Backend B, class Backward>
     }
     node->backward = std::move(backward);
     return Variable<T, B>(std::move(value), std::move(node));
+}
+
+/// The same with the inputs written in place.
+template <Scalar T, Backend B, class Backward>
+[[nodiscard]] Variable<T, B> record(Tensor<T, B> value, std::initializer_list<Variable<T, B>> inputs,
+                                    Backward backward) {
+    return record(std::move(value), std::span<const Variable<T, B>>(inputs.begin(), inputs.size()),
+                  std::move(backward));
 }
 
 namespace detail {

@@ -16,28 +16,41 @@ void run_gemm(B& backend, const GemmProblem<T>& problem) {
     }
 }
 
-/// a [m, k] times b [k, n]; an argument is transposed first where its flag says so.
+/// a [..., m, k] times b [..., k, n]: [..., m, n]; an argument is transposed first where its flag says so. The axes
+/// before the last two are equal, or b is one matrix for all of a. torch.matmul, whose other broadcasts it has not.
 template <Scalar T, Backend B>
 [[nodiscard]] Tensor<T, B> matmul(const Tensor<T, B>& a, const Tensor<T, B>& b, bool transpose_a = false,
                                   bool transpose_b = false) {
-    require(a.rank() == 2 && b.rank() == 2, "matmul: expected two matrices, got ", a.shape(), " and ", b.shape());
-    const index_t m = a.shape(transpose_a ? 1 : 0);
-    const index_t k = a.shape(transpose_a ? 0 : 1);
-    const index_t n = b.shape(transpose_b ? 0 : 1);
-    require(b.shape(transpose_b ? 1 : 0) == k, "matmul: inner extents differ: ", a.shape(),
+    require(a.rank() >= 2 && (b.rank() == 2 || b.rank() == a.rank()), "matmul: expected matrices or equal batches of ",
+            "them, got ", a.shape(), " and ", b.shape());
+    const index_t m = a.shape(transpose_a ? -1 : -2);
+    const index_t k = a.shape(transpose_a ? -2 : -1);
+    const index_t n = b.shape(transpose_b ? -2 : -1);
+    require(b.shape(transpose_b ? -1 : -2) == k, "matmul: inner extents differ: ", a.shape(),
             transpose_a ? " transposed" : "", " times ", b.shape(), transpose_b ? " transposed" : "");
-    Tensor<T, B> c(a.backend(), {m, n});
+    index_t batch = 1;
+    for (int axis = 0; axis < a.rank() - 2; ++axis) {
+        require(b.rank() == 2 || a.shape(axis) == b.shape(axis), "matmul: batches differ: ", a.shape(), " times ",
+                b.shape());
+        batch *= a.shape(axis);
+    }
+    Tensor<T, B> c(a.backend(), a.shape().with(-2, m).with(-1, n));
+    const bool one_product = b.rank() == 2 && !transpose_a; // all rows of all of a
     run_gemm(a.backend(), GemmProblem<T>{.transpose_a = transpose_a,
                                          .transpose_b = transpose_b,
-                                         .m = m,
+                                         .m = one_product ? batch * m : m,
                                          .n = n,
                                          .k = k,
                                          .a = a.data(),
-                                         .lda = a.shape(1),
+                                         .lda = a.shape(-1),
                                          .b = b.data(),
-                                         .ldb = b.shape(1),
+                                         .ldb = b.shape(-1),
                                          .c = c.data(),
-                                         .ldc = n});
+                                         .ldc = n,
+                                         .batch = one_product ? 1 : batch,
+                                         .stride_a = m * k,
+                                         .stride_b = b.rank() == 2 ? 0 : k * n,
+                                         .stride_c = m * n});
     return c;
 }
 

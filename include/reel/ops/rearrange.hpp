@@ -177,6 +177,12 @@ template <class T, Backend B>
     return z;
 }
 
+/// Rows [begin, end) of the leading axis: a view.
+template <class T, Backend B>
+[[nodiscard]] Tensor<T, B> slice(const Tensor<T, B>& x, index_t begin, index_t end) {
+    return x.slice(begin, end);
+}
+
 /// Joins tensors along the leading axis.
 template <class T, Backend B>
 [[nodiscard]] Tensor<T, B> concat_rows(std::span<const Tensor<T, B>> parts) {
@@ -195,6 +201,7 @@ template <class T, Backend B>
     }
     return result;
 }
+
 /// The same with the parts written in place.
 template <class T, Backend B>
 [[nodiscard]] Tensor<T, B> concat_rows(std::initializer_list<Tensor<T, B>> parts) {
@@ -222,6 +229,16 @@ template <class T, Backend B>
     table.backend().for_each_index(y.size(),
                                    functors::GatherRows<T>{table.data(), indices.data(), y.data(), table.shape(1)});
     return y;
+}
+
+/// The named rows of the leading axis, in that order; a row may be named more than once. torch.index_select(x, 0,
+/// rows). Throws Error for an index out of range.
+template <class T, Backend B>
+[[nodiscard]] Tensor<T, B> index_select(const Tensor<T, B>& x, std::span<const std::int32_t> rows) {
+    require(x.rank() > 0, "index_select: no rows in ", x.shape());
+    const index_t count = x.shape(0);
+    const Tensor<T, B> table = x.reshape({count, count == 0 ? 0 : x.size() / count});
+    return embedding(table, rows).reshape(x.shape().with(0, static_cast<index_t>(rows.size())));
 }
 
 /// Gradient of embedding's table.
