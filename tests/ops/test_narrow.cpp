@@ -130,7 +130,7 @@ template <class X>
 X norm_all(const X& x, const X& gamma, const X& beta, const X& y_gradient, const NormOptions& options) {
     const auto result = norm(x, gamma, beta, options, true);
     const auto gradients =
-        norm_gradients(x, gamma, beta, options, result.mean, result.inverse_std, y_gradient, true, true, true);
+        norm_gradients({x, gamma, beta}, options, {result.mean, result.inverse_std}, y_gradient, {true, true, true});
     return concat_rows({result.y, gradients.x, gradients.gamma.reshape({1, -1}), gradients.beta.reshape({1, -1})});
 }
 
@@ -149,7 +149,7 @@ void check_norms(B& backend) {
 template <class X>
 X attend_all(const X& q, const X& k, const X& v, const X& gradient, const AttentionOptions& options) {
     const auto result = attention(q, k, v, options, true);
-    const auto gradients = attention_gradients(q, k, v, options, result, gradient, true, true, true);
+    const auto gradients = attention_gradients({q, k, v}, options, result, gradient, {true, true, true});
     return concat_rows({result.out, gradients.q, gradients.k, gradients.v});
 }
 

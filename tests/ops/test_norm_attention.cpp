@@ -70,7 +70,7 @@ TEST_CASE("norm: gradients only where asked, errors name the numbers") {
     const Tensor<double> none;
     const NormOptions options{.sets = 2, .groups = 2};
     const auto r = norm(x, gamma, none, options, true);
-    const auto gradients = norm_gradients(x, gamma, none, options, r.mean, r.inverse_std, x, false, true, false);
+    const auto gradients = norm_gradients({x, gamma, none}, options, {r.mean, r.inverse_std}, x, {.gamma = true});
     CHECK_FALSE(gradients.x.defined());
     CHECK(gradients.gamma.shape() == Shape{6});
     CHECK_FALSE(gradients.beta.defined());
@@ -81,8 +81,8 @@ TEST_CASE("norm: gradients only where asked, errors name the numbers") {
                          doctest::Contains("norm: 4 rows in 3 sets"), Error);
     CHECK_THROWS_WITH_AS(static_cast<void>(norm(x, near::tensor(backend, {5}, 1), none, {})),
                          doctest::Contains("norm: weight [5]"), Error);
-    CHECK_THROWS_WITH_AS(static_cast<void>(norm_gradients(x, gamma, none, options, r.mean, r.inverse_std, x.slice(0, 2),
-                                                          true, true, false)),
+    CHECK_THROWS_WITH_AS(static_cast<void>(norm_gradients({x, gamma, none}, options, {r.mean, r.inverse_std},
+                                                          x.slice(0, 2), {.x = true, .gamma = true})),
                          doctest::Contains("[2, 6]"), Error);
 }
 

@@ -99,10 +99,10 @@ template <Scalar T, Backend B>
     const bool keep = any_requires_grad(x, gamma, beta);
     NormResult<T, B> result = norm(x.value(), gamma.value(), beta.value(), options, keep);
     return record(std::move(result.y), {x, gamma, beta},
-                  [x = x.value(), gamma = gamma.value(), beta = beta.value(), mean = result.mean,
-                   inverse_std = result.inverse_std, options](Node<T, B>& node) {
-                      const auto gradients = norm_gradients(x, gamma, beta, options, mean, inverse_std, node.gradient,
-                                                            node.needs(0), node.needs(1), node.needs(2));
+                  [inputs = NormInputs<T, B>{x.value(), gamma.value(), beta.value()},
+                   statistics = NormStatistics<T, B>{result.mean, result.inverse_std}, options](Node<T, B>& node) {
+                      const auto gradients = norm_gradients(inputs, options, statistics, node.gradient,
+                                                            {node.needs(0), node.needs(1), node.needs(2)});
                       if (node.needs(0)) {
                           node.send(0, gradients.x);
                       }
@@ -122,9 +122,9 @@ template <Scalar T, Backend B>
     const bool keep = any_requires_grad(q, k, v);
     const AttentionResult<T, B> result = attention(q.value(), k.value(), v.value(), options, keep);
     return record(result.out, {q, k, v},
-                  [q = q.value(), k = k.value(), v = v.value(), options, result](Node<T, B>& node) {
-                      const auto gradients = attention_gradients(q, k, v, options, result, node.gradient, node.needs(0),
-                                                                 node.needs(1), node.needs(2));
+                  [inputs = AttentionInputs<T, B>{q.value(), k.value(), v.value()}, options, result](Node<T, B>& node) {
+                      const auto gradients = attention_gradients(inputs, options, result, node.gradient,
+                                                                 {node.needs(0), node.needs(1), node.needs(2)});
                       if (node.needs(0)) {
                           node.send(0, gradients.q);
                       }

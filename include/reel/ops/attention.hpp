@@ -159,12 +159,28 @@ struct AttentionGradients {
     Tensor<T, B> v;
 };
 
+/// What attention is computed of.
+template <class T, Backend B>
+struct AttentionInputs {
+    Tensor<T, B> q;
+    Tensor<T, B> k;
+    Tensor<T, B> v;
+};
+
+/// Which of attention's gradients are wanted.
+struct AttentionWants {
+    bool q = false;
+    bool k = false;
+    bool v = false;
+};
+
 /// Gradients of attention from that of its result; those that are not wanted stay empty.
 template <Scalar T, Backend B>
 [[nodiscard]] AttentionGradients<T, B>
-attention_gradients(const Tensor<T, B>& q, const Tensor<T, B>& k, const Tensor<T, B>& v,
-                    const AttentionOptions& options, const AttentionResult<T, B>& forward,
-                    const Tensor<T, B>& out_gradient, bool want_q, bool want_k, bool want_v) {
+attention_gradients(const AttentionInputs<T, B>& inputs, const AttentionOptions& options,
+                    const AttentionResult<T, B>& forward, const Tensor<T, B>& out_gradient,
+                    const AttentionWants& wants) {
+    const auto& [q, k, v] = inputs;
     detail::AttentionCall<T, B> call(q, k, v, options);
     AttentionProblem<T>& problem = call.problem;
     require(out_gradient.shape() == q.shape(), "attention_gradients: gradient ", out_gradient.shape(), " for q ",
@@ -173,15 +189,15 @@ attention_gradients(const Tensor<T, B>& q, const Tensor<T, B>& k, const Tensor<T
     problem.log_sum_exp = forward.log_sum_exp.data();
     problem.out_gradient = out_gradient.data();
     AttentionGradients<compute_t<T>, B> sums;
-    if (want_q) {
+    if (wants.q) {
         sums.q = Tensor<compute_t<T>, B>(q.backend(), q.shape());
         problem.q_gradient = sums.q.data();
     }
-    if (want_k) {
+    if (wants.k) {
         sums.k = Tensor<compute_t<T>, B>::zeros(k.backend(), k.shape());
         problem.k_gradient = sums.k.data();
     }
-    if (want_v) {
+    if (wants.v) {
         sums.v = Tensor<compute_t<T>, B>::zeros(v.backend(), v.shape());
         problem.v_gradient = sums.v.data();
     }

@@ -189,29 +189,44 @@ struct NormGradients {
     Tensor<T, B> beta;
 };
 
+/// What a norm is computed of; gamma and beta may be undefined.
+template <class T, Backend B>
+struct NormInputs {
+    Tensor<T, B> x;
+    Tensor<T, B> gamma;
+    Tensor<T, B> beta;
+};
+
+/// Which of a norm's gradients are wanted.
+struct NormWants {
+    bool x = false;
+    bool gamma = false;
+    bool beta = false;
+};
+
 /// Gradients of a norm from that of its result; those that are not wanted stay empty.
 template <Scalar T, Backend B>
-[[nodiscard]] NormGradients<T, B>
-norm_gradients(const Tensor<T, B>& x, const Tensor<T, B>& gamma, const Tensor<T, B>& beta, const NormOptions& options,
-               const Tensor<compute_t<T>, B>& mean, const Tensor<compute_t<T>, B>& inverse_std,
-               const Tensor<T, B>& y_gradient, bool want_x, bool want_gamma, bool want_beta) {
+[[nodiscard]] NormGradients<T, B> norm_gradients(const NormInputs<T, B>& inputs, const NormOptions& options,
+                                                 const NormStatistics<T, B>& statistics, const Tensor<T, B>& y_gradient,
+                                                 const NormWants& wants) {
+    const auto& [x, gamma, beta] = inputs;
     NormProblem<T> problem = detail::norm_problem(x, gamma, beta, options);
     require(y_gradient.shape() == x.shape(), "norm_gradients: gradient ", y_gradient.shape(), " for input ", x.shape());
-    problem.mean = mean.data();
-    problem.inverse_std = inverse_std.data();
+    problem.mean = statistics.mean.data();
+    problem.inverse_std = statistics.inverse_std.data();
     problem.y_gradient = y_gradient.data();
     NormGradients<T, B> result;
     Tensor<compute_t<T>, B> gamma_sums;
     Tensor<compute_t<T>, B> beta_sums;
-    if (want_x) {
+    if (wants.x) {
         result.x = Tensor<T, B>(x.backend(), x.shape());
         problem.x_gradient = result.x.data();
     }
-    if (want_gamma) {
+    if (wants.gamma) {
         gamma_sums = Tensor<compute_t<T>, B>::zeros(x.backend(), {problem.channels});
         problem.gamma_gradient = gamma_sums.data();
     }
-    if (want_beta) {
+    if (wants.beta) {
         beta_sums = Tensor<compute_t<T>, B>::zeros(x.backend(), {problem.channels});
         problem.beta_gradient = beta_sums.data();
     }

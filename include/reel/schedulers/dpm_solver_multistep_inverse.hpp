@@ -167,8 +167,8 @@ private:
         const double h0 = order > 1 ? level(at).lambda - level(at - 1).lambda : 0;
         const double h1 = order > 2 ? level(at - 1).lambda - level(at - 2).lambda : 0;
         const bool midpoint = order == 2 && config_.solver_type == SolverType::midpoint;
-        return multistep_weights(order, step.h, h0, h1, step.constant(), midpoint ? step.constant() / 2 : step.linear(),
-                                 step.quadratic());
+        return multistep_weights(order, {step.h, h0, h1}, step.constant(),
+                                 midpoint ? step.constant() / 2 : step.linear(), step.quadratic());
     }
 
     /// Without repetitions: a last step that goes nowhere counts for nothing.

@@ -127,8 +127,8 @@ public:
         const auto k = static_cast<std::size_t>(find(timestep));
         const double churned = detail::churned_sigma(name, options, sigmas_[k], timesteps_.size());
         const auto drawn = churned > sigmas_[k] ? take_noise(name, noise, sample, timestep) : Tensor<T, B>{};
-        const auto result = detail::euler_step(sample, model_output, clean_mixture_at(churned), sigmas_[k], churned,
-                                               sigmas_[k + 1], options.s_noise, drawn);
+        const auto result = detail::euler_step(sample, model_output, clean_mixture_at(churned),
+                                               {sigmas_[k], churned, sigmas_[k + 1], options.s_noise}, drawn);
         position_.done(static_cast<index_t>(k));
         return result;
     }

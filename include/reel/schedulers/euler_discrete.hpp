@@ -61,17 +61,25 @@ namespace detail {
     return sigma * (1 + (within ? std::min(options.s_churn / static_cast<double>(steps), std::numbers::sqrt2 - 1) : 0));
 }
 
-/// Churns from `sigma` to `churned`, then one Euler step to `next`: all in one pass. `clean` is the predicted clean
+/// The noise levels of a churned Euler step: from `sigma` up to `churned`, then down to `next`.
+struct EulerLevels {
+    double sigma;
+    double churned;
+    double next;
+    double noise_factor; ///< of the noise that churning adds
+};
+
+/// A churned Euler step, all in one pass. `clean` is the predicted clean
 /// sample as a mixture of the churned sample and the output.
 template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> euler_step(const Tensor<T, B>& sample, const Tensor<T, B>& output, Mixture clean,
-                                      double sigma, double churned, double next, double noise_factor,
-                                      const Tensor<T, B>& noise) {
-    const Mixture flow = sigma_derivative(clean, churned);
-    const double kept = 1 + (next - churned) * flow.sample;
+                                      const EulerLevels& at, const Tensor<T, B>& noise) {
+    const Mixture flow = sigma_derivative(clean, at.churned);
+    const double kept = 1 + (at.next - at.churned) * flow.sample;
     const StepWeights weights{.sample = kept,
-                              .output = (next - churned) * flow.output,
-                              .noise = kept * noise_factor * std::sqrt(churned * churned - sigma * sigma)};
+                              .output = (at.next - at.churned) * flow.output,
+                              .noise =
+                                  kept * at.noise_factor * std::sqrt(at.churned * at.churned - at.sigma * at.sigma)};
     return blend_step(sample, output, {}, std::nullopt, weights, noise);
 }
 
@@ -135,7 +143,7 @@ public:
         const bool velocity = config_.prediction_type == PredictionType::v_prediction;
         const Mixture clean = sigma_clean_mixture(config_.prediction_type, velocity ? sigma(k) : churned);
         const auto result =
-            detail::euler_step(sample, model_output, clean, sigma(k), churned, sigma(k + 1), options.s_noise, drawn);
+            detail::euler_step(sample, model_output, clean, {sigma(k), churned, sigma(k + 1), options.s_noise}, drawn);
         leave(k);
         return result;
     }

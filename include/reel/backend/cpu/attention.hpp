@@ -14,24 +14,6 @@ namespace reel {
 
 namespace cpu {
 
-template <class T>
-[[nodiscard]] GemmProblem<T> product(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha,
-                                     const T* a, index_t lda, const T* b, index_t ldb, T beta, T* c, index_t ldc) {
-    return {.transpose_a = transpose_a,
-            .transpose_b = transpose_b,
-            .m = m,
-            .n = n,
-            .k = k,
-            .alpha = alpha,
-            .a = a,
-            .lda = lda,
-            .b = b,
-            .ldb = ldb,
-            .beta = beta,
-            .c = c,
-            .ldc = ldc};
-}
-
 /// Working memory of one thread: a row of state per query, tiles of scores, and float copies of 16-bit rows.
 template <class T>
 class AttentionScratch {
@@ -87,8 +69,17 @@ void attention_forward_tile(const AttentionProblem<T>& p, index_t batch, index_t
     for_each_key_tile(p, batch, head, first + count, [&](index_t key_offset, index_t first_key, index_t keys) {
         const auto k = wide_rows(p.k + key_offset, k_stride, keys, p.head_size, scratch.keys(0));
         const auto v = wide_rows(p.v + key_offset, k_stride, keys, p.head_size, scratch.keys(1));
-        gemm_serial(product(false, true, count, keys, p.head_size, p.scale, q.data, q.stride, k.data, k.stride, C(0),
-                            scores, keys));
+        gemm_serial(GemmProblem<C>{.transpose_b = true,
+                                   .m = count,
+                                   .n = keys,
+                                   .k = p.head_size,
+                                   .alpha = p.scale,
+                                   .a = q.data,
+                                   .lda = q.stride,
+                                   .b = k.data,
+                                   .ldb = k.stride,
+                                   .c = scores,
+                                   .ldc = keys});
         for (index_t i = 0; i < count; ++i) {
             const index_t visible = p.causal ? std::clamp<index_t>(first + i + 1 - first_key, 0, keys) : keys;
             ArrayMap<C> row(scores + i * keys, visible);
@@ -105,8 +96,16 @@ void attention_forward_tile(const AttentionProblem<T>& p, index_t batch, index_t
                 ArrayMap<C>(out + i * out_stride, p.head_size) *= correction;
             }
         }
-        gemm_serial(product(false, false, count, p.head_size, keys, C(1), scores, keys, v.data, v.stride,
-                            written ? C(1) : C(0), out, out_stride));
+        gemm_serial(GemmProblem<C>{.m = count,
+                                   .n = p.head_size,
+                                   .k = keys,
+                                   .a = scores,
+                                   .lda = keys,
+                                   .b = v.data,
+                                   .ldb = v.stride,
+                                   .beta = written ? C(1) : C(0),
+                                   .c = out,
+                                   .ldc = out_stride});
         written = true;
     });
     for (index_t i = 0; i < count; ++i) {
@@ -186,10 +185,27 @@ void attention_backward_head(const AttentionProblem<T>& p, index_t batch, index_
             C* slopes = scores + count * keys;
             const auto k = wide_rows(p.k + key_offset, k_stride, keys, p.head_size, scratch.keys(0));
             const auto v = wide_rows(p.v + key_offset, k_stride, keys, p.head_size, scratch.keys(1));
-            gemm_serial(product(false, true, count, keys, p.head_size, p.scale, q.data, q.stride, k.data, k.stride,
-                                C(0), scores, keys));
-            gemm_serial(product(false, true, count, keys, p.head_size, C(1), gradient.data, gradient.stride, v.data,
-                                v.stride, C(0), slopes, keys));
+            gemm_serial(GemmProblem<C>{.transpose_b = true,
+                                       .m = count,
+                                       .n = keys,
+                                       .k = p.head_size,
+                                       .alpha = p.scale,
+                                       .a = q.data,
+                                       .lda = q.stride,
+                                       .b = k.data,
+                                       .ldb = k.stride,
+                                       .c = scores,
+                                       .ldc = keys});
+            gemm_serial(GemmProblem<C>{.transpose_b = true,
+                                       .m = count,
+                                       .n = keys,
+                                       .k = p.head_size,
+                                       .a = gradient.data,
+                                       .lda = gradient.stride,
+                                       .b = v.data,
+                                       .ldb = v.stride,
+                                       .c = slopes,
+                                       .ldc = keys});
             for (index_t i = 0; i < count; ++i) {
                 const index_t visible = p.causal ? std::clamp<index_t>(first + i + 1 - first_key, 0, keys) : keys;
                 ArrayMap<C> weights(scores + i * keys, visible);
@@ -203,16 +219,42 @@ void attention_backward_head(const AttentionProblem<T>& p, index_t batch, index_
                 std::fill_n(slopes + i * keys + visible, keys - visible, C(0));
             }
             if (p.q_gradient != nullptr) {
-                gemm_serial(product(false, false, count, p.head_size, keys, C(1), slopes, keys, k.data, k.stride,
-                                    written ? C(1) : C(0), p.q_gradient + offset, q_stride));
+                gemm_serial(GemmProblem<C>{.m = count,
+                                           .n = p.head_size,
+                                           .k = keys,
+                                           .a = slopes,
+                                           .lda = keys,
+                                           .b = k.data,
+                                           .ldb = k.stride,
+                                           .beta = written ? C(1) : C(0),
+                                           .c = p.q_gradient + offset,
+                                           .ldc = q_stride});
             }
             if (p.k_gradient != nullptr) {
-                gemm_serial(product(true, false, keys, p.head_size, count, C(1), slopes, keys, q.data, q.stride, C(1),
-                                    p.k_gradient + key_offset, k_stride));
+                gemm_serial(GemmProblem<C>{.transpose_a = true,
+                                           .m = keys,
+                                           .n = p.head_size,
+                                           .k = count,
+                                           .a = slopes,
+                                           .lda = keys,
+                                           .b = q.data,
+                                           .ldb = q.stride,
+                                           .beta = C(1),
+                                           .c = p.k_gradient + key_offset,
+                                           .ldc = k_stride});
             }
             if (p.v_gradient != nullptr) {
-                gemm_serial(product(true, false, keys, p.head_size, count, C(1), scores, keys, gradient.data,
-                                    gradient.stride, C(1), p.v_gradient + key_offset, k_stride));
+                gemm_serial(GemmProblem<C>{.transpose_a = true,
+                                           .m = keys,
+                                           .n = p.head_size,
+                                           .k = count,
+                                           .a = scores,
+                                           .lda = keys,
+                                           .b = gradient.data,
+                                           .ldb = gradient.stride,
+                                           .beta = C(1),
+                                           .c = p.v_gradient + key_offset,
+                                           .ldc = k_stride});
             }
             written = true;
         });

@@ -14,12 +14,11 @@ namespace reel {
 
 namespace detail {
 
-/// Copies `source` into `target` with its top left corner at (top, left). The caller has checked that it fits.
-inline void paste(std::span<const std::uint8_t> source, int height, int width, Frames& target, int index, int top,
-                  int left) {
-    const std::size_t row = std::size_t{3} * static_cast<std::size_t>(width);
-    for (int y = 0; y < height; ++y) {
-        std::copy_n(source.data() + static_cast<std::size_t>(y) * row, row, target.pixel(index, top + y, left));
+/// Copies a frame into frame `index` of `target`, its top left corner at (top, left). The caller has checked that it
+/// fits.
+inline void paste(const Frames& source, int frame, Frames& target, int index, int top, int left) {
+    for (int y = 0; y < source.height; ++y) {
+        std::copy_n(source.pixel(frame, y, 0), 3 * source.width, target.pixel(index, top + y, left));
     }
 }
 
@@ -68,7 +67,7 @@ inline void require_alike(const std::vector<Frames>& clips, std::string_view wha
         const int top = padding + (i / across) * (first.height + padding);
         const int left = padding + (i % across) * (first.width + padding);
         for (int f = 0; f < first.count; ++f) {
-            detail::paste(clips[static_cast<std::size_t>(i)].frame(f), first.height, first.width, grid, f, top, left);
+            detail::paste(clips[static_cast<std::size_t>(i)], f, grid, f, top, left);
         }
     }
     return grid;
@@ -96,8 +95,8 @@ inline void require_alike(const std::vector<Frames>& clips, std::string_view wha
                                detail::grid_side(columns, first.width, padding, what));
     for (int row = 0; row < rows; ++row) {
         for (int column = 0; column < columns; ++column) {
-            detail::paste(clips[static_cast<std::size_t>(row)].frame(column * every), first.height, first.width, sheet,
-                          0, padding + row * (first.height + padding), padding + column * (first.width + padding));
+            detail::paste(clips[static_cast<std::size_t>(row)], column * every, sheet, 0,
+                          padding + row * (first.height + padding), padding + column * (first.width + padding));
         }
     }
     return sheet;

@@ -103,7 +103,7 @@ protected:
                                                 double quadratic) const {
         const double h0 = order > 1 ? lambda(at) - lambda(at - 1) : 0;
         const double h1 = order > 2 ? lambda(at - 1) - lambda(at - 2) : 0;
-        return multistep_weights(order, step.h, h0, h1, step.constant(), linear, quadratic);
+        return multistep_weights(order, {step.h, h0, h1}, step.constant(), linear, quadratic);
     }
 
     /// The order of a step that may have `highest`: a run begins with lower ones.

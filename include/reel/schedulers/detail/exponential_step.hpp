@@ -96,11 +96,20 @@ struct ExponentialStep {
 /// Weights of up to three outputs, newest first.
 using OutputWeights = std::array<double, 3>;
 
+/// The newest outputs' distances in lambda: h of the step, h0 between the newest and the one before it, h1 between that
+/// and the third.
+struct OutputSpacing {
+    double h;
+    double h0;
+    double h1;
+};
+
 /// Weights of constant m0 + linear D1 + quadratic D2, where D1 and D2 are the slope and the second coefficient, in
-/// units of a step h, at the newest output of the polynomial through the last two or three outputs: h0 lies between the
-/// newest and the one before it, h1 between that and the third. `order` says how many outputs count.
-[[nodiscard]] inline OutputWeights multistep_weights(int order, double h, double h0, double h1, double constant,
+/// units of a step h, at the newest output of the polynomial through the last two or three outputs. `order` says how
+/// many outputs count.
+[[nodiscard]] inline OutputWeights multistep_weights(int order, const OutputSpacing& spacing, double constant,
                                                      double linear, double quadratic) {
+    const auto [h, h0, h1] = spacing;
     if (order == 1) {
         return {constant};
     }
