@@ -40,12 +40,13 @@ static_assert(std::endian::native == std::endian::little, "reel's file formats a
     auto bytes = static_cast<std::int64_t>(element_size);
     bool empty = false;
     for (const std::int64_t extent : shape) {
-        require(extent >= 0, where, ": shape ", shape_text(shape), " has a negative extent");
+        if (extent < 0) {
+            fail(where, ": shape ", shape_text(shape), " has a negative extent");
+        }
         if (extent == 0) {
             empty = true;
-        } else {
-            require(!__builtin_mul_overflow(bytes, extent, &bytes), where, ": shape ", shape_text(shape),
-                    " is too large");
+        } else if (__builtin_mul_overflow(bytes, extent, &bytes)) {
+            fail(where, ": shape ", shape_text(shape), " is too large");
         }
     }
     return empty ? 0 : static_cast<std::size_t>(bytes) / element_size;

@@ -5,48 +5,53 @@
 #include <reel/core/error.hpp>
 #include <reel/io/files/file_kind.hpp>
 
-#include <bit>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <iomanip>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 namespace reel {
 
-/// One value of a pickle. Containers name their items by index into the Pickle, so a value that contains itself or
-/// nests a million deep needs no care. `opaque` values are the caller's: `integer` is its own number for it.
+/// One value of a pickle: 32 bytes. Texts are parts of the pickle, and containers name their items by index into the
+/// Pickle (see Pickle::items()), so a value that contains itself or nests a million deep needs no care. `opaque` values
+/// are the caller's: `integer` is its own number for it.
 struct PickleValue {
-    enum class Kind { none, boolean, integer, real, text, bytes, list, tuple, dict, global, opaque };
+    enum class Kind : std::uint8_t { none, boolean, integer, real, text, bytes, list, tuple, dict, global, opaque };
 
     Kind kind = Kind::none;
-    std::int64_t integer = 0; ///< also of boolean and opaque
-    double real = 0;
-    std::string text{};                 ///< of text, bytes and global ("module.name")
-    std::vector<std::uint32_t> items{}; ///< of list and tuple; of dict key, value, key, value, ...
+    std::uint32_t count = 0;  ///< of a tuple's items
+    std::int64_t integer = 0; ///< also of boolean and opaque; of a container where its items are; a real's is its bits
+    std::string_view text{};  ///< of text and bytes, in the pickle; of global what PickleHooks::find_global gave
 };
 
-/// What a pickle may refer to. Both functions throw Error for what they refuse.
+/// What a pickle may refer to. The functions throw Error for what they refuse.
 struct PickleHooks {
-    /// Whether a global such as "collections.OrderedDict" may appear.
-    std::function<bool(const std::string&)> knows_global;
-    /// What calling a known global with these arguments stands for.
-    std::function<PickleValue(const std::string&, const std::vector<std::uint32_t>&)> call;
+    /// The name under which call() knows a global such as "collections.OrderedDict", a text that stays; nothing when
+    /// it may not appear.
+    std::function<std::optional<std::string_view>(std::string_view)> find_global;
+    /// What calling a global with these arguments stands for.
+    std::function<PickleValue(std::string_view, std::span<const std::uint32_t>)> call;
     /// What a persistent id (in PyTorch: a storage) stands for.
     std::function<PickleValue(const PickleValue&)> persistent;
     /// Whether objects of classes that nobody knows stand for None; else they are errors. Nothing is executed either
-    /// way. Then knows_global accepts every name.
+    /// way. Then find_global accepts every name.
     bool skip_objects = false;
 };
 
-/// Runs a pickle of protocol 2 to 5 and keeps its values.
+/// Runs a pickle of protocol 2 to 5 and keeps its values. Time and memory are linear in its length and bounded by the
+/// limits below, whatever it holds: some 100 MiB at most. The bytes must outlive it.
 class Pickle {
 public:
+    static constexpr std::size_t size_limit = std::size_t{16} << 20;
+
     /// `where` starts every message.
     Pickle(std::span<const std::byte> bytes, std::string where) : bytes_(bytes), where_(std::move(where)) {
         require(bytes.size() <= size_limit, where_, ": a pickle of ", bytes.size(), " bytes is too large");
@@ -70,6 +75,20 @@ public:
 
     [[nodiscard]] const PickleValue& value(std::uint32_t index) const { return values_[index]; }
 
+    /// The items of a list or tuple; of a dict key, value, key, value, ...; of anything else none.
+    [[nodiscard]] std::span<const std::uint32_t> items(const PickleValue& container) const {
+        const auto at = static_cast<std::size_t>(container.integer);
+        switch (container.kind) {
+        case Kind::tuple:
+            return std::span(tuples_).subspan(at, container.count);
+        case Kind::list:
+        case Kind::dict:
+            return growing_[at];
+        default:
+            return {};
+        }
+    }
+
     /// Number of bytes read so far.
     [[nodiscard]] std::size_t position() const { return position_; }
 
@@ -77,8 +96,10 @@ private:
     using Kind = PickleValue::Kind;
 
     // Far above any model's (a Stable Diffusion UNet: 200 kB, 20,000 values); they bound what a hostile file costs.
-    static constexpr std::size_t size_limit = std::size_t{64} << 20;
-    static constexpr std::size_t value_limit = std::size_t{1} << 22;
+    static constexpr std::size_t value_limit = std::size_t{3} << 19;
+    static constexpr std::size_t memo_limit = std::size_t{1} << 21; // slots; picklers count them up from 0
+    static constexpr std::size_t mark_limit = 4096;                 // tuples and batches of items inside one another
+    static constexpr std::uint32_t unset = 0xffffffff;
 
     std::span<const std::byte> take(std::uint64_t count) {
         require(count <= bytes_.size() - position_, where_, ": truncated pickle");
@@ -91,24 +112,34 @@ private:
         return detail::load_little<T>(take(sizeof(T)), 0);
     }
 
-    std::string take_text(std::uint64_t count) {
+    std::string_view take_text(std::uint64_t count) {
         const auto bytes = take(count);
         return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
     }
 
-    std::string take_line() {
-        std::string line;
-        for (char c = take_little<char>(); c != '\n'; c = take_little<char>()) {
-            line += c;
-            require(line.size() <= 1000, where_, ": damaged pickle (a global's name has no end)");
+    std::string_view take_line() {
+        const std::size_t begin = position_;
+        while (take_little<char>() != '\n') {
+            require(position_ - begin <= 1000, where_, ": damaged pickle (a global's name has no end)");
         }
-        return line;
+        return {reinterpret_cast<const char*>(bytes_.data()) + begin, position_ - 1 - begin};
     }
 
     void push(PickleValue value) {
         require(values_.size() < value_limit, where_, ": a pickle of more than ", value_limit, " values");
         values_.push_back(std::move(value));
         stack_.push_back(static_cast<std::uint32_t>(values_.size() - 1));
+    }
+
+    void push_growing(Kind kind) {
+        growing_.emplace_back();
+        push({.kind = kind, .integer = static_cast<std::int64_t>(growing_.size() - 1)});
+    }
+
+    void push_tuple(std::span<const std::uint32_t> items) {
+        const auto at = static_cast<std::int64_t>(tuples_.size());
+        tuples_.insert(tuples_.end(), items.begin(), items.end());
+        push({.kind = Kind::tuple, .count = static_cast<std::uint32_t>(items.size()), .integer = at});
     }
 
     void push_integer(std::int64_t value) { push({.kind = Kind::integer, .integer = value}); }
@@ -143,12 +174,17 @@ private:
         return items;
     }
 
-    void remember(std::uint32_t slot) { memo_[slot] = top(); }
+    void remember(std::size_t slot) {
+        require(slot < memo_limit, where_, ": damaged pickle (memo ", slot, " is above ", memo_limit, ")");
+        memo_.resize(std::max(memo_.size(), slot + 1), unset);
+        memo_count_ += memo_[slot] == unset ? 1 : 0;
+        memo_[slot] = top();
+    }
 
     void recall(std::uint32_t slot) {
-        const auto found = memo_.find(slot);
-        require(found != memo_.end(), where_, ": damaged pickle (memo ", slot, " was never set)");
-        stack_.push_back(found->second);
+        require(slot < memo_.size() && memo_[slot] != unset, where_, ": damaged pickle (memo ", slot,
+                " was never set)");
+        stack_.push_back(memo_[slot]);
     }
 
     bool run_scalar(unsigned char opcode) {
@@ -176,7 +212,7 @@ private:
             return push_integer(take_long(take_little<std::uint8_t>())), true;
         case 'G': { // BINFLOAT is big-endian
             const auto bits = __builtin_bswap64(take_little<std::uint64_t>());
-            return push({.kind = Kind::real, .real = std::bit_cast<double>(bits)}), true;
+            return push({.kind = Kind::real, .integer = static_cast<std::int64_t>(bits)}), true;
         }
         case 'X':
             return push_text(Kind::text, take_little<std::uint32_t>()), true;
@@ -202,19 +238,20 @@ private:
     bool run_container(unsigned char opcode) {
         switch (opcode) {
         case '(':
+            require(marks_.size() < mark_limit, where_, ": nested deeper than ", mark_limit, " levels");
             return marks_.push_back(stack_.size()), true;
         case ']':
-            return push({.kind = Kind::list}), true;
+            return push_growing(Kind::list), true;
         case '}':
-            return push({.kind = Kind::dict}), true;
+            return push_growing(Kind::dict), true;
         case ')':
-            return push({.kind = Kind::tuple}), true;
+            return push_tuple({}), true;
         case 't':
-            return push({.kind = Kind::tuple, .items = pop_to_mark()}), true;
+            return push_tuple(pop_to_mark()), true;
         case 0x85:
         case 0x86:
         case 0x87:
-            return push({.kind = Kind::tuple, .items = pop_many(opcode - std::size_t{0x84})}), true;
+            return push_tuple(pop_many(opcode - std::size_t{0x84})), true;
         case 'a':
             return extend(Kind::list, pop_many(1)), true;
         case 'e':
@@ -228,7 +265,7 @@ private:
         case 'r':
             return remember(take_little<std::uint32_t>()), true;
         case 0x94: // MEMOIZE
-            return remember(static_cast<std::uint32_t>(memo_.size())), true;
+            return remember(memo_count_), true;
         case 'h':
             return recall(take_little<std::uint8_t>()), true;
         case 'j':
@@ -241,15 +278,16 @@ private:
     bool run_object(unsigned char opcode, const PickleHooks& hooks) {
         switch (opcode) {
         case 'c': { // GLOBAL
-            const std::string module = take_line();
-            const std::string name = take_line();
+            const std::string_view module = take_line();
+            const std::string_view name = take_line();
             return push_global(module, name, hooks), true;
         }
         case 0x93: { // STACK_GLOBAL
             const PickleValue& name = values_[pop()];
             const PickleValue& module = values_[pop()];
-            require(name.kind == Kind::text && module.kind == Kind::text, where_,
-                    ": damaged pickle (a global's name is no text)");
+            require(name.kind == Kind::text && module.kind == Kind::text && name.text.size() <= 1000 &&
+                        module.text.size() <= 1000,
+                    where_, ": damaged pickle (a global's name is no text of at most 1000 bytes)");
             return push_global(module.text, name.text, hooks), true;
         }
         case 'R': { // REDUCE
@@ -260,7 +298,10 @@ private:
             }
             require(callee.kind == Kind::global && arguments.kind == Kind::tuple, where_,
                     ": the pickle calls something other than a known function");
-            return push(hooks.call(callee.text, arguments.items)), true;
+            const PickleValue result = hooks.call(callee.text, items(arguments));
+            // A dict or list that a call makes is a new, empty one.
+            const bool grows = result.kind == Kind::list || result.kind == Kind::dict;
+            return grows ? push_growing(result.kind) : push(result), true;
         }
         case 0x81: // NEWOBJ: class, arguments
             if (!skip_objects_) {
@@ -284,21 +325,23 @@ private:
         }
     }
 
-    void push_global(const std::string& module, const std::string& name, const PickleHooks& hooks) {
-        const std::string global = module + "." + name;
-        require(hooks.knows_global(global), where_, ": refused: it refers to the Python global \"", printable(global),
+    void push_global(std::string_view module, std::string_view name, const PickleHooks& hooks) {
+        const std::string global = concat_text(module, ".", name);
+        const std::optional<std::string_view> known = hooks.find_global(global);
+        require(known.has_value(), where_, ": refused: it refers to the Python global \"", printable(global),
                 "\", which is not on the list of those that plain tensors need; nothing was executed");
-        push({.kind = Kind::global, .text = global});
+        push({.kind = Kind::global, .text = *known});
     }
 
     void extend(Kind kind, const std::vector<std::uint32_t>& items) {
-        PickleValue& target = values_[top()];
+        const PickleValue& target = values_[top()];
         if (skip_objects_ && target.kind == Kind::none) {
             return; // an object that is a container
         }
         require(target.kind == kind && (kind != Kind::dict || items.size() % 2 == 0), where_,
                 ": damaged pickle (items for something that is no ", kind == Kind::dict ? "dict" : "list", ")");
-        target.items.insert(target.items.end(), items.begin(), items.end());
+        std::vector<std::uint32_t>& held = growing_[static_cast<std::size_t>(target.integer)];
+        held.insert(held.end(), items.begin(), items.end());
     }
 
     std::int64_t take_long(std::size_t size) {
@@ -338,10 +381,13 @@ private:
     std::string where_;
     std::size_t position_ = 0;
     bool skip_objects_ = false;
-    std::vector<PickleValue> values_;
+    std::deque<PickleValue> values_;                 // like the next two, without the spare room of a vector
+    std::deque<std::vector<std::uint32_t>> growing_; // the items of lists and dicts
+    std::vector<std::uint32_t> tuples_;              // the items of all tuples
     std::vector<std::uint32_t> stack_;
     std::vector<std::size_t> marks_;
-    std::unordered_map<std::uint32_t, std::uint32_t> memo_;
+    std::vector<std::uint32_t> memo_;
+    std::size_t memo_count_ = 0;
 };
 
 } // namespace reel

@@ -50,8 +50,13 @@ namespace detail {
     TorchTensors tensors(file, zip_content(entries, pickle->first, path, verify), objects);
     const std::size_t used = tensors.read();
     require(used == pickle->second.bytes.size(), path, ": bytes follow the pickle's end");
-    tensors.attach([&](const std::string& key, std::size_t) {
-        return zip_content(entries, prefix + "data/" + key, path, verify);
+    std::map<std::string_view, std::span<const std::byte>> storages; // each byte is checksummed once
+    tensors.attach([&](std::string_view key, std::size_t) {
+        const auto [storage, added] = storages.try_emplace(key);
+        if (added) {
+            storage->second = zip_content(entries, concat_text(prefix, "data/", key), path, verify);
+        }
+        return storage->second;
     });
     return tensors.result();
 }
@@ -62,7 +67,7 @@ namespace detail {
     std::span<const std::byte> rest = file->bytes();
     const auto next_pickle = [&] {
         // The pickles' lengths are not announced, and the storages follow them.
-        TorchTensors tensors(file, rest.first(std::min(rest.size(), std::size_t{64} << 20)), objects);
+        TorchTensors tensors(file, rest.first(std::min(rest.size(), Pickle::size_limit)), objects);
         rest = rest.subspan(tensors.read());
         return tensors;
     };
@@ -70,10 +75,10 @@ namespace detail {
     (void)next_pickle();                                         // the protocol's version
     require(!next_pickle().denies("little_endian"), path, ": saved on a big-endian machine, which is not supported");
     TorchTensors tensors = next_pickle();
-    std::map<std::string, std::span<const std::byte>> storages;
-    for (const std::string& key : next_pickle().texts()) {
+    std::map<std::string_view, std::span<const std::byte>> storages;
+    next_pickle().for_each_text([&](std::string_view key) {
         const std::optional<std::size_t> element = tensors.element_size(key);
-        require(element.has_value(), path, ": no tensor refers to storage \"", key, "\"");
+        require(element.has_value(), path, ": no tensor refers to storage \"", key.substr(0, 200), "\"");
         require(rest.size() >= 8, path, ": truncated before storage \"", key, "\"");
         const auto count = load_little<std::uint64_t>(rest, 0);
         rest = rest.subspan(8);
@@ -81,9 +86,9 @@ namespace detail {
                 " elements of ", *element, " bytes, but only ", rest.size(), " bytes follow");
         storages[key] = rest.first(count * *element);
         rest = rest.subspan(count * *element);
-    }
+    });
     require(rest.empty(), path, ": ", rest.size(), " bytes follow the last storage");
-    tensors.attach([&](const std::string& key, std::size_t) {
+    tensors.attach([&](std::string_view key, std::size_t) {
         const auto found = storages.find(key);
         require(found != storages.end(), path, ": the file holds no storage \"", key, "\"");
         return found->second;
