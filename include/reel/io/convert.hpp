@@ -2,8 +2,8 @@
 // Weights from one file format, or one arrangement, to another. Needs nlohmann-json and zlib (target reel::io).
 
 #include <reel/core/error.hpp>
-#include <reel/io/convert_options.hpp>
 #include <reel/io/files/atomic_folder.hpp>
+#include <reel/io/weights/convert_options.hpp>
 #include <reel/io/weights/ldm_folder.hpp>
 #include <reel/io/weights/weights.hpp>
 #include <reel/io/weights/weights_file.hpp>

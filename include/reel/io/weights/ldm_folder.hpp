@@ -3,8 +3,8 @@
 
 #include <reel/core/error.hpp>
 #include <reel/io/config/json.hpp>
-#include <reel/io/convert_options.hpp>
 #include <reel/io/files/atomic_folder.hpp>
+#include <reel/io/weights/convert_options.hpp>
 #include <reel/io/weights/ldm_checkpoint.hpp>
 #include <reel/io/weights/ldm_config.hpp>
 #include <reel/io/weights/weights.hpp>
