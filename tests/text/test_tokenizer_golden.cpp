@@ -92,6 +92,56 @@ TEST_CASE("ids, cleaned text and dropped text are those of transformers' CLIPTok
     }
 }
 
+TEST_CASE("with the other cleaning the ids are those of transformers 5, from either kind of folder") {
+    const Reference reference;
+    const auto rows = nlohmann::json::parse(gunzip("text/golden/strings.json.gz"));
+    const auto later = nlohmann::json::parse(gunzip("text/golden/transformers5.json.gz"));
+    // tokenizer.json as transformers 5 writes it, with the whole vocabulary.
+    nlohmann::json one = nlohmann::json::parse(reel::text::read_text_file("text/golden/tokenizer5/tokenizer.json"));
+    const std::string merges = gunzip("text/golden/merges.txt.gz");
+    one["model"]["vocab"] = reel::test::vocabulary_of(merges);
+    nlohmann::json list = nlohmann::json::array();
+    for (std::size_t at = merges.find('\n') + 1; at < merges.size() && list.size() < 48894;) {
+        const std::size_t end = std::min(merges.find('\n', at), merges.size());
+        const std::size_t space = merges.find(' ', at);
+        list.push_back({merges.substr(at, space - at), merges.substr(space + 1, end - space - 1)});
+        at = end + 1;
+    }
+    one["model"]["merges"] = std::move(list);
+    int differ = 0;
+    for (const std::string name : {"sd1", "sd2"}) {
+        const std::string pad = name == "sd1" ? "<|endoftext|>" : "!";
+        one["added_tokens"] = nlohmann::json::array();
+        for (const auto& token : {std::string("<|startoftext|>"), std::string("<|endoftext|>"), std::string("!")}) {
+            if (token != "!" || pad == "!") {
+                one["added_tokens"].push_back({{"id", one["model"]["vocab"][token]}, {"content", token}});
+            }
+        }
+        const reel::test::TemporaryFolder folder;
+        folder.write("tokenizer.json", one.dump());
+        folder.write("tokenizer_config.json",
+                     nlohmann::json{{"model_max_length", 77}, {"backend", "tokenizers"}, {"pad_token", pad}}.dump());
+        const auto old = reel::CLIPTokenizer::from_pretrained((name == "sd1" ? reference.sd1 : reference.sd2).path(), 0,
+                                                              reel::TextCleaning::transformers5);
+        const auto tokenizer =
+            reel::CLIPTokenizer::from_pretrained(folder.path(), 0, reel::TextCleaning::transformers5);
+        Mismatches mismatches;
+        REQUIRE(later[name].size() == rows.size());
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+            const auto& expected = later[name][i].is_null() ? rows[i][name] : later[name][i];
+            auto ids = expected.get<std::vector<std::int32_t>>();
+            ids.resize(77, tokenizer.pad_id());
+            differ += later[name][i].is_null() ? 0 : 1;
+            const std::string text = rows[i]["text"];
+            if (tokenizer.encode(text) != ids || old.encode(text) != ids) {
+                mismatches.add(name, rows[i]);
+            }
+        }
+        CHECK(mismatches.count == 0);
+    }
+    CHECK(differ > 4000); // and are not those of the default
+}
+
 TEST_CASE("what is mojibake is what ftfy takes for it") {
     const auto strings = nlohmann::json::parse(gunzip("text/golden/badness.json.gz"));
     int wrong = 0;

@@ -8,11 +8,13 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include <reel/core/error.hpp>
 #include <reel/text/clip_vocabulary.hpp>
+#include <reel/text/clip_words.hpp>
 
 namespace reel {
 
@@ -37,6 +39,12 @@ struct CLIPTokenizerConfig {
     SpecialToken pad = SpecialToken::plain("<|endoftext|>");
     /// How many ids a prompt becomes, the first and last special ones included.
     std::size_t max_length = 77;
+    /// What a prompt goes through first.
+    TextCleaning cleaning = TextCleaning::ftfy;
+    /// Whether transformers 5 wrote the folder, which cleans otherwise.
+    bool by_transformers5 = false;
+    /// Further special tokens, which a tokenizer.json must have among its added ones.
+    std::vector<std::string> extra_special_tokens{};
 };
 
 namespace text {
@@ -88,12 +96,24 @@ inline bool is_nothing(const nlohmann::json& value) {
 inline void read_setting(CLIPTokenizerConfig& config, const std::string& key, const nlohmann::json& value,
                          bool with_length, const std::string& where) {
     // These do not change what CLIP's tokenizer makes of a text.
-    constexpr std::array ignored = {"add_prefix_space", "added_tokens_decoder",
-                                    "auto_map",         "clean_up_tokenization_spaces",
-                                    "do_lower_case",    "init_inputs",
-                                    "local_files_only", "name_or_path",
-                                    "processor_class",  "special_tokens_map_file",
-                                    "tokenizer_file",   "trust_remote_code",
+    constexpr std::array ignored = {"add_prefix_space",
+                                    "added_tokens_decoder",
+                                    "auto_map",
+                                    "clean_up_tokenization_spaces",
+                                    "do_lower_case",
+                                    "init_inputs",
+                                    "is_local",
+                                    "local_files_only",
+                                    "max_length",
+                                    "name_or_path",
+                                    "pad_to_multiple_of",
+                                    "pad_token_type_id",
+                                    "processor_class",
+                                    "special_tokens_map_file",
+                                    "stride",
+                                    "tokenizer_file",
+                                    "truncation_strategy",
+                                    "trust_remote_code",
                                     "use_fast"};
     struct Only {
         std::string_view key;
@@ -109,6 +129,18 @@ inline void read_setting(CLIPTokenizerConfig& config, const std::string& key, co
                     "; supported is only \"", rule.values[0], "\"");
             return;
         }
+    }
+    if (key == "extra_special_tokens" && value.is_array()) {
+        for (const nlohmann::json& token : value) {
+            require(token.is_string(), where, " has ", token.dump(), "; expected strings");
+            config.extra_special_tokens.push_back(token.get<std::string>());
+        }
+        return;
+    }
+    if (key == "backend") { // of transformers 5
+        require(value == "tokenizers", where, " is ", value.dump(), "; supported is only \"tokenizers\"");
+        config.by_transformers5 = true;
+        return;
     }
     if (key == "model_max_length") {
         if (with_length) {

@@ -16,6 +16,7 @@
 #include <reel/text/clip_config.hpp>
 #include <reel/text/clip_vocabulary.hpp>
 #include <reel/text/clip_words.hpp>
+#include <reel/text/tokenizer_json.hpp>
 #include <reel/text/unicode.hpp>
 
 namespace reel {
@@ -31,8 +32,9 @@ struct Encoding {
     std::string dropped_text;
 };
 
-/// CLIP's byte-level BPE tokenizer: the ids are those of transformers 4.26.1's CLIPTokenizer with ftfy 6.3.1,
-/// loaded from a Stable Diffusion folder's `tokenizer`. Const members may be called from several threads at once.
+/// CLIP's byte-level BPE tokenizer: the ids are those of transformers 4.26.1's CLIPTokenizer with ftfy 6.3.1, or with
+/// TextCleaning::transformers5 those of transformers 5.24.0, loaded from a Stable Diffusion folder's `tokenizer`. Const
+/// members may be called from several threads at once.
 class CLIPTokenizer {
 public:
     /// Reads the two files; `config` names the special tokens and the length. Throws Error for files that are
@@ -40,21 +42,43 @@ public:
     CLIPTokenizer(const std::filesystem::path& vocab, const std::filesystem::path& merges,
                   CLIPTokenizerConfig config = {})
         : vocabulary_(vocab, merges), config_(std::move(config)) {
-        require(config_.max_length >= 3, "tokenizer: max_length is ", config_.max_length,
-                "; expected at least 3 (start, a token, end)");
-        bos_ = add_special(config_.bos, vocab);
-        eos_ = add_special(config_.eos, vocab);
-        unknown_ = add_special(config_.unknown, vocab);
-        pad_ = add_special(config_.pad, vocab);
+        add_roles(vocab.string());
     }
 
-    /// Reads a folder with vocab.json, merges.txt, tokenizer_config.json and (optional) special_tokens_map.json.
-    /// `max_length` above 0 replaces the folder's. Throws Error as the constructor, and for settings that are not
-    /// supported.
-    static CLIPTokenizer from_pretrained(const std::filesystem::path& folder, std::size_t max_length = 0) {
+    /// From what a tokenizer.json holds; `where` (the file) starts messages.
+    CLIPTokenizer(const text::TokenizerJson& json, CLIPTokenizerConfig config, const std::string& where)
+        : vocabulary_(json.vocab, json.merges, where), config_(std::move(config)) {
+        for (const text::AddedToken& added : json.added) {
+            vocabulary_.add(added.token.content, added.id, where);
+        }
+        add_roles(where);
+        for (const text::AddedToken& added : json.added) {
+            add_token(added);
+        }
+        for (const std::string& extra : config_.extra_special_tokens) {
+            require(std::any_of(json.added.begin(), json.added.end(),
+                                [&](const text::AddedToken& added) { return added.token.content == extra; }),
+                    where, ": lacks the special token '", extra, "' that tokenizer_config.json names");
+        }
+    }
+
+    /// Reads a folder with tokenizer_config.json and (optional) special_tokens_map.json, and either vocab.json and
+    /// merges.txt or, as transformers 5 writes it, tokenizer.json alone. `max_length` above 0 replaces the folder's.
+    /// Throws Error as the constructors, and for settings that are not supported.
+    static CLIPTokenizer from_pretrained(const std::filesystem::path& folder, std::size_t max_length = 0,
+                                         TextCleaning cleaning = TextCleaning::ftfy) {
         require(std::filesystem::is_directory(folder), folder.string(),
                 ": no such folder; expected a tokenizer folder");
-        return {folder / "vocab.json", folder / "merges.txt", text::read_clip_tokenizer_config(folder, max_length)};
+        CLIPTokenizerConfig config = text::read_clip_tokenizer_config(folder, max_length);
+        config.cleaning = cleaning;
+        const std::filesystem::path one = folder / "tokenizer.json";
+        if (!std::filesystem::exists(folder / "vocab.json") && std::filesystem::exists(one)) {
+            const text::TokenizerJson json = text::read_tokenizer_json(one, config);
+            return {json, std::move(config), one.string()};
+        }
+        require(config.extra_special_tokens.empty(), (folder / "tokenizer_config.json").string(),
+                ": \"extra_special_tokens\" is not supported without a tokenizer.json that has them");
+        return {folder / "vocab.json", folder / "merges.txt", std::move(config)};
     }
 
     /// The ids of a prompt (UTF-8), exactly max_length() of them; what does not fit is cut off before the end token.
@@ -77,7 +101,7 @@ public:
     [[nodiscard]] std::vector<std::int32_t> token_ids(std::string_view prompt) const {
         std::vector<std::int32_t> out;
         const std::u32string decoded = text::decode_utf8(prompt, "prompt");
-        for (const Piece& piece : split_at_special_tokens(decoded)) {
+        for (const Piece& piece : split_at(decoded, false)) {
             if (piece.special != nullptr) {
                 out.push_back(piece.special->id);
             } else {
@@ -101,9 +125,28 @@ public:
     [[nodiscard]] std::string decode(std::span<const std::int32_t> ids) const {
         std::string bytes;
         for (const std::int32_t id : ids) {
-            append_bytes(vocabulary_.token(id), bytes);
+            const std::string& token = vocabulary_.token(id);
+            if (is_added(id)) {
+                bytes.append(token).append(text::word_end);
+            } else {
+                append_bytes(token, bytes);
+            }
         }
         return text::join_words(bytes);
+    }
+
+    /// What a prompt goes through first.
+    [[nodiscard]] TextCleaning cleaning() const { return config_.cleaning; }
+
+    /// Whether transformers 5 wrote the folder and would read this prompt otherwise, because it repairs no text: a
+    /// program tells its user.
+    [[nodiscard]] bool differs_in_transformers5(std::string_view prompt) const {
+        if (!config_.by_transformers5 || config_.cleaning == TextCleaning::transformers5) {
+            return false;
+        }
+        CLIPTokenizer other = *this;
+        other.config_.cleaning = TextCleaning::transformers5;
+        return other.token_ids(prompt) != token_ids(prompt);
     }
 
     /// How many ids `encode` gives.
@@ -120,18 +163,55 @@ private:
         bool strip_right;
         bool is_plain;
         std::int32_t id;
+        bool normalized = false; ///< found in the cleaned text
+        bool has_role = false;   ///< start, end, unknown or padding
     };
     struct Piece {
         std::u32string_view content;
         const Special* special;
     };
 
-    std::int32_t add_special(const SpecialToken& token, const std::filesystem::path& vocab) {
+    void add_roles(const std::string& vocab) {
+        require(config_.max_length >= 3, "tokenizer: max_length is ", config_.max_length,
+                "; expected at least 3 (start, a token, end)");
+        bos_ = add_special(config_.bos, vocab);
+        eos_ = add_special(config_.eos, vocab);
+        unknown_ = add_special(config_.unknown, vocab);
+        pad_ = add_special(config_.pad, vocab);
+    }
+
+    /// A token of a tokenizer.json: a further one, or what is to be said of one with a role.
+    void add_token(const text::AddedToken& added) {
+        Special entry{text::decode_utf8(added.token.content, "added token"),
+                      added.token.strip_left,
+                      added.token.strip_right,
+                      false,
+                      added.id,
+                      added.normalized};
+        for (Special& special : specials_) {
+            if (special.has_role && special.content == entry.content) {
+                entry.has_role = true;
+                special = std::move(entry);
+                return;
+            }
+        }
+        if (entry.normalized) {
+            entry.content = text::clean_prompt(entry.content, TextCleaning::transformers5);
+        }
+        specials_.push_back(std::move(entry));
+    }
+
+    std::int32_t add_special(const SpecialToken& token, const std::string& vocab) {
         const auto id = vocabulary_.find(token.content);
-        require(id.has_value(), vocab.string(), ": lacks the special token '", token.content, "'");
+        require(id.has_value(), vocab, ": lacks the special token '", token.content, "'");
         require(!token.content.empty(), "tokenizer: a special token is empty");
-        Special entry{text::decode_utf8(token.content, "special token"), token.strip_left, token.strip_right,
-                      token.is_plain, *id};
+        Special entry{text::decode_utf8(token.content, "special token"),
+                      token.strip_left,
+                      token.strip_right,
+                      token.is_plain,
+                      *id,
+                      false,
+                      true};
         const auto known = std::find_if(specials_.begin(), specials_.end(),
                                         [&](const Special& s) { return s.content == entry.content; });
         if (known == specials_.end()) {
@@ -143,10 +223,17 @@ private:
         return *id;
     }
 
-    const Special* special_at(std::u32string_view prompt, std::size_t at) const {
+    /// Whether a token is looked for in the cleaned text and not in the prompt itself. With ftfy's cleaning those with
+    /// a role are looked for in the prompt, whatever a file says, as transformers 4 does.
+    [[nodiscard]] bool is_in_clean_text(const Special& special) const {
+        return special.normalized && !(special.has_role && config_.cleaning == TextCleaning::ftfy);
+    }
+
+    const Special* special_at(std::u32string_view prompt, std::size_t at, bool clean) const {
         const Special* longest = nullptr;
         for (const Special& special : specials_) {
-            const bool here = prompt.substr(at, special.content.size()) == special.content;
+            const bool here =
+                is_in_clean_text(special) == clean && prompt.substr(at, special.content.size()) == special.content;
             if (here && (longest == nullptr || special.content.size() > longest->content.size())) {
                 longest = &special;
             }
@@ -154,12 +241,12 @@ private:
         return longest;
     }
 
-    /// Cuts the prompt at special tokens that stand in it literally. The pieces are views into `all`.
-    std::vector<Piece> split_at_special_tokens(std::u32string_view all) const {
+    /// Cuts a prompt, or a cleaned one, at special tokens that stand in it literally. The pieces are views into `all`.
+    std::vector<Piece> split_at(std::u32string_view all, bool clean) const {
         std::vector<Piece> pieces;
         std::size_t begin = 0;
         for (std::size_t at = 0; at < all.size();) {
-            const Special* special = special_at(all, at);
+            const Special* special = special_at(all, at, clean);
             if (special == nullptr) {
                 ++at;
                 continue;
@@ -175,7 +262,9 @@ private:
             pieces.push_back({all.substr(begin), nullptr});
         }
         for (std::size_t i = 0; i < pieces.size(); ++i) {
-            if (const Special* special = pieces[i].special) {
+            const Special* special = pieces[i].special;
+            // That a token given as a string takes the space around it with it is transformers 4's own.
+            if (special != nullptr && !(special->is_plain && config_.cleaning == TextCleaning::transformers5)) {
                 if (special->strip_right && i + 1 < pieces.size()) {
                     pieces[i + 1].content = text::strip(pieces[i + 1].content, true, false);
                 }
@@ -189,19 +278,32 @@ private:
 
     /// Appends the ids of a text without special tokens.
     void encode_plain(std::u32string_view raw, std::vector<std::int32_t>& out) const {
-        const std::u32string clean = text::clean_prompt(raw);
-        const std::u32string_view all = clean;
+        const std::u32string clean = text::clean_prompt(raw, config_.cleaning);
+        for (const Piece& piece : split_at(clean, true)) {
+            if (piece.special != nullptr) {
+                out.push_back(piece.special->id);
+            } else {
+                encode_words(piece.content, out);
+            }
+        }
+    }
+
+    void encode_words(std::u32string_view all, std::vector<std::int32_t>& out) const {
         for (std::size_t at = 0; at < all.size();) {
-            const std::size_t length = text::word_length(all, at);
+            const std::size_t length = text::word_length(all, at, config_.cleaning);
             if (length == 0) {
                 ++at;
                 continue;
             }
             const std::string word = text::encode_utf8(all.substr(at, length));
-            if (word == "<|startoftext|>" || word == "<|endoftext|>") {
-                out.push_back(vocabulary_.find(word).value_or(unknown_));
-            } else {
+            if (word != "<|startoftext|>" && word != "<|endoftext|>") {
                 vocabulary_.encode_word(word, out);
+            } else if (config_.cleaning == TextCleaning::ftfy) {
+                out.push_back(vocabulary_.find(word).value_or(unknown_));
+            } else { // a word, but no token: only what stands there before small letters are made is one
+                vocabulary_.encode_word("<|", out);
+                vocabulary_.encode_word(std::string_view(word).substr(2, word.size() - 4), out);
+                vocabulary_.encode_word("|>", out);
             }
             at += length;
         }
@@ -218,6 +320,12 @@ private:
         result.ids.resize(config_.max_length, pad_);
         result.truncated = kept < tokens.size();
         return result;
+    }
+
+    /// Whether a token is written as it is, not in the byte alphabet.
+    [[nodiscard]] bool is_added(std::int32_t id) const {
+        return std::any_of(specials_.begin(), specials_.end(),
+                           [id](const Special& special) { return special.id == id && !special.has_role; });
     }
 
     static void append_bytes(const std::string& token, std::string& bytes) {

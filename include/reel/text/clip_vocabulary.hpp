@@ -92,8 +92,37 @@ public:
     /// naming file, line or token, for a file that is missing, broken, or does not have every token that a text can
     /// lead to.
     CLIPVocabulary(const std::filesystem::path& vocab, const std::filesystem::path& merges) {
-        read_tokens(vocab);
+        read_tokens(read_json_object(vocab), vocab.string());
         read_merges(merges, vocab);
+    }
+
+    /// The same from what a tokenizer.json holds: all merges count, and one of unknown tokens is an error. `where` (the
+    /// file) starts messages.
+    CLIPVocabulary(const nlohmann::json& vocab, const std::vector<std::pair<std::string, std::string>>& merges,
+                   const std::string& where) {
+        read_tokens(vocab, where);
+        merges_.reserve(merges.size());
+        for (const auto& [left, right] : merges) {
+            const auto left_id = find(left);
+            const auto right_id = find(right);
+            const auto result = find(left + right);
+            require(left_id && right_id && result, where, ": the merge of '", left, "' and '", right,
+                    "' has a token that is not in the vocabulary");
+            merges_.insert_or_assign(pair_key(*left_id, *right_id),
+                                     Merge{static_cast<std::uint32_t>(merges_.size()), *result});
+        }
+    }
+
+    /// Adds a token that no merge leads to. Throws Error, starting with `where`, if it or its id is another's.
+    void add(const std::string& token, std::int32_t id, const std::string& where) {
+        const auto known = find(token);
+        require(!known || *known == id, where, ": the added token '", token, "' has id ", id, ", the vocabulary's ",
+                known.value_or(0));
+        const auto [place, is_new] = tokens_.emplace(id, token);
+        require(is_new || place->second == token, where, ": tokens '", place->second, "' and '", token,
+                "' have the same id ", id);
+        ids_.emplace(token, id);
+        largest_id_ = std::max(largest_id_, id);
     }
 
     /// How many tokens there are.
@@ -195,32 +224,30 @@ private:
         return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
     }
 
-    void read_tokens(const std::filesystem::path& path) {
-        const nlohmann::json vocab = read_json_object(path);
+    void read_tokens(const nlohmann::json& vocab, const std::string& where) {
         ids_.reserve(vocab.size());
         tokens_.reserve(vocab.size());
         for (const auto& [token, id] : vocab.items()) {
             require(id.is_number_integer() && id.get<std::int64_t>() >= 0 &&
                         id.get<std::int64_t>() < std::numeric_limits<std::int32_t>::max(),
-                    path.string(), ": token '", token, "' has id ", id.dump(), "; expected a whole number from 0 on");
+                    where, ": token '", token, "' has id ", id.dump(), "; expected a whole number from 0 on");
             const auto number = id.get<std::int32_t>();
             const auto [place, is_new] = tokens_.emplace(number, token);
-            require(is_new, path.string(), ": tokens '", place->second, "' and '", token, "' have the same id ",
-                    number);
+            require(is_new, where, ": tokens '", place->second, "' and '", token, "' have the same id ", number);
             ids_.emplace(token, number);
             largest_id_ = std::max(largest_id_, number);
         }
         for (std::size_t byte = 0; byte < 256; ++byte) {
             std::string token;
             append_utf8(token, byte_alphabet()[byte]);
-            byte_ids_[byte] = byte_id(path, token, byte);
-            last_byte_ids_[byte] = byte_id(path, token.append(word_end), byte);
+            byte_ids_[byte] = byte_id(where, token, byte);
+            last_byte_ids_[byte] = byte_id(where, token.append(word_end), byte);
         }
     }
 
-    std::int32_t byte_id(const std::filesystem::path& path, const std::string& token, std::size_t byte) const {
+    std::int32_t byte_id(const std::string& where, const std::string& token, std::size_t byte) const {
         const auto id = find(token);
-        require(id.has_value(), path.string(), ": lacks token '", token, "' for byte ", byte,
+        require(id.has_value(), where, ": lacks token '", token, "' for byte ", byte,
                 "; a byte-level vocabulary has every byte alone and at a word's end");
         return *id;
     }

@@ -1,22 +1,38 @@
 #pragma once
 // Needs utf8proc.
 
+#include <array>
 #include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include <reel/core/named_values.hpp>
 #include <reel/core/utf8.hpp>
 #include <reel/text/clip_vocabulary.hpp>
 #include <reel/text/fix_text.hpp>
 #include <reel/text/unicode.hpp>
 
+namespace reel {
+
+/// What a prompt goes through before it is cut into words.
+enum class TextCleaning {
+    ftfy,          ///< repaired by ftfy, as for Stable Diffusion's training and by transformers 4 (with ftfy)
+    transformers5, ///< NFC alone, as by transformers 5
+};
+
+inline constexpr std::array text_cleaning_names{NamedValue{"ftfy", TextCleaning::ftfy},
+                                                NamedValue{"transformers5", TextCleaning::transformers5}};
+
+} // namespace reel
+
 /// From a prompt to the words that BPE takes apart, and back.
 namespace reel::text {
 
-/// A prompt as CLIP reads it: repaired (fix_text), white space one space, small letters.
-inline std::u32string clean_prompt(std::u32string_view prompt) {
-    const std::u32string fixed = fix_text(prompt);
+/// A prompt as CLIP reads it: repaired (fix_text), or with TextCleaning::transformers5 in NFC alone; white space one
+/// space, small letters.
+inline std::u32string clean_prompt(std::u32string_view prompt, TextCleaning cleaning = TextCleaning::ftfy) {
+    const std::u32string fixed = cleaning == TextCleaning::ftfy ? fix_text(prompt) : normalize(prompt);
     std::u32string out;
     out.reserve(fixed.size());
     for (const char32_t c : fixed) {
@@ -26,7 +42,7 @@ inline std::u32string clean_prompt(std::u32string_view prompt) {
             out.push_back(U' ');
         }
     }
-    return lower(strip(out));
+    return cleaning == TextCleaning::ftfy ? lower(strip(out)) : lower_each(out);
 }
 
 namespace detail {
@@ -59,12 +75,13 @@ inline void replace_all(std::string& in, std::string_view from, std::string_view
 
 /// The length of the word that starts at `at` in a cleaned prompt: a special token, the end of a contraction,
 /// letters, one digit, or a run of anything else but white space; 0 where none starts.
-inline std::size_t word_length(std::u32string_view text, std::size_t at) {
+inline std::size_t word_length(std::u32string_view text, std::size_t at, TextCleaning cleaning = TextCleaning::ftfy) {
+    const bool old = cleaning == TextCleaning::ftfy; // whose pattern ignores case
     constexpr std::u32string_view wholes[] = {
         U"<|startoftext|>", U"<|endoftext|>", U"'s", U"'t", U"'re", U"'ve", U"'m", U"'ll", U"'d"};
     if (text[at] == U'<' || text[at] == U'\'') {
         for (const std::u32string_view whole : wholes) {
-            if (detail::word_stands_at(text, at, whole)) {
+            if (old ? detail::word_stands_at(text, at, whole) : text.substr(at).starts_with(whole)) {
                 return whole.size();
             }
         }
@@ -72,8 +89,10 @@ inline std::size_t word_length(std::u32string_view text, std::size_t at) {
     if (is_number(text[at])) {
         return 1;
     }
-    // U+0345 is a mark that folds to a letter: under the reference's case-insensitive pattern it is neither.
-    const auto is_other = [](char32_t c) { return !is_white_space(c) && !is_letter(c) && !is_number(c) && c != 0x345; };
+    // U+0345 is a mark that folds to a letter: under the old pattern it is neither.
+    const auto is_other = [old](char32_t c) {
+        return !is_white_space(c) && !is_letter(c) && !is_number(c) && !(old && c == 0x345);
+    };
     const bool letters = is_letter(text[at]);
     std::size_t end = at;
     while (end < text.size() && (letters ? is_letter(text[end]) : is_other(text[end]))) {

@@ -123,6 +123,20 @@ inline bool is_final_sigma(std::u32string_view text, std::size_t at) {
 
 } // namespace detail
 
+/// The full lower case of every character for itself, as Rust's `char::to_lowercase`.
+inline std::u32string lower_each(std::u32string_view text) {
+    std::u32string out;
+    out.reserve(text.size());
+    for (const char32_t c : text) {
+        if (c == 0x130) {
+            out += U"i\u0307";
+        } else {
+            out.push_back(static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
+        }
+    }
+    return out;
+}
+
 /// `str.lower`: full lower case, with the final sigma and the dotted capital I.
 inline std::u32string lower(std::u32string_view text) {
     std::u32string out;
