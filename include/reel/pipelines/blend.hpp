@@ -63,9 +63,10 @@ template <class Inverse>
 }
 
 /// invert(), keeping what every step gave: (steps + 1) times the clip's latents in memory.
-template <class Unet, Real T, Backend B, class Inverse, class AfterStep>
+template <class Unet, Real T, Backend B, class Inverse, class AfterStep = NoCallback>
 [[nodiscard]] Trajectory<T, B> invert_trajectory(const Unet& unet, Inverse& scheduler, const Tensor<T, B>& latents,
-                                                 const Tensor<T, B>& text, index_t steps, const AfterStep& after_step) {
+                                                 const Tensor<T, B>& text, index_t steps,
+                                                 const AfterStep& after_step = {}) {
     Trajectory<T, B> trajectory;
     static_cast<void>(invert(unet, scheduler, latents, text, steps, [&](index_t k, const Tensor<T, B>& x) {
         trajectory.latents.push_back(x);
@@ -98,11 +99,11 @@ template <Real T, Backend B, class S>
 /// Diffusion, arXiv:2206.02779). mask [frames, h, w, 1]: 1 inside, 0 outside. `after_step` sees the blended latents.
 /// Throws Error unless the sampler's noise levels are those of the trajectory: equal numbers of steps, and a sampler
 /// with the timesteps of the inversion. `skipped` as in sample_clip().
-template <class Unet, Real T, Backend B, class S, class Noise, class AfterStep>
-[[nodiscard]] Tensor<T, B> sample_clip_blended(const Unet& unet, S& scheduler, const Tensor<T, B>& latents,
-                                               const Guidance<T, B>& guidance, index_t steps,
-                                               const Trajectory<T, B>& outside, const Tensor<T, B>& mask, Noise&& noise,
-                                               const AfterStep& after_step, index_t skipped = 0) {
+template <class Unet, Real T, Backend B, class S, class Noise = NoNoise, class AfterStep = NoCallback>
+[[nodiscard]] Tensor<T, B>
+sample_clip_blended(const Unet& unet, S& scheduler, const Tensor<T, B>& latents, const Guidance<T, B>& guidance,
+                    index_t steps, const Trajectory<T, B>& outside, const Tensor<T, B>& mask, Noise&& noise = {},
+                    const AfterStep& after_step = {}, index_t skipped = 0) {
     require(steps == outside.steps() && outside.latents.size() == outside.timesteps.size() + 1,
             "sample_clip_blended: ", steps, " sampling steps, but the clip is known at ", outside.steps(),
             " noise levels; sample with as many steps as it was inverted with");

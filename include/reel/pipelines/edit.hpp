@@ -3,7 +3,9 @@
 #include <ranges>
 #include <type_traits>
 
+#include <reel/core/no_callback.hpp>
 #include <reel/ops/elementwise.hpp>
+#include <reel/ops/random.hpp>
 #include <reel/ops/rearrange.hpp>
 #include <reel/schedulers/scheduler.hpp>
 
@@ -37,9 +39,9 @@ template <class Unet, Real T, Backend B>
 
 /// The noise that an inverse scheduler's run leads to from clean (scaled) latents [frames, h, w, channels], without
 /// guidance. `after_step(k, latents)` is called with k = 0 and the start, then after every step.
-template <class Unet, Real T, Backend B, class Inverse, class AfterStep>
+template <class Unet, Real T, Backend B, class Inverse, class AfterStep = NoCallback>
 [[nodiscard]] Tensor<T, B> invert(const Unet& unet, Inverse& scheduler, Tensor<T, B> latents, const Tensor<T, B>& text,
-                                  index_t steps, const AfterStep& after_step) {
+                                  index_t steps, const AfterStep& after_step = {}) {
     static_assert(InverseScheduler<Inverse, T, B>, "reel: inversion needs set_timesteps, timesteps and invert_step");
     scheduler.set_timesteps(steps);
     after_step(index_t{0}, latents);
@@ -53,14 +55,15 @@ template <class Unet, Real T, Backend B, class Inverse, class AfterStep>
     return latents;
 }
 
-/// Samples from `latents` [frames, h, w, channels] with any Scheduler; `noise` is a tensor or a source, used by
-/// schedulers that draw. `after_step(k, latents)` is called after every step, k from 1; where it returns a tensor,
-/// sampling goes on from that. `skipped` steps are left out at the beginning: `latents` then lie at the level where the
-/// rest begins, and k counts on from there. Schedulers that look back on their steps cannot skip any.
-template <class Unet, Real T, Backend B, class S, class Noise, class AfterStep>
+/// Samples from `latents` [frames, h, w, channels] with any Scheduler; `noise` is a tensor or a source
+/// (SeededNoise), for schedulers that draw; without it these throw Error. `after_step(k, latents)` is called after
+/// every step, k from 1; where it returns a tensor, sampling goes on from that. `skipped` steps are left out at the
+/// beginning: `latents` then lie at the level where the rest begins, and k counts on from there. Schedulers that look
+/// back on their steps cannot skip any.
+template <class Unet, Real T, Backend B, class S, class Noise = NoNoise, class AfterStep = NoCallback>
 [[nodiscard]] Tensor<T, B> sample_clip(const Unet& unet, S& scheduler, Tensor<T, B> latents,
-                                       const Guidance<T, B>& guidance, index_t steps, Noise&& noise,
-                                       const AfterStep& after_step, index_t skipped = 0) {
+                                       const Guidance<T, B>& guidance, index_t steps, Noise&& noise = {},
+                                       const AfterStep& after_step = {}, index_t skipped = 0) {
     static_assert(check_scheduler<S, T, B>());
     scheduler.set_timesteps(steps);
     const auto calls = static_cast<index_t>(std::ranges::distance(scheduler.timesteps()));
