@@ -8,7 +8,7 @@
 
 #include <reel/core/nearest_name.hpp>
 #include <reel/io/weights/host_tensor.hpp>
-#include <reel/nn/parameter.hpp>
+#include <reel/nn/module.hpp>
 #include <reel/ops/rearrange.hpp>
 
 namespace reel {

@@ -6,12 +6,15 @@ namespace reel {
 
 /// Transformer over the pixels of every frame and the frames of every pixel: diffusers' Transformer2DModel, inflated
 /// (the reference's Transformer3DModel). The group norm looks at each picture alone and has its own epsilon.
-template <Scalar T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu, class Parts = DefaultParts>
 struct Transformer3DModel {
+    using Block = BasicTransformerBlock<T, B, Parts>;
+    using Linear = LinearOf<Parts, T, B>;
+
     GroupNorm<T, B> norm;
-    Linear<T, B> proj_in;
-    std::vector<BasicTransformerBlock<T, B>> transformer_blocks;
-    Linear<T, B> proj_out;
+    Linear proj_in;
+    std::vector<Block> transformer_blocks;
+    Linear proj_out;
 
     /// `linear_projection` says how checkpoints hold proj_in and proj_out: [out, in] or [out, in, 1, 1].
     Transformer3DModel(index_t channels, index_t text_channels, index_t heads, index_t groups, index_t layers,
@@ -34,44 +37,41 @@ struct Transformer3DModel {
     template <class V>
     [[nodiscard]] V operator()(const V& x, const V& text, index_t frames) const {
         const Shape shape = x.shape();
-        if constexpr (std::same_as<V, Tensor<T, B>>) {
-            if (BasicTransformerBlock<T, B>::is_long(x)) {
-                return in_pieces(x, text, frames);
-            }
-        }
-        V h = proj_in(reshape(norm(x, shape[0]), {shape[0], shape[1] * shape[2], shape[3]}));
+        const Shape tokens{shape[0], shape[1] * shape[2], shape[3]};
+        const auto [size, in_place] = pieces(x);
+        V h = each_picture(x, tokens, size, [&](const V& pictures, const V& result) {
+            const index_t count = pictures.shape(0);
+            return apply(proj_in, reshape(norm(pictures, count), {count, tokens[1], tokens[2]}), result);
+        });
         for (const auto& block : transformer_blocks) {
             h = block(std::move(h), text, frames);
         }
-        return add(reshape(proj_out(h), {shape[0], shape[1], shape[2], shape[3]}), x);
+        return plus_each_picture(x, h, size, in_place, [&](const V& pictures) {
+            return reshape(proj_out(pictures), {pictures.shape(0), shape[1], shape[2], shape[3]});
+        });
     }
 
 private:
-    /// With no more beside x and the result than some pictures need.
-    [[nodiscard]] Tensor<T, B> in_pieces(const Tensor<T, B>& x, const Tensor<T, B>& text, index_t frames) const {
-        const Shape shape = x.shape();
-        const Shape tokens{shape[0], shape[1] * shape[2], shape[3]};
-        const Tensor<T, B> h(x.backend(), tokens);
-        const index_t bytes = tokens[1] * tokens[2] * static_cast<index_t>(sizeof(T));
-        const index_t size = at_once(x.backend(), shape[0], bytes);
-        for_each_piece(shape[0], size, [&](index_t begin, index_t end) {
-            const Tensor<T, B> normal = norm(x.slice(begin, end), end - begin);
-            proj_in.into(h.slice(begin, end), normal.reshape(tokens.with(0, end - begin)));
-        });
-        for (const auto& block : transformer_blocks) {
-            block.run_in_pieces_(h, text, frames);
+    /// How many pictures to project at once, and whether the result takes the blocks' memory: for no more beside x and
+    /// the result than some pictures need.
+    template <class V>
+    [[nodiscard]] std::pair<index_t, bool> pieces(const V& x) const {
+        if constexpr (is_tensor<V>) {
+            if (Block::is_long(x)) {
+                const index_t bytes = x.size() / x.shape(0) * static_cast<index_t>(sizeof(T));
+                const bool cut =
+                    may_cut_pictures<T>("Transformer3DModel: proj_in", proj_in, x.backend(), x.shape(3), checked_);
+                return {cut ? at_once(x.backend(), x.shape(0), bytes) : x.shape(0), true};
+            }
         }
-        for_each_piece(shape[0], size, [&](index_t begin, index_t end) {
-            const Tensor<T, B> change = proj_out(h.slice(begin, end));
-            h.slice(begin, end).copy_from(x.slice(begin, end).reshape(tokens.with(0, end - begin)));
-            accumulate_(h.slice(begin, end), change);
-        });
-        return h.reshape(shape);
+        return {x.shape(0), false};
     }
 
     static ParameterLayout layout(bool linear_projection) {
         return linear_projection ? ParameterLayout::plain : ParameterLayout::pointwise;
     }
+
+    mutable CheckedOnce checked_;
 };
 
 } // namespace reel

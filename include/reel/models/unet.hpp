@@ -8,16 +8,16 @@ namespace reel {
 /// Stable Diffusion's UNet over clips: diffusers' UNet2DConditionModel with sparse-causal self-attention and, when
 /// config.temporal, attention along frames (Wu et al. 2022, Tune-A-Video, arXiv:2212.11565). With one frame per clip
 /// and without temporal attention it is the 2D UNet. Parameter names are the reference's UNet3DConditionModel's.
-template <Scalar T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu, class Parts = DefaultParts>
 struct UNet3DConditionModel {
     UNetConfig config;
     Conv2d<T, B> conv_in;
-    TimestepEmbedding<T, B> time_embedding;
+    TimestepEmbedding<T, B, Parts> time_embedding;
     std::optional<Embedding<T, B>> class_table;
-    std::optional<TimestepEmbedding<T, B>> class_projection;
-    std::vector<DownBlock<T, B>> down_blocks;
-    MidBlock<T, B> mid_block;
-    std::vector<UpBlock<T, B>> up_blocks;
+    std::optional<TimestepEmbedding<T, B, Parts>> class_projection;
+    std::vector<DownBlock<T, B, Parts>> down_blocks;
+    MidBlock<T, B, Parts> mid_block;
+    std::vector<UpBlock<T, B, Parts>> up_blocks;
     GroupNorm<T, B> conv_norm_out;
     Conv2d<T, B> conv_out;
 

@@ -29,8 +29,8 @@ struct BlockSpec {
 
 namespace detail {
 
-template <Scalar T, Backend B>
-[[nodiscard]] Transformer3DModel<T, B> make_transformer(const BlockSpec& s) {
+template <Scalar T, Backend B, class Parts>
+[[nodiscard]] Transformer3DModel<T, B, Parts> make_transformer(const BlockSpec& s) {
     return {s.channels, s.text_channels, s.heads, s.groups, 1, s.linear_projection, s.temporal};
 }
 
@@ -66,10 +66,10 @@ template <class Resnet, class Transformer, class V>
 } // namespace detail
 
 /// CrossAttnDownBlock or, without attentions, DownBlock.
-template <Scalar T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu, class Parts = DefaultParts>
 struct DownBlock {
-    std::vector<Transformer3DModel<T, B>> attentions;
-    std::vector<ResnetBlock<T, B>> resnets;
+    std::vector<Transformer3DModel<T, B, Parts>> attentions;
+    std::vector<ResnetBlock<T, B, Parts>> resnets;
     std::vector<Downsample<T, B>> downsamplers;
 
     DownBlock(const BlockSpec& spec, index_t in, index_t layers, bool attention, bool downsample) {
@@ -77,7 +77,7 @@ struct DownBlock {
             resnets.emplace_back(i == 0 ? in : spec.channels, spec.channels, spec.time_channels, spec.groups,
                                  spec.epsilon);
             if (attention) {
-                attentions.push_back(detail::make_transformer<T, B>(spec));
+                attentions.push_back(detail::make_transformer<T, B, Parts>(spec));
             }
         }
         if (downsample) {
@@ -108,13 +108,13 @@ struct DownBlock {
 };
 
 /// UNetMidBlock2DCrossAttn, inflated. Never checkpointed, as in the reference.
-template <Scalar T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu, class Parts = DefaultParts>
 struct MidBlock {
-    std::vector<Transformer3DModel<T, B>> attentions;
-    std::vector<ResnetBlock<T, B>> resnets;
+    std::vector<Transformer3DModel<T, B, Parts>> attentions;
+    std::vector<ResnetBlock<T, B, Parts>> resnets;
 
     explicit MidBlock(const BlockSpec& spec) {
-        attentions.push_back(detail::make_transformer<T, B>(spec));
+        attentions.push_back(detail::make_transformer<T, B, Parts>(spec));
         for (int i = 0; i < 2; ++i) {
             resnets.emplace_back(spec.channels, spec.channels, spec.time_channels, spec.groups, spec.epsilon);
         }
@@ -134,10 +134,10 @@ struct MidBlock {
 };
 
 /// CrossAttnUpBlock or, without attentions, UpBlock.
-template <Scalar T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu, class Parts = DefaultParts>
 struct UpBlock {
-    std::vector<Transformer3DModel<T, B>> attentions;
-    std::vector<ResnetBlock<T, B>> resnets;
+    std::vector<Transformer3DModel<T, B, Parts>> attentions;
+    std::vector<ResnetBlock<T, B, Parts>> resnets;
     std::vector<Upsample<T, B>> upsamplers;
 
     /// `skip_channels`: channels of the skips that the layers join, in the order of use.
@@ -147,7 +147,7 @@ struct UpBlock {
             resnets.emplace_back((i == 0 ? in : spec.channels) + skip_channels[i], spec.channels, spec.time_channels,
                                  spec.groups, spec.epsilon);
             if (attention) {
-                attentions.push_back(detail::make_transformer<T, B>(spec));
+                attentions.push_back(detail::make_transformer<T, B, Parts>(spec));
             }
         }
         if (upsample) {

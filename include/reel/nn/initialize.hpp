@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include <reel/core/random.hpp>
-#include <reel/nn/parameter.hpp>
+#include <reel/nn/module.hpp>
 
 namespace reel {
 

@@ -2,7 +2,9 @@
 
 #include <reel/autograd/functions.hpp>
 #include <reel/autograd/layers.hpp>
-#include <reel/nn/parameter.hpp>
+#include <reel/nn/couples.hpp>
+#include <reel/nn/module.hpp>
+#include <reel/nn/pieces.hpp>
 
 /// The smallest modules, named and parameterised as in torch.nn. Each forward takes a Tensor or a Variable.
 namespace reel {
@@ -10,6 +12,9 @@ namespace reel {
 /// y [..., out] = x [..., in] weight^T + bias.
 template <Scalar T, Backend B = Cpu>
 struct Linear {
+    static constexpr Couples couples = Couples::nothing;
+    using IntoIs = Linear;
+
     Parameter<T, B> weight;
     std::optional<Parameter<T, B>> bias;
 
@@ -39,6 +44,8 @@ struct Linear {
 /// Convolution of [images, height, width, in] to [images, out_height, out_width, out].
 template <Scalar T, Backend B = Cpu>
 struct Conv2d {
+    using IntoIs = Conv2d;
+
     Parameter<T, B> weight; ///< [out, kernel, kernel, in]
     Parameter<T, B> bias;
     ConvOptions options;

@@ -1,20 +1,21 @@
 #pragma once
 
-#include <reel/nn/layers.hpp>
-#include <reel/nn/pieces.hpp>
+#include <reel/nn/check_coupling.hpp>
+#include <reel/nn/normalised_pictures.hpp>
+#include <reel/nn/parts.hpp>
 
 namespace reel {
 
 /// diffusers' ResnetBlock2D: norm, SiLU, convolution, time embedding, norm, SiLU, convolution, residual. Over a clip
 /// the group norms look at all its frames together, as in the reference.
-template <Scalar T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu, class Parts = DefaultParts>
 struct ResnetBlock {
     GroupNorm<T, B> norm1;
     Conv2d<T, B> conv1;
-    std::optional<Linear<T, B>> time_emb_proj;
+    std::optional<LinearOf<Parts, T, B>> time_emb_proj;
     GroupNorm<T, B> norm2;
     Conv2d<T, B> conv2;
-    std::optional<Linear<T, B>> conv_shortcut;
+    std::optional<LinearOf<Parts, T, B>> conv_shortcut;
 
     /// `time_channels` = 0: no time embedding, as in a VAE.
     ResnetBlock(index_t in, index_t out, index_t time_channels, index_t groups, double epsilon)
@@ -41,75 +42,63 @@ struct ResnetBlock {
     /// is the embedding after its own SiLU, or undefined.
     template <class V>
     [[nodiscard]] V operator()(const V& x, const V& activated_time, index_t sets) const {
-        if constexpr (std::same_as<V, Tensor<T, B>> && NormsInPieces<B, T>) {
-            if (is_long(x)) {
-                return in_pieces(x, V{}, activated_time, sets);
-            }
-        }
-        V h = conv1(norm1(x, sets, true));
-        if (time_emb_proj) {
-            h = add_vectors(h, (*time_emb_proj)(activated_time));
-        }
-        h = conv2(norm2(h, sets, true));
-        return add(conv_shortcut ? (*conv_shortcut)(x) : x, h);
+        return run<V>({x, {}}, activated_time, sets);
     }
 
     /// The same of the channels of x followed by those of `skip`.
     template <class V>
     [[nodiscard]] V operator()(const V& x, const V& skip, const V& activated_time, index_t sets) const {
-        if constexpr (std::same_as<V, Tensor<T, B>> && NormsInPieces<B, T>) {
-            if (is_long(x)) {
-                return in_pieces(x, skip, activated_time, sets);
-            }
-        }
-        return (*this)(concat_channels(x, skip), activated_time, sets);
+        return run<V>({x, skip}, activated_time, sets);
     }
 
 private:
-    [[nodiscard]] bool is_long(const Tensor<T, B>& x) const {
-        return at_once(x.backend(), x.shape(0), picture_bytes(x)) < x.shape(0);
+    /// The block, of all pictures or some at a time.
+    template <class V>
+    [[nodiscard]] V run(const JoinedChannels<V>& given, const V& activated_time, index_t sets) const {
+        const index_t size = pictures_at_once(given.x, sets);
+        const bool cut = size > 0;
+        const JoinedChannels<V> x = cut ? given : JoinedChannels<V>{given.all(), {}};
+        const V time = time_emb_proj ? (*time_emb_proj)(activated_time) : V{};
+        V h = normalised_pictures(norm1, x, sets, size, result_for(x.x, cut), [&](V normal, const SomePictures<V>& p) {
+            V y = apply(conv1, std::move(normal), p.result);
+            return time.defined() ? p.plus_vectors(y, time) : y;
+        });
+        const V in_place = cut ? h : V{};
+        JoinedChannels<V> changed{std::move(h), {}};
+        return normalised_pictures(
+            norm2, std::move(changed), sets, size, in_place, [&](V normal, const SomePictures<V>& p) {
+                const V y = apply(conv2, std::move(normal), p.result);
+                const V residual = p.of(x);
+                return plus(y, conv_shortcut ? (*conv_shortcut)(residual) : residual, p.in_pieces());
+            });
     }
 
-    /// Bytes of what one picture needs beside x and the result.
-    [[nodiscard]] index_t picture_bytes(const Tensor<T, B>& x) const {
-        return x.shape(1) * x.shape(2) * (norm1.weight.spec().shape[0] + norm2.weight.spec().shape[0]) *
-               static_cast<index_t>(sizeof(T));
+    /// Of a clip's pictures; 0: all sets go whole.
+    template <class V>
+    [[nodiscard]] index_t pictures_at_once(const V& x, index_t sets) const {
+        if constexpr (is_tensor<V> && NormsInPieces<B, T>) {
+            const index_t bytes = x.shape(1) * x.shape(2) *
+                                  (norm1.weight.spec().shape[0] + norm2.weight.spec().shape[0]) *
+                                  static_cast<index_t>(sizeof(T));
+            if (at_once(x.backend(), x.shape(0), bytes) < x.shape(0) &&
+                (!conv_shortcut || may_cut_pictures<T>("ResnetBlock: conv_shortcut", *conv_shortcut, x.backend(),
+                                                       norm1.weight.spec().shape[0], checked_))) {
+                return at_once(x.backend(), x.shape(0) / sets, bytes);
+            }
+        }
+        return 0;
     }
 
-    /// Some pictures of a clip at a time; norms are taken over the whole clip all the same. `skip` may be undefined.
-    [[nodiscard]] Tensor<T, B> in_pieces(const Tensor<T, B>& x, const Tensor<T, B>& skip,
-                                         const Tensor<T, B>& activated_time, index_t sets) const {
-        const index_t pictures = x.shape(0) / sets;
-        const index_t size = at_once(x.backend(), pictures, picture_bytes(x));
-        const Tensor<T, B> time = time_emb_proj ? (*time_emb_proj)(activated_time) : Tensor<T, B>{};
-        const Tensor<T, B> h(x.backend(), x.shape().with(3, norm2.weight.spec().shape[0]));
-        const auto each_piece = [&](const auto& run) {
-            for (index_t set = 0; set < sets; ++set) {
-                for_each_piece(pictures, size, [&](index_t begin, index_t end) {
-                    run(set, set * pictures + begin, set * pictures + end);
-                });
-            }
-        };
-        const auto input = [&](index_t begin, index_t end) {
-            return skip.defined() ? concat_channels(x.slice(begin, end), skip.slice(begin, end)) : x.slice(begin, end);
-        };
-        const auto of_x = skip.defined() ? norm1.statistics(x, skip, sets) : norm1.statistics(x, sets);
-        each_piece([&](index_t set, index_t begin, index_t end) {
-            const auto piece = h.slice(begin, end);
-            conv1.into(piece, norm1.apply(input(begin, end), of_x.slice(set, set + 1), true));
-            if (time.defined()) {
-                add_vectors_into(piece, piece, time.slice(set, set + 1));
-            }
-        });
-        const auto of_h = norm2.statistics(h, sets);
-        each_piece([&](index_t set, index_t begin, index_t end) {
-            const auto piece = h.slice(begin, end);
-            conv2.into(piece, norm2.apply(piece, of_h.slice(set, set + 1), true));
-            const auto residual = input(begin, end);
-            accumulate_(piece, conv_shortcut ? (*conv_shortcut)(residual) : residual);
-        });
-        return h;
+    template <class V>
+    [[nodiscard]] V result_for(const V& x, bool cut) const {
+        if constexpr (is_tensor<V>) {
+            return cut ? V(x.backend(), x.shape().with(3, norm2.weight.spec().shape[0])) : V{};
+        } else {
+            return {};
+        }
     }
+
+    mutable CheckedOnce checked_;
 };
 
 /// Doubles a picture's size, or enlarges it to a given one, by repetition and a convolution.
@@ -123,18 +112,11 @@ struct Upsample {
 
     template <class V>
     [[nodiscard]] V operator()(const V& x, index_t out_height, index_t out_width) const {
-        if constexpr (std::same_as<V, Tensor<T, B>>) {
-            const index_t bytes = out_height * out_width * x.shape(3) * static_cast<index_t>(sizeof(T));
-            const index_t size = at_once(x.backend(), x.shape(0), bytes);
-            if (size < x.shape(0)) {
-                const Tensor<T, B> y(x.backend(), {x.shape(0), out_height, out_width, x.shape(3)});
-                for_each_piece(x.shape(0), size, [&](index_t begin, index_t end) {
-                    conv.into(y.slice(begin, end), upsample_nearest(x.slice(begin, end), out_height, out_width));
-                });
-                return y;
-            }
-        }
-        return conv(upsample_nearest(x, out_height, out_width));
+        const index_t bytes = out_height * out_width * x.shape(3) * static_cast<index_t>(sizeof(T));
+        const Shape out{x.shape(0), out_height, out_width, x.shape(3)};
+        return each_picture(x, out, at_once(x.backend(), x.shape(0), bytes), [&](const V& pictures, const V& result) {
+            return apply(conv, upsample_nearest(pictures, out_height, out_width), result);
+        });
     }
     template <class V>
     [[nodiscard]] V operator()(const V& x) const {
@@ -160,10 +142,10 @@ struct Downsample {
 };
 
 /// diffusers' TimestepEmbedding: linear_1, SiLU, linear_2.
-template <Scalar T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu, class Parts = DefaultParts>
 struct TimestepEmbedding {
-    Linear<T, B> linear_1;
-    Linear<T, B> linear_2;
+    LinearOf<Parts, T, B> linear_1;
+    LinearOf<Parts, T, B> linear_2;
 
     TimestepEmbedding(index_t in, index_t channels) : linear_1(in, channels), linear_2(channels, channels) {}
 
