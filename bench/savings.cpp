@@ -193,7 +193,7 @@ void product_rows(Cpu& cpu) {
         cpu, "no matrix of patches (3 x 3 convolution, 320 to 320 channels)",
         [&] { (void)reel::conv2d(x, kernel, Tensor{}, same); },
         [&] {
-            const reel::ConvGeometry g = reel::detail::conv_geometry(x.shape(), kernel, same);
+            const reel::ConvGeometry g = reel::detail::conv_geometry(x.shape(), kernel.shape(), same);
             const Tensor patches(cpu, {g.out_rows(), g.patch()});
             reel::cpu::gather_patches(g, x.data(), 0, g.out_rows(), patches.data());
             (void)reel::linear(patches, kernel.reshape({channels, g.patch()}));
