@@ -4,8 +4,8 @@
 #include <random>
 #include <set>
 
-#include <reel/io/config/tune_config_writer.hpp>
 #include <reel/io/files/sha256.hpp>
+#include <reel/pipelines/tune_config_file.hpp>
 
 #include "support/config_options.hpp"
 #include "support/editing.hpp"
@@ -31,7 +31,7 @@ struct Options {
 /// What a checkpoint must agree with to be continued.
 [[nodiscard]] nlohmann::json identity_of(const reel::TuneAVideoConfig& c, bool reference_checkpointing,
                                          const editing::Model& model, const reel::Frames& clip) {
-    const bool constant = c.lr_scheduler.starts_with("constant"); // others end at the last step
+    const bool constant = reel::option_text(c.lr_scheduler).starts_with("constant"); // others end at the last step
     nlohmann::json identity = editing::tuning_options_json(c, reference_checkpointing);
     identity.update({{"seed", *c.seed},
                      {"model", model.networks->fingerprint()},
@@ -115,8 +115,9 @@ plan::Prediction rehearse(const Options& options, const reel::TuneAVideoConfig& 
         clip = editing::read_clip(config.train_data);
     }
     auto load = stages.start("load model");
-    editing::Model model = editing::load_model(
-        cpu, {.folder = config.pretrained_model_path, .seed = seed, .mixed_precision = config.mixed_precision});
+    editing::Model model = editing::load_model(cpu, {.folder = config.pretrained_model_path,
+                                                     .seed = seed,
+                                                     .mixed_precision = reel::option_text(config.mixed_precision)});
     editing::check_prompts(model, config);
     load.done();
     auto encode = stages.start("encode clip");
@@ -165,7 +166,7 @@ int tune(const Options& options) {
     Cpu cpu(options.threads);
     editing::Model model = editing::load_model(cpu, {.folder = config.pretrained_model_path,
                                                      .seed = *config.seed,
-                                                     .mixed_precision = config.mixed_precision,
+                                                     .mixed_precision = reel::option_text(config.mixed_precision),
                                                      .device = device.get()});
     editing::check_prompts(model, config);
     if (config.validation_steps <= config.max_train_steps) {

@@ -8,7 +8,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include <reel/io/config/tune_config.hpp>
+#include <reel/pipelines/tune_config_file.hpp>
 
 #include "program.hpp"
 
@@ -37,14 +37,14 @@ namespace program {
     const bool given =
         std::any_of(root.keys.begin(), root.keys.end(), [](const auto& key) { return key.name == "mixed_precision"; });
     if (!given) {
-        config.mixed_precision = "no";
+        config.mixed_precision = reel::MixedPrecision::no;
     }
     return config;
 }
 
 /// Says on stderr that float16 was chosen.
 inline void warn_of_precision(const reel::TuneAVideoConfig& config) {
-    if (config.mixed_precision == "fp16") {
+    if (config.mixed_precision == reel::MixedPrecision::fp16) {
         std::cerr << "mixed_precision: fp16 is slow on a CPU, which computes it in float32; bf16 or no is faster\n";
     }
 }
@@ -84,8 +84,12 @@ public:
         app.add_option("--trainable_modules", config.trainable_modules, "endings of the modules' names that train");
         app.add_option("--gradient_checkpointing", config.gradient_checkpointing,
                        "less memory for one more forward pass");
-        app.add_option("--mixed_precision", config.mixed_precision,
-                       "no, bf16 or fp16: of frozen weights and activations; what trains stays float32");
+        app.add_option_function<std::string>(
+            "--mixed_precision",
+            [&config](const std::string& name) {
+                config.mixed_precision = reel::choice_of<reel::MixedPrecision>(name, "--mixed_precision");
+            },
+            "no, bf16 or fp16: of frozen weights and activations; what trains stays float32");
         app.add_option("--num_inv_steps", validation.num_inv_steps, "inversion steps");
         app.add_option("--num_inference_steps", validation.num_inference_steps, "sampling steps");
         app.add_option("--guidance_scale", validation.guidance_scale, "of the edited prompt; 1 or less: none");

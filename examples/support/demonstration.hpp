@@ -62,7 +62,7 @@ struct Demonstration {
     config.max_train_steps = demo.max_train_steps;
     config.learning_rate = demo.learning_rate;
     config.gradient_checkpointing = false; // the model is small
-    config.mixed_precision = "no";
+    config.mixed_precision = reel::MixedPrecision::no;
     config.validation_data.num_inv_steps = demo.steps;
     config.validation_data.num_inference_steps = demo.steps;
     config.validation_data.guidance_scale = demo.guidance_scale;

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include <reel/core/progress.hpp>
-#include <reel/io/config/tune_config.hpp>
 #include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/video/gif.hpp>
@@ -18,6 +17,7 @@
 #include <reel/pipelines/delta_denoising.hpp>
 #include <reel/pipelines/mask.hpp>
 #include <reel/pipelines/overlay.hpp>
+#include <reel/pipelines/tune_config_file.hpp>
 #include <reel/schedulers/ddim_inverse.hpp>
 
 #include "backend_option.hpp"
@@ -67,21 +67,8 @@ namespace editing {
 /// The clip as the autoencoder draws it: the decoded mean of its latents.
 [[nodiscard]] reel::Frames reconstruct(const Model& model, const Tensor& moments, double fps);
 
-[[nodiscard]] inline reel::TuneOptions tune_options(const reel::TuneAVideoConfig& config) {
-    const double learning_rate =
-        config.scale_lr ? config.learning_rate * config.gradient_accumulation_steps * config.train_batch_size
-                        : config.learning_rate;
-    return {.max_train_steps = config.max_train_steps,
-            .learning_rate = learning_rate,
-            .lr_scheduler = reel::value_in(reel::lr_schedule_names, config.lr_scheduler, "lr_scheduler"),
-            .lr_warmup_steps = config.lr_warmup_steps,
-            .adam_beta1 = config.adam_beta1,
-            .adam_beta2 = config.adam_beta2,
-            .adam_weight_decay = config.adam_weight_decay,
-            .adam_epsilon = config.adam_epsilon,
-            .max_grad_norm = config.max_grad_norm,
-            .gradient_accumulation_steps = config.gradient_accumulation_steps,
-            .use_8bit_adam = config.use_8bit_adam};
+[[nodiscard]] inline const reel::TuneOptions& tune_options(const reel::TuneAVideoConfig& config) {
+    return config;
 }
 
 /// Sets what trains and how gradients are computed. `keep`: Networks::restore() undoes what tuning does to it.
@@ -194,7 +181,7 @@ struct DeltaSettings {
 
 /// Throws Error that names an option out of range.
 inline void check(const DeltaSettings& settings) {
-    reel::check(settings.delta);
+    reel::check_options(settings.delta);
     reel::require(settings.strength > 0 && settings.strength <= 1, "--delta_strength is ", settings.strength,
                   "; expected more than 0 and at most 1");
 }

@@ -10,7 +10,7 @@ int run(int argc, char** argv, const editing::ChooseSampler& choose) {
         reel::TuneAVideoConfig& config = options.config;
         options.config_file = program::config_argument(argc, argv);
         const bool from_file = !options.config_file.empty();
-        config.mixed_precision = "no";
+        config.mixed_precision = reel::MixedPrecision::no;
         const bool demonstration =
             !program::any_given(argc, argv, {"--config", "--video", "--prompt", "--edit", "--replay", "--help", "-h"});
         editing::Demonstration demo = editing::demonstration();

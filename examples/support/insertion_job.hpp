@@ -123,7 +123,7 @@ private:
         model_.emplace(editing::load_model(cpu_, {.folder = config_.pretrained_model_path,
                                                   .seed = *config_.seed,
                                                   .unet_folder = tuned.empty() ? tuned : tuned / "unet",
-                                                  .mixed_precision = config_.mixed_precision,
+                                                  .mixed_precision = reel::option_text(config_.mixed_precision),
                                                   .device = device_.get()}));
         if (replay_ && tuned.empty()) {
             model_->networks->initialize(*replay_);

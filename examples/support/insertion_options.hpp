@@ -56,7 +56,7 @@ struct Options {
                         {"sample_frame_rate", train.sample_frame_rate},
                         {"max_train_steps", config.max_train_steps},
                         {"use_8bit_adam", config.use_8bit_adam},
-                        {"mixed_precision", config.mixed_precision},
+                        {"mixed_precision", reel::option_text(config.mixed_precision)},
                         {"trainable_modules", config.trainable_modules},
                         {"gradient_checkpointing", config.gradient_checkpointing},
                         {"num_inv_steps", v.num_inv_steps},

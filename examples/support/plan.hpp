@@ -11,7 +11,7 @@
 
 #include <reel/backend/cpu/rehearsal.hpp>
 #include <reel/core/stage_timer.hpp>
-#include <reel/io/config/tune_config.hpp>
+#include <reel/pipelines/tune_config_file.hpp>
 
 #include "program.hpp"
 

@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include <reel/core/nearest_name.hpp>
-#include <reel/io/config/tune_config.hpp>
+#include <reel/pipelines/tune_config_file.hpp>
 
 #include "tuning_identity.hpp"
 
@@ -49,7 +49,7 @@ struct DraftChoice {
 struct Options {
     Options() {
         config.checkpointing_steps = 100;
-        config.mixed_precision = "no"; // the model's: one for the whole study
+        config.mixed_precision = reel::MixedPrecision::no; // the model's: one for the whole study
     }
 
     reel::TuneAVideoConfig config; ///< its paths, prompts and seed are not used: they are the cell's
@@ -119,7 +119,7 @@ inline void read_tuning(reel::YamlReader& reader, Options& options) {
     c.max_train_steps = reader.get("max_train_steps", c.max_train_steps);
     c.learning_rate = reader.get("learning_rate", c.learning_rate);
     c.scale_lr = reader.get("scale_lr", c.scale_lr);
-    c.lr_scheduler = reader.get("lr_scheduler", c.lr_scheduler);
+    reel::detail::read_option(reader, "lr_scheduler", c.lr_scheduler);
     c.lr_warmup_steps = reader.get("lr_warmup_steps", c.lr_warmup_steps);
     c.adam_beta1 = reader.get("adam_beta1", c.adam_beta1);
     c.adam_beta2 = reader.get("adam_beta2", c.adam_beta2);
@@ -172,7 +172,7 @@ inline void read_options(reel::YamlReader reader, Options& options) {
 inline void check_options(Options options, const std::string& where) {
     reel::TuneAVideoConfig& c = options.config;
     c.pretrained_model_path = c.output_dir = c.train_data.video_path = "given elsewhere";
-    c.mixed_precision = "no";
+    c.mixed_precision = reel::MixedPrecision::no;
     c.validation_data.video_length = c.train_data.n_sample_frames;
     c.validation_data.width = c.train_data.width;
     c.validation_data.height = c.train_data.height;

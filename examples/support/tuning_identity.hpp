@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include <reel/io/config/tune_config.hpp>
+#include <reel/pipelines/tune_config_file.hpp>
 
 namespace editing {
 
@@ -11,7 +11,7 @@ namespace editing {
 [[nodiscard]] inline nlohmann::json optimizer_options_json(const reel::TuneAVideoConfig& config) {
     return {{"learning_rate", config.learning_rate},
             {"scale_lr", config.scale_lr},
-            {"lr_scheduler", config.lr_scheduler},
+            {"lr_scheduler", reel::option_text(config.lr_scheduler)},
             {"lr_warmup_steps", config.lr_warmup_steps},
             {"adam_beta1", config.adam_beta1},
             {"adam_beta2", config.adam_beta2},
@@ -33,8 +33,8 @@ namespace editing {
     if (config.use_8bit_adam) {
         options["use_8bit_adam"] = true;
     }
-    if (config.mixed_precision != "no") {
-        options["mixed_precision"] = config.mixed_precision;
+    if (config.mixed_precision != reel::MixedPrecision::no) {
+        options["mixed_precision"] = reel::option_text(config.mixed_precision);
     }
     return options;
 }

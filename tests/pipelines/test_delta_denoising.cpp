@@ -151,7 +151,7 @@ TEST_CASE("delta denoising looks at noise strengths all over its range, and refu
           reel::DeltaOptions{.weakest = 0.8, .strongest = 0.7}, reel::DeltaOptions{.strongest = 1.1},
           reel::DeltaOptions{.guidance_scale = -1}, reel::DeltaOptions{.shrinkage = -0.1},
           reel::DeltaOptions{.fill_below = 1.5}}) {
-        CHECK(message_of([&] { check(wrong); }).find("expected") != std::string::npos);
+        CHECK(message_of([&] { reel::check_options(wrong); }).find("expected") != std::string::npos);
     }
 }
 

@@ -2,11 +2,11 @@
 #include <random>
 
 #include <reel/io/config/json.hpp>
-#include <reel/io/config/tune_config_writer.hpp>
 #include <reel/io/video/video_reader.hpp>
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/io/weights/torch_checkpoint.hpp>
 #include <reel/io/weights/weights.hpp>
+#include <reel/pipelines/tune_config_file.hpp>
 
 #include "support/programs.hpp"
 

@@ -2,6 +2,7 @@
 
 #include <reel/pipelines/difference.hpp>
 #include <reel/pipelines/fill_frames.hpp>
+#include <reel/pipelines/mask_options.hpp>
 
 namespace reel {
 
@@ -40,32 +41,6 @@ struct ShrinkTowards {
 
 } // namespace functors
 
-/// How a clip is moved toward an edited text.
-struct DeltaOptions {
-    index_t steps = 120;       ///< each looks at the clip under other noise
-    double step_size = 0.05;   ///< of a step against the difference of two noise predictions, in latents' units
-    double weakest = 0.6;      ///< the noise strengths looked at, as in timestep_of_strength()
-    double strongest = 0.75;   ///< above `weakest`
-    double guidance_scale = 6; ///< of the edited text against the source's
-    double shrinkage = 0.008;  ///< what every step takes off a pixel's change (its root mean square over channels)
-    /// Frames that have changed less than this share of the one that has changed most take over the change of the
-    /// nearest that has changed more, when 2/3 and 5/6 of the steps are done; 0: never.
-    double fill_below = 0.5;
-};
-
-/// Throws Error that names an option out of range.
-inline void check(const DeltaOptions& options) {
-    require(options.steps > 0, "delta denoising: ", options.steps, " steps; expected 1 or more");
-    require(options.step_size > 0 && options.guidance_scale > 0, "delta denoising: step size ", options.step_size,
-            " and guidance scale ", options.guidance_scale, "; expected more than 0");
-    require(options.shrinkage >= 0, "delta denoising: shrinkage ", options.shrinkage, "; expected 0 or more");
-    require(options.fill_below >= 0 && options.fill_below <= 1, "delta denoising: frames are filled below a share of ",
-            options.fill_below, "; expected 0 to 1");
-    require(options.weakest > 0 && options.weakest <= options.strongest && options.strongest <= 1,
-            "delta denoising: noise strengths from ", options.weakest, " to ", options.strongest,
-            "; expected 0 < weakest <= strongest <= 1");
-}
-
 /// The noise strength of a step: the range is covered evenly, and neighbouring steps lie far apart (the golden ratio's
 /// multiples, modulo 1).
 [[nodiscard]] inline double delta_strength(const DeltaOptions& options, index_t step) {
@@ -94,7 +69,7 @@ template <class Unet, Real T, Backend B, class S, class AfterStep>
                                          const Tensor<T, B>& source, const Tensor<T, B>& edited,
                                          const DeltaOptions& options, std::uint64_t seed, std::uint64_t first_stream,
                                          const AfterStep& after_step) {
-    check(options);
+    check_options(options, [](std::string_view name) { return concat_text("delta denoising: ", name); });
     const index_t frames = clean.shape(0);
     const Tensor<T, B> texts = concat_rows({source, edited, source});
     const auto guidance = static_cast<T>(options.guidance_scale);

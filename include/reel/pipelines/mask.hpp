@@ -3,21 +3,11 @@
 #include <cmath>
 #include <numeric>
 
+#include <reel/pipelines/mask_options.hpp>
 #include <reel/pipelines/regions.hpp>
 #include <reel/tensor.hpp>
 
 namespace reel {
-
-/// How a map of differences becomes a mask.
-struct MaskOptions {
-    double threshold = 0.5; ///< share of the reference value above which the mask is 1
-    double quantile = 1;    ///< the reference value: this quantile of the (smoothed) map; 1: its maximum
-    bool per_frame = false; ///< each frame has a reference value of its own; otherwise the clip has one
-    index_t smooth = 1;     ///< first average over squares of 2 * smooth + 1 pixels a side; 0: do not
-    index_t dilate = 0;     ///< at the end grow by so many pixels, in squares
-    double floor = 1e-4;    ///< a reference value below this is rounding, not a difference: noise has unit variance
-    index_t regions = 0;    ///< keep so many connected regions in each frame, those of the largest sums; 0: all
-};
 
 namespace detail {
 
@@ -101,13 +91,7 @@ template <Real T, Backend B>
 [[nodiscard]] Tensor<T, B> mask_of(const Tensor<T, B>& difference, const MaskOptions& options) {
     require(difference.rank() == 4 && difference.shape(3) == 1 && difference.size() > 0, "mask_of: a map ",
             difference.shape(), "; expected [frames, h, w, 1]");
-    require(options.threshold >= 0 && options.threshold < 1, "mask_of: threshold is ", options.threshold,
-            "; expected 0 or more and less than 1");
-    require(options.quantile > 0 && options.quantile <= 1, "mask_of: quantile is ", options.quantile,
-            "; expected more than 0 and at most 1");
-    require(options.smooth >= 0 && options.dilate >= 0 && options.regions >= 0,
-            "mask_of: smooth, dilate and regions are ", options.smooth, ", ", options.dilate, " and ", options.regions,
-            "; expected 0 or more");
+    check_options(options, [](std::string_view name) { return concat_text("mask_of: ", name); });
     const std::vector<T> given = difference.to_host();
     detail::HostMap map{difference.shape(0), difference.shape(1), difference.shape(2), {given.begin(), given.end()}};
     if (options.smooth > 0) {

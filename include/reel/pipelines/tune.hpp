@@ -11,24 +11,10 @@
 #include <reel/optim/grad_clip.hpp>
 #include <reel/optim/grad_scaler.hpp>
 #include <reel/optim/lr_scheduler.hpp>
+#include <reel/pipelines/tune_options.hpp>
 #include <reel/schedulers/ddpm.hpp>
 
 namespace reel {
-
-/// How a UNet is tuned on one clip. Names and defaults are Tune-A-Video's.
-struct TuneOptions {
-    index_t max_train_steps = 500;
-    double learning_rate = 3e-5;
-    LrScheduleKind lr_scheduler = LrScheduleKind::constant;
-    index_t lr_warmup_steps = 0;
-    double adam_beta1 = 0.9;
-    double adam_beta2 = 0.999;
-    double adam_weight_decay = 1e-2;
-    double adam_epsilon = 1e-8;
-    double max_grad_norm = 1.0;
-    index_t gradient_accumulation_steps = 1; ///< noise draws per update, whose gradients are averaged
-    bool use_8bit_adam = false;              ///< AdamW's moments in 8 bits
-};
 
 /// All that is random in one noise draw.
 template <class T, Backend B>
@@ -84,14 +70,14 @@ public:
         : unet_(unet), scheduler_(scheduler), moments_(std::move(moments)), text_(std::move(text)),
           scaling_factor_(scaling_factor), options_(options),
           optimizer_(
-              {.adamw = {.learning_rate = options.learning_rate,
+              {.adamw = {.learning_rate = options.scaled_learning_rate(),
                          .beta1 = options.adam_beta1,
                          .beta2 = options.adam_beta2,
                          .epsilon = options.adam_epsilon,
                          .weight_decay = options.adam_weight_decay},
                .min_8bit_size = options.use_8bit_adam ? AdamW8bitOptions{}.min_8bit_size : AdamW8bitOptions::never}),
           learning_rates_{.kind = options.lr_scheduler,
-                          .learning_rate = options.learning_rate,
+                          .learning_rate = options.scaled_learning_rate(),
                           .warmup_steps = options.lr_warmup_steps,
                           .training_steps = options.max_train_steps},
           scaler_({.enabled = std::same_as<T, half>}) {

@@ -1,0 +1,128 @@
+#pragma once
+// How an edit is sampled: where it starts, where it may change the clip, what guides it.
+
+#include <optional>
+#include <string>
+
+#include <reel/pipelines/mask_options.hpp>
+#include <reel/pipelines/tune_options.hpp>
+
+namespace reel {
+
+/// Where sampling starts: from what the clip inverts to, or from noise.
+enum class EditStart { inversion, noise };
+/// Which latents of the clip's distribution are inverted: the sample that tuning saw last, or the mean.
+enum class InvertedLatents { sample, mean };
+/// What the clip is inverted under: no prompt, or its own.
+enum class InversionPrompt { empty, source };
+/// What guidance leads away from: the negative prompt, or the clip's own.
+enum class GuidancePrompt { negative, source };
+/// Where an edit may change the clip: everywhere, where the prompts' predictions differ, or where a draft changes it.
+enum class MaskKind { none, difference, delta };
+
+inline constexpr std::array edit_start_names{NamedValue{"inversion", EditStart::inversion},
+                                             NamedValue{"noise", EditStart::noise}};
+inline constexpr std::array inverted_latents_names{NamedValue{"sample", InvertedLatents::sample},
+                                                   NamedValue{"mean", InvertedLatents::mean}};
+inline constexpr std::array inversion_prompt_names{NamedValue{"empty", InversionPrompt::empty},
+                                                   NamedValue{"source", InversionPrompt::source}};
+inline constexpr std::array guidance_prompt_names{NamedValue{"negative", GuidancePrompt::negative},
+                                                  NamedValue{"source", GuidancePrompt::source}};
+inline constexpr std::array mask_kind_names{NamedValue{"none", MaskKind::none},
+                                            NamedValue{"difference", MaskKind::difference},
+                                            NamedValue{"delta", MaskKind::delta}};
+
+[[nodiscard]] constexpr const auto& names_of(EditStart) {
+    return edit_start_names;
+}
+[[nodiscard]] constexpr const auto& names_of(InvertedLatents) {
+    return inverted_latents_names;
+}
+[[nodiscard]] constexpr const auto& names_of(InversionPrompt) {
+    return inversion_prompt_names;
+}
+[[nodiscard]] constexpr const auto& names_of(GuidancePrompt) {
+    return guidance_prompt_names;
+}
+[[nodiscard]] constexpr const auto& names_of(MaskKind) {
+    return mask_kind_names;
+}
+
+/// Names and defaults are Tune-A-Video's.
+struct SamplingOptions {
+    int num_inference_steps = 50;
+    double guidance_scale = 7.5; ///< no guidance at 1 and below
+    std::optional<std::string> negative_prompt{};
+    double eta = 0; ///< 0: DDIM, 1: as noisy as DDPM
+    bool use_inv_latent = false;
+    int num_inv_steps = 50;
+
+    bool operator==(const SamplingOptions&) const = default;
+
+    template <class Self, class Visit>
+    static void options(Self& self, const Visit& visit) {
+        visit(Option{"num_inference_steps", "sampling steps", at_least(1)}, self.num_inference_steps);
+        visit(Option{"guidance_scale", "of the edited prompt; 1 or less: none", from_to(0, 1e4)}, self.guidance_scale);
+        visit(Option{"negative_prompt", "what it shall not show"}, self.negative_prompt);
+        visit(Option{"eta", "0: deterministic sampling, 1: as noisy as DDPM", from_to(0, 1)}, self.eta);
+        visit(Option{"use_inv_latent", "start from the inverted clip and not from noise"}, self.use_inv_latent);
+        visit(Option{"num_inv_steps", "inversion steps", at_least(1)}, self.num_inv_steps);
+    }
+};
+
+/// What the reference has no options for. The defaults do as it does.
+struct EditOptions {
+    EditStart start = EditStart::inversion;
+    InvertedLatents inverted_latents = InvertedLatents::sample;
+    InversionPrompt inversion_prompt = InversionPrompt::empty;
+    GuidancePrompt guidance_prompt = GuidancePrompt::negative;
+    MaskKind mask = MaskKind::none;
+    MaskOptions mask_options{};
+    DeltaOptions delta{};
+    bool overlay = false;
+    ReferenceOptions reference{};
+
+    bool operator==(const EditOptions&) const = default;
+
+    [[nodiscard]] bool masked() const { return mask != MaskKind::none; }
+    [[nodiscard]] bool drafted() const { return mask == MaskKind::delta; }
+    [[nodiscard]] bool inverted() const { return start == EditStart::inversion; }
+
+    template <class Self, class Visit>
+    static void options(Self& self, const Visit& visit) {
+        visit(Option{"start", "sample from what the clip inverts to, or from noise"}, self.start);
+        visit(Option{"inverted_latents", "of the clip's distribution: the sample that tuning saw last, or the mean"},
+              self.inverted_latents);
+        visit(Option{"inversion_prompt", "invert under no prompt, or under the clip's"}, self.inversion_prompt);
+        visit(Option{"guidance_prompt", "guide away from negative_prompt, or from the clip's prompt"},
+              self.guidance_prompt);
+        visit(Option{"mask", "change all (none), or only where the prompts' noise predictions differ (difference), or "
+                             "where a draft of the edit by delta denoising changes the clip (delta), which is also "
+                             "what sampling then starts from"},
+              self.mask);
+        MaskOptions::options(self.mask_options, visit);
+        DeltaOptions::options(self.delta, visit);
+        visit(Option{"overlay", "lay what has changed over the clip: pixels that the edit leaves stay the clip's own, "
+                                "and not what the autoencoder makes of them"},
+              self.overlay);
+        ReferenceOptions::options(self.reference, visit);
+    }
+
+    /// What must fit together, beyond ranges.
+    void check(const KeyLocator& locate) const {
+        delta.check(locate);
+        require(inverted() || mask != MaskKind::difference || mask_options.noise != MaskNoise::inversion,
+                locate("mask_noise"), " inversion: with ", locate("start"), " noise nothing is inverted; use ",
+                locate("mask_noise"), " draws");
+    }
+
+    /// Throws Error unless a mask's edit can take the inversion's latents step by step.
+    void check_steps(const SamplingOptions& sampling, const KeyLocator& locate) const {
+        require(!masked() || sampling.num_inv_steps == sampling.num_inference_steps, locate("mask"), " ",
+                option_text(mask), ": ", locate("num_inv_steps"), " is ", sampling.num_inv_steps, " and ",
+                locate("num_inference_steps"), " ", sampling.num_inference_steps,
+                "; they must be equal, because outside the mask each sampling step takes the inversion's latents");
+    }
+};
+
+} // namespace reel
