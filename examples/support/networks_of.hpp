@@ -7,6 +7,7 @@
 
 #include <reel/io/files/sha256.hpp>
 #include <reel/pipelines/clips.hpp>
+#include <reel/pipelines/initialize.hpp>
 #include <reel/pipelines/widened_unet.hpp>
 
 #include "networks.hpp"
@@ -153,7 +154,7 @@ public:
         }
         return bytes;
     }
-    void initialize(const reel::Replay& replay) override { replay.initialize(model_.unet, backend_); }
+    void initialize(const reel::Replay& replay) override { reel::initialize_from(replay, model_.unet, backend_); }
 
     void prepare_training(const std::vector<std::string>& modules, std::optional<reel::CheckpointMode> checkpointing,
                           bool keep) override {

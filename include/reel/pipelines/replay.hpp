@@ -2,10 +2,11 @@
 // Exact comparison with another implementation: all that is random from a file, all that matters to a file.
 // Needs reel::io.
 
+#include <map>
+
 #include <reel/io/weights/safetensors.hpp>
-#include <reel/models/from_pretrained.hpp>
 #include <reel/pipelines/clip_layout.hpp>
-#include <reel/pipelines/tune.hpp>
+#include <reel/pipelines/training_noise.hpp>
 
 namespace reel {
 
@@ -37,23 +38,6 @@ public:
         return result;
     }
 
-    /// Sets every temporal parameter from `init.<name>`; all must be there and no other.
-    template <Scalar T, Backend B>
-    void initialize(UNet3DConditionModel<T, B>& unet, B& backend) const {
-        std::size_t used = 0;
-        for_each_parameter(unet, [&](const std::string& name, auto& parameter) {
-            if (is_temporal_parameter(name)) {
-                parameter.set_master(
-                    tensor_from_file<compute_t<T>>(tensor("init." + name), parameter.spec(), backend, name, where_));
-                ++used;
-            }
-        });
-        const auto given = std::count_if(tensors_.begin(), tensors_.end(),
-                                         [](const auto& entry) { return entry.first.starts_with("init."); });
-        require(static_cast<std::size_t>(given) == used, where_, ": ", given, " init tensors, the model has ", used,
-                " temporal parameters");
-    }
-
     /// video.frames_u8, or null.
     [[nodiscard]] const HostTensor* video() const {
         const auto found = tensors_.find("video.frames_u8");
@@ -67,13 +51,16 @@ public:
         return &found->second;
     }
 
-private:
+    /// The tensor of a name. Throws Error where it is missing.
     [[nodiscard]] const HostTensor& tensor(const std::string& name) const {
         const auto found = tensors_.find(name);
         require(found != tensors_.end(), where_, ": tensor \"", name, "\" is missing");
         return found->second;
     }
+    [[nodiscard]] const StateDict& tensors() const { return tensors_; }
+    [[nodiscard]] const std::string& where() const { return where_; }
 
+private:
     template <Real T, Backend B>
     [[nodiscard]] Tensor<T, B> row(B& backend, const std::string& name, index_t draw) const {
         const HostTensor& all = tensor(name);

@@ -2,32 +2,24 @@
 // Folders that hold a tuned model or the state of a training run. Needs reel::io.
 
 #include <filesystem>
-#include <system_error>
 
 #include <reel/io/config/json.hpp>
 #include <reel/io/files/atomic_folder.hpp>
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/models/from_pretrained.hpp>
 #include <reel/optim/adamw_8bit_state.hpp>
+#include <reel/pipelines/checkpoint_folder.hpp>
 #include <reel/pipelines/tune.hpp>
 #include <reel/schedulers/config/scheduler_config.hpp>
 #include <reel/schedulers/ddim.hpp>
 
 namespace reel {
 
-/// Throws Error when `output` is the folder `source`: saving a tuned model there would replace the original.
-inline void require_other_folder(const std::filesystem::path& output, const std::filesystem::path& source) {
-    std::error_code ignored;
-    require(!std::filesystem::equivalent(output, source, ignored), "cannot save the tuned model into ", output.string(),
-            ": it is the folder of the model it was tuned from; choose another");
-}
-
 /// Saves a tuned model as Tune-A-Video does: a whole diffusers folder, with the UNet inflated
 /// (unet/diffusion_pytorch_model.bin), the scheduler that inversion and sampling use, and copies of the other parts of
 /// the folder it came from.
-template <Scalar T, Backend B>
-void save_tuned_pipeline(const UNet3DConditionModel<T, B>& unet, const std::filesystem::path& source,
-                         const std::filesystem::path& output) {
+template <Module Unet>
+void save_tuned_pipeline(const Unet& unet, const std::filesystem::path& source, const std::filesystem::path& output) {
     make_output_folder(output);
     require_other_folder(output, source);
     for (const char* part : {"tokenizer", "text_encoder", "vae"}) {
@@ -59,15 +51,10 @@ void save_tuned_pipeline(const UNet3DConditionModel<T, B>& unet, const std::file
     write_json(output / "model_index.json", index);
 }
 
-/// What a checkpoint must agree with to be continued: a run's name for itself.
-struct CheckpointIdentity {
-    nlohmann::json options; ///< everything that changes the numbers of a run
-};
-
 /// Writes output/checkpoint-N: the trained parameters, the optimizer's state, the step, and of a float16 run the state
 /// of its loss scale.
-template <Scalar T, Backend B>
-void save_checkpoint(Tuner<T, B>& tuner, const UNet3DConditionModel<T, B>& unet, const std::filesystem::path& output,
+template <Scalar T, Backend B, class Unet>
+void save_checkpoint(Tuner<T, B, Unet>& tuner, const Unet& unet, const std::filesystem::path& output,
                      const CheckpointIdentity& identity) {
     AtomicFolder folder(output / ("checkpoint-" + std::to_string(tuner.step_count())));
     StateDict trained;
@@ -89,31 +76,11 @@ void save_checkpoint(Tuner<T, B>& tuner, const UNet3DConditionModel<T, B>& unet,
     folder.commit();
 }
 
-/// The checkpoint-N with the largest N in a folder, or nothing.
-[[nodiscard]] inline std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& output) {
-    std::optional<std::filesystem::path> latest;
-    long long largest = -1;
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(output, error)) {
-        const std::string name = entry.path().filename().string();
-        constexpr std::string_view prefix = "checkpoint-";
-        const std::string digits = name.starts_with(prefix) ? name.substr(prefix.size()) : "";
-        if (digits.empty() || digits.size() > 12 || digits.find_first_not_of("0123456789") != std::string::npos) {
-            continue;
-        }
-        if (const long long number = std::stoll(digits); number > largest) {
-            largest = number;
-            latest = entry.path();
-        }
-    }
-    return latest;
-}
-
 /// Continues from a checkpoint. Throws Error when it does not fit the model or was made with other options, naming
 /// the first that differs.
-template <Scalar T, Backend B>
-void load_checkpoint(Tuner<T, B>& tuner, UNet3DConditionModel<T, B>& unet, B& backend,
-                     const std::filesystem::path& folder, const CheckpointIdentity& identity) {
+template <Scalar T, Backend B, class Unet>
+void load_checkpoint(Tuner<T, B, Unet>& tuner, Unet& unet, B& backend, const std::filesystem::path& folder,
+                     const CheckpointIdentity& identity) {
     const std::string where = (folder / "state.json").string();
     const nlohmann::json state = read_json(folder / "state.json");
     require(state.is_object() && state.contains("step") && state["step"].is_number_integer() &&

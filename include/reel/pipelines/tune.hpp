@@ -4,47 +4,18 @@
 #include <functional>
 #include <limits>
 
-#include <reel/core/random.hpp>
 #include <reel/models/autoencoder_kl.hpp>
 #include <reel/models/unet.hpp>
 #include <reel/optim/adamw_8bit.hpp>
 #include <reel/optim/grad_clip.hpp>
 #include <reel/optim/grad_scaler.hpp>
 #include <reel/optim/lr_scheduler.hpp>
+#include <reel/pipelines/training_noise.hpp>
 #include <reel/pipelines/tune_options.hpp>
+#include <reel/pipelines/tune_report.hpp>
 #include <reel/schedulers/ddpm.hpp>
 
 namespace reel {
-
-/// All that is random in one noise draw.
-template <class T, Backend B>
-struct TrainingNoise {
-    Tensor<T, B> posterior; ///< [frames, h, w, latent channels]
-    Tensor<T, B> noise;     ///< the same shape
-    index_t timestep = 0;
-};
-
-/// Noise of draw number `draw`, a pure function of the seed: a run that is continued sees what an uninterrupted one
-/// does, on every backend.
-template <Real T, Backend B>
-[[nodiscard]] TrainingNoise<T, B> training_noise(B& backend, const Shape& latents, std::uint64_t seed, index_t draw,
-                                                 index_t num_train_timesteps) {
-    const auto stream = 3 * static_cast<std::uint64_t>(draw);
-    TrainingNoise<T, B> result{Tensor<T, B>(backend, latents), Tensor<T, B>(backend, latents), 0};
-    fill_normal(backend, result.posterior, seed, stream);
-    fill_normal(backend, result.noise, seed, stream + 1);
-    result.timestep = Philox(seed, stream + 2).below(0, static_cast<std::uint32_t>(num_train_timesteps));
-    return result;
-}
-
-/// What one update did.
-struct TuneReport {
-    index_t step = 0; ///< updates so far
-    double loss = 0;
-    double grad_norm = 0; ///< before clipping; infinity when the step was left out
-    double learning_rate = 0;
-    bool skipped = false; ///< float16 only: a gradient held inf or NaN, the loss scale was halved, nothing else changed
-};
 
 /// What a Tuner goes on from, beside parameters and the optimizer's state.
 struct TuneProgress {
@@ -53,20 +24,37 @@ struct TuneProgress {
     GradScalerState scaler;
 };
 
+/// What a loss compares the UNet's prediction with.
+template <class T, Backend B>
+struct TuneSample {
+    Tensor<T, B> target;  ///< noise, velocity or latents, by the model's prediction type: [frames, h, w, channels]
+    Tensor<T, B> latents; ///< the clip's, without noise
+    Tensor<T, B> noise;   ///< that was added
+    index_t timestep = 0; ///< its level
+};
+
+/// The reference's loss: the mean of squared differences.
+struct MseLoss {
+    template <Real T, Backend B>
+    [[nodiscard]] Variable<T, B> operator()(const Variable<T, B>& prediction, const TuneSample<T, B>& sample) const {
+        return mse_loss(prediction, sample.target);
+    }
+};
+
 /// Tunes the parameters that are set to train, one update per call: a sample of the clip's latent distribution, noise
 /// at a random timestep, the squared error of the UNet's prediction, AdamW. The distribution is computed once, by the
 /// caller. Wu et al. 2022 (Tune-A-Video), arXiv:2212.11565.
 /// With a 16-bit T (its mixed_precision) weights and activations have 16 bits; latents, noise, loss, what trains and
 /// AdamW's state stay float. With half the loss is scaled, as torch.cuda.amp.GradScaler does.
-template <Scalar T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu, class Unet = UNet3DConditionModel<T, B>>
 class Tuner {
 public:
     using C = compute_t<T>;
 
     /// moments [frames, h, w, 2 * latent channels] of the clip; text [1, tokens, channels] of its prompt. The UNet and
     /// the scheduler must outlive the tuner.
-    Tuner(UNet3DConditionModel<T, B>& unet, const DDPMScheduler& scheduler, Tensor<C, B> moments, Tensor<T, B> text,
-          double scaling_factor, const TuneOptions& options)
+    Tuner(Unet& unet, const DDPMScheduler& scheduler, Tensor<C, B> moments, Tensor<T, B> text, double scaling_factor,
+          const TuneOptions& options)
         : unet_(unet), scheduler_(scheduler), moments_(std::move(moments)), text_(std::move(text)),
           scaling_factor_(scaling_factor), options_(options),
           optimizer_(
@@ -90,6 +78,9 @@ public:
     /// With use_8bit_adam false it keeps all moments in full.
     [[nodiscard]] AdamW8bit<C, B>& optimizer() { return optimizer_; }
 
+    [[nodiscard]] Unet& unet() { return unet_; }
+    [[nodiscard]] B& backend() { return moments_.backend(); }
+
     /// Shape of the clip's latents.
     [[nodiscard]] Shape latent_shape() const { return moments_.shape().with(3, moments_.shape(3) / 2); }
 
@@ -106,14 +97,16 @@ public:
     }
 
     /// One update. `draw(i)` gives the noise of draw i, counted from 0 over all updates. The learning rate stands still
-    /// where a step is left out. Throws Error when a gradient is not finite and the scale of the loss cannot be why.
-    template <class Draw>
-    TuneReport update(const Draw& draw) {
+    /// where a step is left out. `loss(prediction, sample)` takes a Variable and a TuneSample, both of C (float, where
+    /// T has 16 bits), and returns a scalar Variable. Throws Error when a gradient is not finite and the scale of the
+    /// loss cannot be why.
+    template <class Draw, class Loss = MseLoss>
+    TuneReport update(const Draw& draw, const Loss& loss = {}) {
         const index_t draws = options_.gradient_accumulation_steps;
         TuneReport report{
             .step = step_ + 1, .loss = 0, .grad_norm = 0, .learning_rate = learning_rates_.at(step_ - skipped_)};
         for (index_t i = 0; i < draws; ++i) {
-            report.loss += accumulate(draw(step_ * draws + i)) / static_cast<double>(draws);
+            report.loss += accumulate(draw(step_ * draws + i), loss) / static_cast<double>(draws);
         }
         std::vector<NamedParameter<T, B>> parameters;
         for_each_parameter(unet_, [&](const std::string& name, auto& parameter) {
@@ -162,23 +155,33 @@ private:
     }
 
     /// Adds one draw's share to the gradients; returns its loss.
-    double accumulate(const TrainingNoise<C, B>& random) {
+    template <class Loss>
+    double accumulate(const TrainingNoise<C, B>& random, const Loss& loss_of) {
         latents_ = sample_latents(moments_, random.posterior, scaling_factor_);
         const Tensor<C, B> noisy = scheduler_.add_noise(latents_, random.noise, random.timestep);
         const double timestep = static_cast<double>(random.timestep);
         const Variable<T, B> prediction =
             unet_(Variable<T, B>(detail::stored_as<T>(noisy)), std::span<const double>(&timestep, 1),
                   Variable<T, B>(text_), moments_.shape(0));
-        if constexpr (!std::same_as<T, C>) { // the loss is taken in float, as the reference's
+        const double seed = scaler_.get_scale() / static_cast<double>(options_.gradient_accumulation_steps);
+        if constexpr (!std::same_as<T, C> && std::same_as<Loss, MseLoss>) { // without a copy of the prediction
             const Tensor<C, B> difference = subtract(cast<C>(prediction.value()), target(random));
             const auto count = static_cast<double>(difference.size());
-            const double seed = scaler_.get_scale() / static_cast<double>(options_.gradient_accumulation_steps);
             backward(prediction, cast<T>(scale(difference, static_cast<C>(2.0 * seed / count))));
             return squared_norm(difference) / count;
         } else {
-            const Variable<T, B> loss = mse_loss(prediction, target(random));
-            backward(loss, 1.0 / static_cast<double>(options_.gradient_accumulation_steps));
-            return static_cast<double>(loss.value().to_host()[0]);
+            const TuneSample<C, B> sample{target(random), latents_, random.noise, random.timestep};
+            if constexpr (std::same_as<T, C>) {
+                const Variable<T, B> loss = loss_of(prediction, sample);
+                backward(loss, seed);
+                return static_cast<double>(loss.value().to_host()[0]);
+            } else { // the loss is taken in float, as the reference's
+                const auto wide = Variable<C, B>::leaf(cast<C>(prediction.value()));
+                const Variable<C, B> loss = loss_of(wide, sample);
+                backward(loss, seed);
+                backward(prediction, cast<T>(wide.grad()));
+                return static_cast<double>(loss.value().to_host()[0]);
+            }
         }
     }
 
@@ -196,7 +199,7 @@ private:
 
     static constexpr double smallest_scale = 1.0 / 65536;
 
-    UNet3DConditionModel<T, B>& unet_;
+    Unet& unet_;
     const DDPMScheduler& scheduler_;
     Tensor<C, B> moments_;
     Tensor<T, B> text_;

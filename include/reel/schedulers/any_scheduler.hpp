@@ -35,6 +35,7 @@ struct SchedulerInterface {
     [[nodiscard]] virtual Tensor<T, B> add_noise(const Tensor<T, B>& clean, const Tensor<T, B>& noise,
                                                  std::span<const double> timesteps) const = 0;
     [[nodiscard]] virtual bool set_eta(double eta) = 0;
+    [[nodiscard]] virtual double eta() const = 0;
     [[nodiscard]] virtual std::optional<PredictionType> prediction_type() const = 0;
     [[nodiscard]] virtual const void* as(const std::type_info& type) const = 0;
     [[nodiscard]] virtual bool same_configuration(const SchedulerInterface& other) const = 0;
@@ -94,6 +95,12 @@ public:
             return true;
         }
         return eta == 0;
+    }
+    [[nodiscard]] double eta() const override {
+        if constexpr (HasEta<S>) {
+            return scheduler_.options.eta;
+        }
+        return 0;
     }
     [[nodiscard]] std::optional<PredictionType> prediction_type() const override {
         if constexpr (HasPredictionType<S>) {
@@ -205,6 +212,9 @@ public:
     void set_eta(double eta) {
         require(held_->set_eta(eta), name_, " has no eta, but ", eta, " is asked for; leave it at 0");
     }
+
+    /// How much noise the steps draw: 0 where there is no choice.
+    [[nodiscard]] double eta() const { return held_->eta(); }
 
     /// What the model must have been trained to give; nothing when the scheduler does not say.
     [[nodiscard]] std::optional<PredictionType> prediction_type() const { return held_->prediction_type(); }

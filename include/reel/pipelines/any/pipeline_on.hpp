@@ -1,0 +1,211 @@
+#pragma once
+// The stages of AnyPipeline on one backend, for the file that is compiled for it. Needs reel::io and reel::text.
+
+#include <map>
+#include <utility>
+
+#include <reel/core/progress.hpp>
+#include <reel/models/autoencoder_kl.hpp>
+#include <reel/pipelines/any/networks.hpp>
+#include <reel/pipelines/any/sampler_on.hpp>
+#include <reel/pipelines/edit_clip.hpp>
+#include <reel/pipelines/text_to_image.hpp>
+
+namespace reel {
+
+template <Backend B>
+class PipelineOn final : public AnyPipeline {
+public:
+    using X = Tensor<float, B>;
+
+    PipelineOn(const PipelineHost& host, std::unique_ptr<Networks<B>> networks)
+        : host_(host), networks_(std::move(networks)), unet_{networks_.get()} {}
+
+    [[nodiscard]] const PipelineFacts& facts() const override { return networks_->facts(); }
+
+    [[nodiscard]] std::string unseen(const std::string& prompt) const override {
+        const Encoding encoding = networks_->tokenizer().encode_with_details(prompt);
+        return encoding.truncated ? encoding.dropped_text : "";
+    }
+    [[nodiscard]] index_t max_tokens() const override {
+        return static_cast<index_t>(networks_->tokenizer().max_length());
+    }
+
+    [[nodiscard]] AnyTensor encode_prompts(std::span<const std::string> prompts) const override {
+        std::map<std::string, X> known;
+        std::vector<X> texts;
+        for (const std::string& prompt : prompts) {
+            if (!known.contains(prompt)) {
+                known.emplace(prompt, text_of(prompt));
+            }
+            texts.push_back(known.at(prompt));
+        }
+        return texts.size() == 1 ? texts.front() : concat_rows(std::span<const X>(texts));
+    }
+    [[nodiscard]] AnyTensor encode(const Frames& clip) const override {
+        Bar bar(*this, "encode", clip.count);
+        return networks_->encode(clip, [&] { bar.step(); });
+    }
+    [[nodiscard]] AnyTensor sample_latents(const AnyTensor& moments, const TuningNoise& noise,
+                                           index_t draw) const override {
+        const X& x = here(moments);
+        const Shape shape = x.shape().with(3, x.shape(3) / 2);
+        const auto random = noise_of(networks_->backend(), noise, shape, draw, facts().training_timesteps);
+        return reel::sample_latents(x, random.posterior, networks_->scaling_factor());
+    }
+    [[nodiscard]] AnyTensor mean_latents(const AnyTensor& moments) const override {
+        const X& x = here(moments);
+        return scale(slice_channels(x, 0, x.shape(3) / 2), static_cast<float>(networks_->scaling_factor()));
+    }
+    [[nodiscard]] AnyTensor decode(const AnyTensor& latents) const override {
+        Bar bar(*this, "decode", latents.shape(0));
+        return networks_->decode(here(latents), [&] { bar.step(); });
+    }
+
+    [[nodiscard]] AnyTensor normal(const Shape& shape, std::uint64_t seed,
+                                   std::span<const std::uint64_t> streams) const override {
+        const auto parts = static_cast<index_t>(streams.size());
+        require(parts > 0 && shape.rank() > 0 && shape[0] % parts == 0, "normal: ", parts, " streams for ", shape);
+        X noise(networks_->backend(), shape);
+        const index_t rows = shape[0] / parts;
+        for (index_t i = 0; i < parts; ++i) {
+            fill_normal(networks_->backend(), noise.slice(i * rows, (i + 1) * rows), seed,
+                        streams[static_cast<std::size_t>(i)]);
+        }
+        return noise;
+    }
+    [[nodiscard]] AnyTensor upload(const HostTensor& tensor, const std::string& what) const override {
+        return from_file<float>(networks_->backend(), tensor, what);
+    }
+    [[nodiscard]] AnyTensor slice(const AnyTensor& x, index_t first, index_t last) const override {
+        return here(x).slice(first, last);
+    }
+
+    [[nodiscard]] AnyStart invert(const EditRequest& request, const AnyTensor& latents, bool keep_trajectory,
+                                  const EachStep& each) const override {
+        return handle(invert_clip(editor(request), here(latents), text_of(request.inverted_under()), keep_trajectory,
+                                  seen_by(each)));
+    }
+    [[nodiscard]] AnyStart noise_start(const EditRequest& request, const AnyTensor& latents) const override {
+        return handle(reel::noise_start(editor(request), here(latents)));
+    }
+    [[nodiscard]] AnyPlace find_place(const EditRequest& request, const AnyStart& start,
+                                      const std::string& edited) const override {
+        if (!request.edit.masked()) {
+            return {start.noise};
+        }
+        const auto place = reel::find_place(editor(request), ClipStart<float, B>{start_of(start), outside(start.trajectory)},
+                                            text_of(request.prompt), text_of(edited));
+        return {place.start, place.mask, place.skipped};
+    }
+    [[nodiscard]] AnyTensor sample_edit(const EditRequest& request, const AnyTrajectory& trajectory,
+                                        const AnyPlace& place, const std::string& edited,
+                                        const EachStep& each) const override {
+        const Guidance<float, B> guidance{text_of(edited), text_of(request.away()), request.sampling.guidance_scale};
+        const EditPlace<float, B> there{here(place.start), place.mask.defined() ? here(place.mask) : X(),
+                                        place.skipped};
+        return reel::sample_edit(editor(request), outside(trajectory), there, guidance, seen_by(each));
+    }
+    [[nodiscard]] AnyTensor sample(const SampleRequest& request, const EachStep& each) const override {
+        AnyScheduler<float, B> sampler = sampler_on(networks_->backend(), host_, request.sampler);
+        sampler.set_timesteps(request.steps);
+        const X start = request.clean.defined()
+                            ? sampler.add_noise(here(request.clean), here(request.noise), sampler.timesteps().front())
+                            : scale(here(request.noise), static_cast<float>(sampler.init_noise_sigma()));
+        const Guidance<float, B> guidance{here(request.text), here(request.negative), request.guidance_scale};
+        const auto noise = [&](const Shape& shape) -> X { return here(request.draw(shape)); };
+        return guidance.text.shape(0) == 1
+                   ? sample_clip(unet_, sampler, start, guidance, request.steps, noise, seen_by(each))
+                   : sample_pictures(unet_, sampler, start, guidance, request.steps, noise, seen_by(each));
+    }
+
+    [[nodiscard]] std::string fingerprint() const override { return networks_->fingerprint(); }
+    [[nodiscard]] std::size_t mapped_bytes(PipelinePart part) const override { return networks_->mapped_bytes(part); }
+    void initialize(const Replay& replay) override { networks_->initialize(replay); }
+    void prepare_training(const TuneOptions& options, bool reference_checkpointing, bool keep) override {
+        networks_->prepare_training(options, reference_checkpointing, keep);
+    }
+    [[nodiscard]] std::unique_ptr<AnyTuning> tune(const AnyTensor& moments, const AnyTensor& text,
+                                                  const TuneOptions& options, const TuningNoise& noise) override {
+        return networks_->tune(here(moments), here(text), options, noise);
+    }
+    void stop_training() override { networks_->stop_training(); }
+    [[nodiscard]] StateDict trained() const override { return networks_->trained(); }
+    void set_trained(const StateDict& trained, const std::string& where) override {
+        networks_->set_trained(trained, where);
+    }
+    void restore() override { networks_->restore(); }
+    void save_tuned(const std::filesystem::path& output) const override { networks_->save_tuned(output); }
+
+private:
+    /// A stage's bar, where bars are wanted, and a look at whether to go on.
+    class Bar {
+    public:
+        Bar(const PipelineOn& pipeline, std::string_view stage, index_t steps) : pipeline_(pipeline) {
+            if (pipeline.watch.bars) {
+                bar_ = std::make_unique<Progress>(std::string(stage), static_cast<std::size_t>(steps));
+            }
+        }
+        void step() {
+            if (bar_) {
+                bar_->step();
+            }
+            if (pipeline_.watch.after_step) {
+                pipeline_.watch.after_step();
+            }
+        }
+
+    private:
+        const PipelineOn& pipeline_;
+        std::unique_ptr<Progress> bar_;
+    };
+
+    struct Watch {
+        const PipelineOn& pipeline;
+        [[nodiscard]] Bar operator()(std::string_view stage, index_t steps) const { return {pipeline, stage, steps}; }
+    };
+
+    [[nodiscard]] static const X& here(const AnyTensor& x) { return x.on<B>(); }
+    [[nodiscard]] static X start_of(const AnyStart& start) { return start.noise.defined() ? here(start.noise) : X(); }
+
+    [[nodiscard]] X text_of(const std::string& prompt) const {
+        const std::vector<std::int32_t> ids = networks_->tokenizer().encode(prompt);
+        return networks_->text(std::span<const std::int32_t>(ids));
+    }
+
+    [[nodiscard]] ClipEditor<NetworksUnet<B>, AnyScheduler<float, B>, Watch> editor(const EditRequest& request) const {
+        return {unet_,        facts().sampling, sampler_on(networks_->backend(), host_, request.sampler),
+                request.sampling, request.edit,     request.seed,
+                Watch{*this}};
+    }
+
+    [[nodiscard]] static auto seen_by(const EachStep& each) {
+        return [&each](index_t k, const X& x) {
+            if (each) {
+                each(k, x);
+            }
+        };
+    }
+
+    [[nodiscard]] static Trajectory<float, B> outside(const AnyTrajectory& trajectory) {
+        Trajectory<float, B> result{{}, trajectory.timesteps};
+        for (const AnyTensor& latents : trajectory.latents) {
+            result.latents.push_back(here(latents));
+        }
+        return result;
+    }
+
+    [[nodiscard]] static AnyStart handle(const ClipStart<float, B>& start) {
+        AnyStart result{start.noise, {{}, start.trajectory.timesteps}};
+        for (const X& latents : start.trajectory.latents) {
+            result.trajectory.latents.emplace_back(latents);
+        }
+        return result;
+    }
+
+    PipelineHost host_;
+    std::unique_ptr<Networks<B>> networks_;
+    NetworksUnet<B> unet_;
+};
+
+} // namespace reel

@@ -1,0 +1,245 @@
+#pragma once
+// A Stable Diffusion folder of whatever scalar type and backend, chosen at run time. What is handed from stage to stage
+// stays where the networks are: latents, texts, masks, samplers' states. Link reel::pipelines, which has the usual
+// scalar types and backends; any/pipeline_on.hpp makes others.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <reel/core/stage_timer.hpp>
+#include <reel/io/pictures/frames.hpp>
+#include <reel/pipelines/any_tensor.hpp>
+#include <reel/pipelines/checkpoint_folder.hpp>
+#include <reel/pipelines/edit_options.hpp>
+#include <reel/pipelines/replay.hpp>
+#include <reel/pipelines/tune_report.hpp>
+#include <reel/schedulers/any_scheduler.hpp>
+#include <reel/schedulers/ddim.hpp>
+
+namespace reel {
+
+/// Whatever sampler a run has. Where the networks are on another backend, one of reel's is made there with the same
+/// configuration; another is given copies of what it works on.
+using Sampler = AnyScheduler<float, Cpu>;
+
+/// What a model is loaded from, and as what.
+struct PipelineSource {
+    std::filesystem::path folder;
+    std::uint64_t seed = 0;              ///< of what inflation adds
+    std::filesystem::path unet_folder{}; ///< of a UNet that was tuned, instead of the folder's
+    MixedPrecision mixed_precision = MixedPrecision::no;
+    bool pictures = false; ///< the UNet as it is, for pictures
+};
+
+/// What is known of a model.
+struct PipelineFacts {
+    std::filesystem::path folder;
+    index_t latent_channels = 4;
+    index_t pixels_per_latent = 8;
+    index_t sample_size = 64; ///< side that the UNet was made for, in latents' pixels
+    index_t training_timesteps = 1000;
+    DDIMConfig sampling; ///< of the folder's scheduler, with the pipeline's fixes for latents
+};
+
+/// How long work is watched.
+struct StageWatch {
+    bool bars = true;                   ///< progress bars on stderr
+    std::function<void()> after_step{}; ///< called between steps; may throw to end the work
+};
+
+/// All that is random in tuning: of a seed, or from a file.
+struct TuningNoise {
+    std::uint64_t seed = 0;
+    const Replay* replay = nullptr; ///< when given, must outlive what draws
+};
+
+/// A clip's latents at every noise level; see Trajectory.
+struct AnyTrajectory {
+    std::vector<AnyTensor> latents;
+    std::vector<double> timesteps;
+};
+
+/// See ClipStart.
+struct AnyStart {
+    AnyTensor noise;
+    AnyTrajectory trajectory{};
+};
+
+/// See EditPlace.
+struct AnyPlace {
+    AnyTensor start;
+    AnyTensor mask{};
+    index_t skipped = 0;
+};
+
+/// An edit of a clip; see ClipEditor.
+struct EditRequest {
+    Sampler sampler;
+    SamplingOptions sampling{};
+    EditOptions edit{};
+    std::string prompt{}; ///< what the clip shows
+    std::uint64_t seed = 0;
+
+    /// The text that the clip is inverted under.
+    [[nodiscard]] std::string inverted_under() const {
+        return edit.inversion_prompt == InversionPrompt::source ? prompt : "";
+    }
+    /// The text that guidance leads away from.
+    [[nodiscard]] std::string away() const {
+        return edit.guidance_prompt == GuidancePrompt::source ? prompt : sampling.negative_prompt.value_or("");
+    }
+};
+
+/// A clip, or pictures with a text each, sampled from noise.
+struct SampleRequest {
+    Sampler sampler;
+    index_t steps = 50;
+    double guidance_scale = 7.5;                   ///< 1 or less: none
+    AnyTensor text;                                ///< [1 or pictures, tokens, channels]
+    AnyTensor negative;                            ///< the same shape
+    AnyTensor noise;                               ///< standard normal latents
+    AnyTensor clean{};                             ///< latents that the noise is added to; undefined: none
+    std::function<AnyTensor(const Shape&)> draw{}; ///< for samplers that draw
+};
+
+/// Sees the step's number and its latents.
+using EachStep = std::function<void(index_t, const AnyTensor&)>;
+
+/// A tuning that is under way: what tune_clip() runs.
+class AnyTuning {
+public:
+    AnyTuning() = default;
+    AnyTuning(const AnyTuning&) = delete;
+    AnyTuning& operator=(const AnyTuning&) = delete;
+    virtual ~AnyTuning() = default;
+
+    [[nodiscard]] virtual index_t step_count() const = 0;
+    /// The clip's latents that the last update looked at (scaled); undefined before the first.
+    [[nodiscard]] virtual AnyTensor latents() const = 0;
+    virtual TuneReport update() = 0;
+    virtual void save_checkpoint(const std::filesystem::path& output, const CheckpointIdentity& identity) = 0;
+    virtual void load_checkpoint(const std::filesystem::path& folder, const CheckpointIdentity& identity) = 0;
+};
+
+/// What a stage looks at.
+enum class PipelinePart { encoder, decoder, text_layers, unet };
+
+/// A model, ready to be tuned and sampled. Errors are those of load_stable_diffusion() and of the stages.
+class AnyPipeline {
+public:
+    AnyPipeline() = default;
+    AnyPipeline(const AnyPipeline&) = delete;
+    AnyPipeline& operator=(const AnyPipeline&) = delete;
+    virtual ~AnyPipeline() = default;
+
+    [[nodiscard]] virtual const PipelineFacts& facts() const = 0;
+    /// Its stages are watched so.
+    StageWatch watch{};
+
+    /// What of a prompt the text encoder cannot see: "" where it is short enough. Throws Error for one that is no
+    /// UTF-8.
+    [[nodiscard]] virtual std::string unseen(const std::string& prompt) const = 0;
+    /// Tokens that the text encoder sees of a prompt.
+    [[nodiscard]] virtual index_t max_tokens() const = 0;
+
+    /// Texts for the UNet: [prompts, tokens, channels].
+    [[nodiscard]] virtual AnyTensor encode_prompts(std::span<const std::string> prompts) const = 0;
+    [[nodiscard]] AnyTensor encode_prompt(const std::string& prompt) const { return encode_prompts({&prompt, 1}); }
+    /// Moments of the latents' distribution [frames, h, w, 2 * latent channels]; see encode_clip().
+    [[nodiscard]] virtual AnyTensor encode(const Frames& clip) const = 0;
+    /// (Scaled) latents of a distribution: the sample of one draw of tuning, or the mean.
+    [[nodiscard]] virtual AnyTensor sample_latents(const AnyTensor& moments, const TuningNoise& noise,
+                                                   index_t draw) const = 0;
+    [[nodiscard]] virtual AnyTensor mean_latents(const AnyTensor& moments) const = 0;
+    /// Pixels in 0..1 [frames, height, width, 3]; see decode_clip().
+    [[nodiscard]] virtual AnyTensor decode(const AnyTensor& latents) const = 0;
+
+    /// Standard normal numbers on the backend: the rows along the leading axis are divided among the streams.
+    [[nodiscard]] virtual AnyTensor normal(const Shape& shape, std::uint64_t seed,
+                                           std::span<const std::uint64_t> streams) const = 0;
+    /// A file's tensor in the backend's memory. `what` names it in errors.
+    [[nodiscard]] virtual AnyTensor upload(const HostTensor& tensor, const std::string& what) const = 0;
+    /// Rows [first, last) along the leading axis.
+    [[nodiscard]] virtual AnyTensor slice(const AnyTensor& x, index_t first, index_t last) const = 0;
+
+    /// See edit_clip.hpp. `each` sees the start (step 0) and every step of the inversion; invert() keeps all of its
+    /// latents where asked to, start_edit() where the mask wants them.
+    [[nodiscard]] virtual AnyStart invert(const EditRequest& request, const AnyTensor& latents, bool keep_trajectory,
+                                          const EachStep& each) const = 0;
+    [[nodiscard]] virtual AnyStart noise_start(const EditRequest& request, const AnyTensor& latents) const = 0;
+    [[nodiscard]] AnyStart start_edit(const EditRequest& request, const AnyTensor& latents,
+                                      const EachStep& each = {}) const {
+        return request.edit.inverted() ? invert(request, latents, request.edit.masked(), each)
+                                       : noise_start(request, latents);
+    }
+    [[nodiscard]] virtual AnyPlace find_place(const EditRequest& request, const AnyStart& start,
+                                              const std::string& edited) const = 0;
+    [[nodiscard]] virtual AnyTensor sample_edit(const EditRequest& request, const AnyTrajectory& outside,
+                                                const AnyPlace& place, const std::string& edited,
+                                                const EachStep& each = {}) const = 0;
+    /// A clip or pictures from noise.
+    [[nodiscard]] virtual AnyTensor sample(const SampleRequest& request, const EachStep& each = {}) const = 0;
+
+    /// Tells models apart: a hash over the first values of every parameter that came from files. Before tuning.
+    [[nodiscard]] virtual std::string fingerprint() const = 0;
+    /// Bytes of a part's weights that lie in files' maps.
+    [[nodiscard]] virtual std::size_t mapped_bytes(PipelinePart part) const = 0;
+    /// Sets what inflation added from a file; see initialize_from().
+    virtual void initialize(const Replay& replay) = 0;
+
+    /// Sets what trains and how gradients are computed. `keep`: restore() undoes what tuning does to it.
+    virtual void prepare_training(const TuneOptions& options, bool reference_checkpointing, bool keep = false) = 0;
+    /// The parameters must be prepared, and this must outlive what it returns.
+    [[nodiscard]] virtual std::unique_ptr<AnyTuning> tune(const AnyTensor& moments, const AnyTensor& text,
+                                                          const TuneOptions& options, const TuningNoise& noise) = 0;
+    virtual void stop_training() = 0;
+    /// The parameters that train, in float32, as a file has them.
+    [[nodiscard]] virtual StateDict trained() const = 0;
+    /// Sets the parameters that trained() gave, until restore(). Throws Error when they are not this model's.
+    virtual void set_trained(const StateDict& trained, const std::string& where) = 0;
+    /// Makes the model that was loaded: of what was tuned with `keep`, or set by set_trained().
+    virtual void restore() = 0;
+    /// save_tuned_pipeline()
+    virtual void save_tuned(const std::filesystem::path& output) const = 0;
+};
+
+/// What a pipeline on another backend asks of the program.
+struct PipelineHost {
+    Cpu& cpu; ///< where a sampler of one's own works; must outlive the pipeline
+    /// sampler_json(); the program's, so that no backend's module has all samplers of the CPU.
+    nlohmann::json (*describe)(const Sampler&);
+};
+
+/// Where networks run.
+class PipelineBackend {
+public:
+    PipelineBackend() = default;
+    PipelineBackend(const PipelineBackend&) = delete;
+    PipelineBackend& operator=(const PipelineBackend&) = delete;
+    virtual ~PipelineBackend() = default;
+
+    /// This must outlive the model.
+    [[nodiscard]] virtual std::unique_ptr<AnyPipeline> load(const PipelineSource& source) = 0;
+    /// Of its memory, which this must outlive.
+    [[nodiscard]] virtual MemoryProbe probe() = 0;
+};
+
+/// Names that open_backend() takes.
+enum class BackendKind { cpu, cuda };
+
+inline constexpr std::array backend_kind_names{NamedValue{"cpu", BackendKind::cpu},
+                                               NamedValue{"cuda", BackendKind::cuda}};
+
+[[nodiscard]] constexpr const auto& names_of(BackendKind) {
+    return backend_kind_names;
+}
+
+/// The backend `cpu` itself, which must outlive it, or a GPU. Throws Error where the program was built without it or
+/// the machine has none, with what to do.
+[[nodiscard]] std::unique_ptr<PipelineBackend> open_backend(BackendKind kind, Cpu& cpu);
+
+} // namespace reel

@@ -1,0 +1,134 @@
+#pragma once
+// The loop of a tuning: a log, checkpoints, going on where a run stopped. Needs reel::io.
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <reel/backend/cpu/rehearsal.hpp>
+#include <reel/core/progress.hpp>
+#include <reel/core/stopwatch.hpp>
+#include <reel/io/config/options.hpp>
+#include <reel/pipelines/checkpoint_folder.hpp>
+#include <reel/pipelines/loss_log.hpp>
+
+namespace reel {
+
+/// What happens around the updates.
+struct TuneClip {
+    std::filesystem::path folder{}; ///< for losses.csv and checkpoints; "": neither is written
+    CheckpointIdentity identity{};  ///< what a checkpoint must have been made with
+    LossColumns columns = LossColumns::seconds;
+    bool only_newest = false; ///< of checkpoints; and none at the last step, whose result is the caller's to save
+    std::function<void(const TuneReport&)> after_update{}; ///< after the checkpoint; may throw to end the run
+    std::function<void(const std::string&)> say{};         ///< gets a sentence about where the run goes on
+    Rehearsal* rehearsal = nullptr;                        ///< with one, a few updates stand for all
+};
+
+/// The options that decide what a step of tuning does, by name; the clip, its prompt, the model, the seed and the
+/// number of steps are not among them. What came later is named where it is used, so that what was tuned before goes
+/// on.
+[[nodiscard]] inline nlohmann::json tuning_identity(const TuneOptions& options, bool reference_checkpointing) {
+    nlohmann::json json = options_json(options);
+    for (const char* other : {"train_batch_size", "max_train_steps", "checkpointing_steps", "resume_from_checkpoint"}) {
+        json.erase(other);
+    }
+    json["reference_checkpointing"] = reference_checkpointing;
+    if (!options.use_8bit_adam) {
+        json.erase("use_8bit_adam");
+    }
+    if (options.mixed_precision == MixedPrecision::no) {
+        json.erase("mixed_precision");
+    }
+    return json;
+}
+
+namespace detail {
+
+/// The checkpoint that the options name, or nothing to start afresh.
+[[nodiscard]] inline std::optional<std::filesystem::path> checkpoint_to_resume(const TuneOptions& options,
+                                                                               const TuneClip& around) {
+    if (around.folder.empty() || !options.resume_from_checkpoint) {
+        return std::nullopt;
+    }
+    if (*options.resume_from_checkpoint == "latest") {
+        const auto latest = latest_checkpoint(around.folder);
+        if (!latest && around.say) {
+            around.say("resume_from_checkpoint: no checkpoint in " + around.folder.string() + " yet; starting afresh");
+        }
+        return latest;
+    }
+    // As in the reference: the last part of the path, in the output folder.
+    const auto path = around.folder / std::filesystem::path(*options.resume_from_checkpoint).filename();
+    require(std::filesystem::is_directory(path), "resume_from_checkpoint: ", path.string(),
+            " is not a folder; expected \"latest\" or the name of a checkpoint in ", around.folder.string());
+    return path;
+}
+
+inline void remove_older_checkpoints(const std::filesystem::path& folder, index_t newest) {
+    std::error_code ignored;
+    std::vector<std::filesystem::path> older;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+        const std::string name = entry.path().filename().string();
+        if (name.starts_with("checkpoint-") && name != "checkpoint-" + std::to_string(newest)) {
+            older.push_back(entry.path());
+        }
+    }
+    for (const auto& path : older) {
+        std::filesystem::remove_all(path, ignored);
+    }
+}
+
+} // namespace detail
+
+/// Tunes to options.max_train_steps, with a progress bar; goes on from the checkpoint that
+/// options.resume_from_checkpoint names, and gives what a run that was never stopped gives. `run` has step_count(),
+/// update(), save_checkpoint(folder, identity) and load_checkpoint(folder, identity): a TuningRun, an AnyTuning, or
+/// one's own. Returns the losses, those before a stop included.
+template <class Run>
+LossLog tune_clip(Run& run, const TuneOptions& options, const TuneClip& around = {}) {
+    LossLog log(around.columns);
+    const std::filesystem::path losses = around.folder / "losses.csv";
+    if (const auto checkpoint = detail::checkpoint_to_resume(options, around)) {
+        run.load_checkpoint(*checkpoint, around.identity);
+        log.resume(losses, run.step_count());
+        if (around.say) {
+            around.say(concat_text("continuing from ", checkpoint->string(), " at step ", run.step_count()));
+        }
+    }
+    Progress bar("tune", static_cast<std::size_t>(options.max_train_steps));
+    bar.skip(static_cast<std::size_t>(run.step_count()));
+    const auto update = [&] {
+        const Stopwatch watch;
+        const TuneReport report = run.update();
+        log.add(report, watch.seconds());
+        bar.note(concat_text("loss ", report.loss));
+        bar.step();
+        const bool last = report.step >= options.max_train_steps;
+        if (!around.folder.empty() && report.step % options.checkpointing_steps == 0 && !(around.only_newest && last)) {
+            log.write(losses); // first, so that a run that continues here finds its past
+            run.save_checkpoint(around.folder, around.identity);
+            if (around.only_newest) {
+                detail::remove_older_checkpoints(around.folder, report.step);
+            }
+        }
+        if (around.after_update) {
+            around.after_update(report);
+        }
+    };
+    if (around.rehearsal != nullptr) {
+        around.rehearsal->repeat(options.max_train_steps - run.step_count(), update);
+    } else {
+        while (run.step_count() < options.max_train_steps) {
+            update();
+        }
+    }
+    if (!around.folder.empty()) {
+        log.write(losses);
+    }
+    return log;
+}
+
+} // namespace reel

@@ -1,0 +1,109 @@
+#include <reel/pipelines/named_sampler.hpp>
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include <reel/pipelines/inversion.hpp>
+#include <reel/schedulers/scheduler_registry.hpp>
+
+namespace reel {
+
+namespace {
+
+/// Throws Error unless the configuration in `file` is of a model with this noise schedule. Zero-terminal-SNR rescaling
+/// may differ: it is tried on models that were trained without.
+void check_noise_schedule(const Sampler& sampler, const DDIMConfig& model, const std::string& file) {
+    const nlohmann::json found = scheduler_to_config(sampler);
+    const nlohmann::json expected = scheduler_to_config(DDIMScheduler(model));
+    for (const char* key : {"num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"}) {
+        require(found.at(key) == expected.at(key), file, ": \"", key, "\" is ", found.at(key).dump().substr(0, 80),
+                ", but the model was trained with ", expected.at(key).dump().substr(0, 80),
+                "; give the configuration that belongs to the model");
+    }
+}
+
+/// Throws Error unless every model call leads to a level at which the clip is known, so that it can be put back
+/// outside a mask. `levels`: those of the inversion, upwards; without one the clip is noised as the sampler wants.
+void check_blending(const Sampler& sampler, int steps, const EditOptions& edit, std::vector<double> levels) {
+    const auto calls = static_cast<int>(sampler.timesteps().size());
+    require(calls == steps, "--mask ", option_text(edit.mask), ": ", sampler.name(), " calls the model ", calls,
+            " times for ", steps, " steps, and the clip cannot be put back outside the mask between calls of one ",
+            "step; use a sampler with one call a step, or --mask none");
+    std::ranges::reverse(levels);
+    require(!edit.inverted() || levels == sampler.timesteps(), "--mask ", option_text(edit.mask), ": ", sampler.name(),
+            " with this configuration passes noise levels that its inversion does not; ",
+            "do not spread the sigmas (use_karras_sigmas and the like), or use --start noise or --mask none");
+}
+
+} // namespace
+
+Sampler named_sampler(const SamplerRequest& request, const PipelineFacts& model, double eta) {
+    if (request.scheduler.empty() && request.scheduler_config.empty()) {
+        return ddim_sampler(model, eta);
+    }
+    std::filesystem::path file = model.folder / "scheduler";
+    if (!request.scheduler_config.empty()) {
+        file = request.scheduler_config;
+    }
+    std::error_code ignored;
+    if (std::filesystem::is_directory(file, ignored)) {
+        file /= "scheduler_config.json";
+    }
+    const nlohmann::json config = read_scheduler_json(file);
+    require(!config.is_object() || config.value("_class_name", nlohmann::json()) != "EDMEulerScheduler", file.string(),
+            ": an EDMEulerScheduler is for models with EDM's preconditioning, and ", model.folder.string(),
+            " is a Stable Diffusion");
+    Sampler sampler = make_scheduler<float>(request.scheduler, stable_diffusion_fixes(config), file.string());
+    const auto wanted = sampler.prediction_type();
+    require(!wanted || *wanted == model.sampling.prediction_type, file.string(), ": ", sampler.name(),
+            " expects a model of prediction type ", wanted ? name_in(prediction_type_names, *wanted) : "", ", but ",
+            model.folder.string(), " is of type ", name_in(prediction_type_names, model.sampling.prediction_type),
+            "; give the configuration that belongs to the model");
+    check_noise_schedule(sampler, model.sampling, file.string());
+    sampler.set_eta(eta);
+    return sampler;
+}
+
+nlohmann::json sampler_json(const Sampler& sampler) {
+    try {
+        return scheduler_to_config(sampler);
+    } catch (const Error&) { // not one of reel's
+        return {{"_class_name", sampler.name()}};
+    }
+}
+
+void check_steps(Sampler sampler, const SamplingOptions& sampling) {
+    for (const auto& [key, steps] : {std::pair{"num_inference_steps", sampling.num_inference_steps},
+                                     std::pair{"num_inv_steps", sampling.num_inv_steps}}) {
+        try {
+            sampler.set_timesteps(steps);
+        } catch (const Error& error) {
+            fail(key, " ", steps, ": ", error.what());
+        }
+    }
+}
+
+Sampler sampler_for_edit(Sampler sampler, SamplingOptions sampling, const EditOptions& edit) {
+    if (edit.inverted()) {
+        try {
+            sampler = with_levels_of_inversion(sampler);
+        } catch (const Error& error) {
+            fail("--start inversion: ", error.what());
+        }
+        require(!edit.reference.reference_inversion || sampler.as<DDIMScheduler>() != nullptr,
+                "--reference_inversion: it is of DDIM's inversion, and the sampler is ", sampler.name());
+    } else {
+        sampling.num_inv_steps = sampling.num_inference_steps; // not used
+    }
+    check_steps(sampler, sampling);
+    sampler.set_timesteps(sampling.num_inference_steps);
+    const std::vector<double> levels =
+        edit.inverted() ? levels_of_inversion(sampler, sampling.num_inv_steps) : std::vector<double>();
+    if (edit.masked()) {
+        check_blending(sampler, sampling.num_inference_steps, edit, levels);
+    }
+    return sampler;
+}
+
+} // namespace reel
