@@ -35,7 +35,7 @@ public:
         validation.use_inv_latent = true;
         config.max_train_steps = 4;
         config.learning_rate = 1e-3;
-        config.mixed_precision = "no";
+        config.mixed_precision = reel::MixedPrecision::no;
         config.seed = 33;
     }
 
@@ -113,7 +113,7 @@ TEST_CASE("a run that is killed again and again and resumed gives the weights of
     Workplace work;
     work.config.max_train_steps = 40;
     work.config.checkpointing_steps = 2;
-    work.config.lr_scheduler = "cosine";
+    work.config.lr_scheduler = reel::LrScheduleKind::cosine;
     work.config.lr_warmup_steps = 5;
     run_well(work.command("whole"));
 
@@ -253,7 +253,7 @@ TEST_CASE("mixed_precision: 16 bits while it runs, float32 in what it writes, th
     for (const std::string precision : {"bf16", "fp16"}) {
         INFO(precision);
         work.config.resume_from_checkpoint.reset();
-        work.config.mixed_precision = precision;
+        work.config.mixed_precision = reel::choice_of<reel::MixedPrecision>(precision, "precision");
         const Ended ended = run_well(work.command(precision));
         CHECK(contains(ended.err, "fp16 is slow on a CPU") == (precision == "fp16"));
         const Path out = work / precision;
@@ -295,7 +295,7 @@ TEST_CASE("mixed_precision: 16 bits while it runs, float32 in what it writes, th
         work.config.resume_from_checkpoint = "checkpoint-2";
         run_well(work.command(precision));
         CHECK(tuned_weights(out) == weights);
-        work.config.mixed_precision = "no";
+        work.config.mixed_precision = reel::MixedPrecision::no;
         const Ended other = run(work.command(precision));
         CHECK(other.status == 1);
         CHECK(contains(other.err, "the checkpoint was made with mixed_precision \"" + precision + "\""));

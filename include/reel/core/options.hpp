@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <string>
@@ -168,6 +169,26 @@ void for_each_option(O& self, const Visit& visit, const std::string& prefix = ""
             for_each_option(value, visit, prefix + std::string(about.name) + ".");
         } else {
             visit(about, value, prefix + std::string(about.name));
+        }
+    });
+}
+
+/// An option's name within a group, and how it is called where the groups are no more; "" leaves it out.
+struct RenamedOption {
+    std::string_view path;
+    std::string_view name;
+};
+
+/// Visits all options of a struct as if they were one's own: groups are opened, each option goes by the last part of
+/// its path, or as `names` say.
+template <class O, class Visit>
+void visit_renamed(O& self, const Visit& visit, std::initializer_list<RenamedOption> names) {
+    for_each_option(self, [&](Option option, auto& value, const std::string& path) {
+        for (const RenamedOption& renamed : names) {
+            option.name = renamed.path == path ? renamed.name : option.name;
+        }
+        if (!option.name.empty()) {
+            visit(option, value);
         }
     });
 }

@@ -12,121 +12,20 @@
 
 #include <reel/core/stage_timer.hpp>
 #include <reel/io/pictures/frames.hpp>
-#include <reel/pipelines/any_tensor.hpp>
-#include <reel/pipelines/checkpoint_folder.hpp>
-#include <reel/pipelines/edit_options.hpp>
-#include <reel/pipelines/replay.hpp>
-#include <reel/pipelines/tune_report.hpp>
-#include <reel/schedulers/any_scheduler.hpp>
-#include <reel/schedulers/ddim.hpp>
+#include <reel/pipelines/any_edit.hpp>
+#include <reel/pipelines/any_networks.hpp>
 
 namespace reel {
 
-/// Whatever sampler a run has. Where the networks are on another backend, one of reel's is made there with the same
-/// configuration; another is given copies of what it works on.
-using Sampler = AnyScheduler<float, Cpu>;
-
-/// What a model is loaded from, and as what.
-struct PipelineSource {
-    std::filesystem::path folder;
-    std::uint64_t seed = 0;              ///< of what inflation adds
-    std::filesystem::path unet_folder{}; ///< of a UNet that was tuned, instead of the folder's
-    MixedPrecision mixed_precision = MixedPrecision::no;
-    bool pictures = false; ///< the UNet as it is, for pictures
-};
-
-/// What is known of a model.
-struct PipelineFacts {
-    std::filesystem::path folder;
-    index_t latent_channels = 4;
-    index_t pixels_per_latent = 8;
-    index_t sample_size = 64; ///< side that the UNet was made for, in latents' pixels
-    index_t training_timesteps = 1000;
-    DDIMConfig sampling; ///< of the folder's scheduler, with the pipeline's fixes for latents
-};
-
 /// How long work is watched.
 struct StageWatch {
-    bool bars = true;                   ///< progress bars on stderr
-    std::function<void()> after_step{}; ///< called between steps; may throw to end the work
-};
-
-/// All that is random in tuning: of a seed, or from a file.
-struct TuningNoise {
-    std::uint64_t seed = 0;
-    const Replay* replay = nullptr; ///< when given, must outlive what draws
-};
-
-/// A clip's latents at every noise level; see Trajectory.
-struct AnyTrajectory {
-    std::vector<AnyTensor> latents;
-    std::vector<double> timesteps;
-};
-
-/// See ClipStart.
-struct AnyStart {
-    AnyTensor noise;
-    AnyTrajectory trajectory{};
-};
-
-/// See EditPlace.
-struct AnyPlace {
-    AnyTensor start;
-    AnyTensor mask{};
-    index_t skipped = 0;
-};
-
-/// An edit of a clip; see ClipEditor.
-struct EditRequest {
-    Sampler sampler;
-    SamplingOptions sampling{};
-    EditOptions edit{};
-    std::string prompt{}; ///< what the clip shows
-    std::uint64_t seed = 0;
-
-    /// The text that the clip is inverted under.
-    [[nodiscard]] std::string inverted_under() const {
-        return edit.inversion_prompt == InversionPrompt::source ? prompt : "";
-    }
-    /// The text that guidance leads away from.
-    [[nodiscard]] std::string away() const {
-        return edit.guidance_prompt == GuidancePrompt::source ? prompt : sampling.negative_prompt.value_or("");
-    }
-};
-
-/// A clip, or pictures with a text each, sampled from noise.
-struct SampleRequest {
-    Sampler sampler;
-    index_t steps = 50;
-    double guidance_scale = 7.5;                   ///< 1 or less: none
-    AnyTensor text;                                ///< [1 or pictures, tokens, channels]
-    AnyTensor negative;                            ///< the same shape
-    AnyTensor noise;                               ///< standard normal latents
-    AnyTensor clean{};                             ///< latents that the noise is added to; undefined: none
-    std::function<AnyTensor(const Shape&)> draw{}; ///< for samplers that draw
+    bool bars = true;                             ///< progress bars on stderr
+    std::function<void()> after_step{};           ///< called between steps; may throw to end the work
+    std::function<void(PipelinePart)> looks_at{}; ///< called before a part of the model is used
 };
 
 /// Sees the step's number and its latents.
 using EachStep = std::function<void(index_t, const AnyTensor&)>;
-
-/// A tuning that is under way: what tune_clip() runs.
-class AnyTuning {
-public:
-    AnyTuning() = default;
-    AnyTuning(const AnyTuning&) = delete;
-    AnyTuning& operator=(const AnyTuning&) = delete;
-    virtual ~AnyTuning() = default;
-
-    [[nodiscard]] virtual index_t step_count() const = 0;
-    /// The clip's latents that the last update looked at (scaled); undefined before the first.
-    [[nodiscard]] virtual AnyTensor latents() const = 0;
-    virtual TuneReport update() = 0;
-    virtual void save_checkpoint(const std::filesystem::path& output, const CheckpointIdentity& identity) = 0;
-    virtual void load_checkpoint(const std::filesystem::path& folder, const CheckpointIdentity& identity) = 0;
-};
-
-/// What a stage looks at.
-enum class PipelinePart { encoder, decoder, text_layers, unet };
 
 /// A model, ready to be tuned and sampled. Errors are those of load_stable_diffusion() and of the stages.
 class AnyPipeline {

@@ -8,7 +8,8 @@
 #include <span>
 #include <string>
 
-#include <reel/pipelines/any_pipeline.hpp>
+#include <reel/io/pictures/frames.hpp>
+#include <reel/pipelines/any_networks.hpp>
 #include <reel/text/clip_tokenizer.hpp>
 
 namespace reel {
@@ -68,9 +69,8 @@ struct NetworksUnet {
 template <Backend B>
 [[nodiscard]] TrainingNoise<float, B> noise_of(B& backend, const TuningNoise& noise, const Shape& latents, index_t draw,
                                                index_t training_timesteps) {
-    return noise.replay != nullptr
-               ? noise.replay->training_noise<float>(backend, latents, draw)
-               : training_noise<float>(backend, latents, noise.seed, draw, training_timesteps);
+    return noise.replay != nullptr ? noise.replay->training_noise<float>(backend, latents, draw)
+                                   : training_noise<float>(backend, latents, noise.seed, draw, training_timesteps);
 }
 
 /// load_stable_diffusion<T>() on a backend. Both must outlive it. Defined in networks_of.hpp, for the file that is

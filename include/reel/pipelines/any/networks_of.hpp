@@ -74,13 +74,13 @@ template <Scalar T, Backend B>
 class NetworksOf final : public Networks<B> {
 public:
     NetworksOf(B& backend, StableDiffusion<T, B> model)
-        : backend_(backend), model_(std::move(model)),
-          facts_{.folder = model_.folder,
-                 .latent_channels = model_.unet.config.in_channels,
-                 .pixels_per_latent = model_.vae.config.pixels_per_latent(),
-                 .sample_size = model_.unet.config.sample_size,
-                 .training_timesteps = model_.training_scheduler.schedule().size(),
-                 .sampling = model_.sampling} {}
+        : backend_(backend),
+          model_(std::move(model)), facts_{.folder = model_.folder,
+                                           .latent_channels = model_.unet.config.in_channels,
+                                           .pixels_per_latent = model_.vae.config.pixels_per_latent(),
+                                           .sample_size = model_.unet.config.sample_size,
+                                           .training_timesteps = model_.training_scheduler.schedule().size(),
+                                           .sampling = model_.sampling} {}
 
     [[nodiscard]] B& backend() const override { return backend_; }
     [[nodiscard]] const PipelineFacts& facts() const override { return facts_; }

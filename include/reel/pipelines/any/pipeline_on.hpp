@@ -43,6 +43,7 @@ public:
         return texts.size() == 1 ? texts.front() : concat_rows(std::span<const X>(texts));
     }
     [[nodiscard]] AnyTensor encode(const Frames& clip) const override {
+        look_at(PipelinePart::encoder);
         Bar bar(*this, "encode", clip.count);
         return networks_->encode(clip, [&] { bar.step(); });
     }
@@ -58,6 +59,7 @@ public:
         return scale(slice_channels(x, 0, x.shape(3) / 2), static_cast<float>(networks_->scaling_factor()));
     }
     [[nodiscard]] AnyTensor decode(const AnyTensor& latents) const override {
+        look_at(PipelinePart::decoder);
         Bar bar(*this, "decode", latents.shape(0));
         return networks_->decode(here(latents), [&] { bar.step(); });
     }
@@ -94,8 +96,9 @@ public:
         if (!request.edit.masked()) {
             return {start.noise};
         }
-        const auto place = reel::find_place(editor(request), ClipStart<float, B>{start_of(start), outside(start.trajectory)},
-                                            text_of(request.prompt), text_of(edited));
+        const auto place =
+            reel::find_place(editor(request), ClipStart<float, B>{start_of(start), outside(start.trajectory)},
+                             text_of(request.prompt), text_of(edited));
         return {place.start, place.mask, place.skipped};
     }
     [[nodiscard]] AnyTensor sample_edit(const EditRequest& request, const AnyTrajectory& trajectory,
@@ -107,6 +110,7 @@ public:
         return reel::sample_edit(editor(request), outside(trajectory), there, guidance, seen_by(each));
     }
     [[nodiscard]] AnyTensor sample(const SampleRequest& request, const EachStep& each) const override {
+        look_at(PipelinePart::unet);
         AnyScheduler<float, B> sampler = sampler_on(networks_->backend(), host_, request.sampler);
         sampler.set_timesteps(request.steps);
         const X start = request.clean.defined()
@@ -127,6 +131,7 @@ public:
     }
     [[nodiscard]] std::unique_ptr<AnyTuning> tune(const AnyTensor& moments, const AnyTensor& text,
                                                   const TuneOptions& options, const TuningNoise& noise) override {
+        look_at(PipelinePart::unet);
         return networks_->tune(here(moments), here(text), options, noise);
     }
     void stop_training() override { networks_->stop_training(); }
@@ -168,14 +173,26 @@ private:
     [[nodiscard]] static const X& here(const AnyTensor& x) { return x.on<B>(); }
     [[nodiscard]] static X start_of(const AnyStart& start) { return start.noise.defined() ? here(start.noise) : X(); }
 
+    void look_at(PipelinePart part) const {
+        if (watch.looks_at) {
+            watch.looks_at(part);
+        }
+    }
+
     [[nodiscard]] X text_of(const std::string& prompt) const {
+        look_at(PipelinePart::text_layers); // of the table of tokens a few rows
         const std::vector<std::int32_t> ids = networks_->tokenizer().encode(prompt);
         return networks_->text(std::span<const std::int32_t>(ids));
     }
 
     [[nodiscard]] ClipEditor<NetworksUnet<B>, AnyScheduler<float, B>, Watch> editor(const EditRequest& request) const {
-        return {unet_,        facts().sampling, sampler_on(networks_->backend(), host_, request.sampler),
-                request.sampling, request.edit,     request.seed,
+        look_at(PipelinePart::unet);
+        return {unet_,
+                facts().sampling,
+                sampler_on(networks_->backend(), host_, request.sampler),
+                request.sampling,
+                request.edit,
+                request.seed,
                 Watch{*this}};
     }
 

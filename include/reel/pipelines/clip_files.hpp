@@ -1,0 +1,83 @@
+#pragma once
+// Clips that programs read and write. Needs FFmpeg's libraries (target reel::video).
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <reel/io/files/file_name.hpp>
+#include <reel/io/pictures/frame_grid.hpp>
+#include <reel/io/pictures/png.hpp>
+#include <reel/io/video/gif.hpp>
+#include <reel/io/video/video_reader.hpp>
+#include <reel/io/video/video_writer.hpp>
+#include <reel/pipelines/any_tensor.hpp>
+#include <reel/pipelines/replay.hpp>
+#include <reel/pipelines/tune_config.hpp>
+
+namespace reel {
+
+/// The clip that a configuration names, chosen and resized as the reference does.
+[[nodiscard]] inline Frames read_clip(const TuneTrainData& data) {
+    return read_video(data.video_path, {.start = data.sample_start_idx,
+                                        .stride = data.sample_frame_rate,
+                                        .max_frames = data.n_sample_frames,
+                                        .width = data.width,
+                                        .height = data.height});
+}
+
+/// The clip of a replay file, which then says length and size of `data`, or else read_clip(data).
+[[nodiscard]] inline Frames read_clip(TuneTrainData& data, const Replay* replay) {
+    const HostTensor* video = replay == nullptr ? nullptr : replay->video();
+    if (video == nullptr) {
+        return read_clip(data);
+    }
+    Frames frames;
+    frames.count = static_cast<int>(video->shape[0]);
+    frames.height = static_cast<int>(video->shape[1]);
+    frames.width = static_cast<int>(video->shape[2]);
+    frames.rgb = video->to_vector<std::uint8_t>();
+    frames.fps = 8;
+    data.n_sample_frames = frames.count;
+    data.width = frames.width;
+    data.height = frames.height;
+    return frames;
+}
+
+/// Frames per second to write a clip with: its own, or 8 where it does not say.
+[[nodiscard]] inline double fps_of(const Frames& clip) {
+    return clip.fps > 0 ? clip.fps : 8;
+}
+
+/// Pixels in 0..1 [frames, height, width, 3] as bytes.
+[[nodiscard]] inline Frames frames_of(const AnyTensor& pixels, double fps) {
+    return to_frames_u8(pixels.to_host(), static_cast<int>(pixels.shape(0)), static_cast<int>(pixels.shape(1)),
+                        static_cast<int>(pixels.shape(2)), fps);
+}
+
+/// Writes STEM.gif and STEM.mp4, which are announced to `writes(path)` first.
+template <class Writes>
+void write_clip(const std::filesystem::path& stem, const Frames& clip, double fps, const Writes& writes) {
+    write_gif(writes(stem.string() + ".gif"), clip, fps);
+    write_mp4(writes(stem.string() + ".mp4"), clip, fps);
+}
+
+/// A mask of latents' pixels [frames, h, w, 1] as a clip of white on black, like another: each covers its square.
+[[nodiscard]] inline Frames mask_picture(const AnyTensor& mask, const Frames& like) {
+    const std::vector<float> values = mask.to_host();
+    const int step = like.height / static_cast<int>(mask.shape(1));
+    Frames picture = make_frames(like.count, like.height, like.width, like.fps);
+    for (int f = 0; f < like.count; ++f) {
+        for (int y = 0; y < like.height; ++y) {
+            for (int x = 0; x < like.width; ++x) {
+                const index_t at = (f * mask.shape(1) + y / step) * mask.shape(2) + x / step;
+                const bool inside = values[static_cast<std::size_t>(at)] > 0.5F;
+                std::fill_n(picture.pixel(f, y, x), 3, inside ? std::uint8_t{255} : std::uint8_t{0});
+            }
+        }
+    }
+    return picture;
+}
+
+} // namespace reel

@@ -1,0 +1,107 @@
+#pragma once
+// A program's run around a pipeline: where it computes, what each stage takes, what it writes. Link reel::pipelines.
+
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <reel/io/records/manifest.hpp>
+#include <reel/pipelines/plan.hpp>
+
+namespace reel {
+
+/// Where a job runs, and whether it is only planned.
+struct JobOptions {
+    BackendKind backend = BackendKind::cpu;
+    int threads = 0;
+    PlanOptions plan{};
+
+    template <class Self, class Visit>
+    static void options(Self& self, const Visit& visit) {
+        visit(Option{"backend", "where the networks run: cpu, or cuda for an NVIDIA GPU"}, self.backend);
+        visit(Option{"threads", "0: one per core", from_to(0, 1024)}, self.threads);
+        PlanOptions::options(self.plan, visit);
+    }
+};
+
+/// One run. With a rehearsal, which must outlive it, nothing is computed.
+class Job {
+public:
+    explicit Job(const JobOptions& options, Rehearsal* rehearsal = nullptr)
+        : cpu_(options.threads, rehearsal), rehearsal_(rehearsal), backend_(open_backend(options.backend, cpu_)),
+          stages_(rehearsal_ != nullptr ? probe_of(cpu_, *rehearsal_, mapped_) : backend_->probe()) {}
+
+    [[nodiscard]] Cpu& cpu() { return cpu_; }
+    /// Or null.
+    [[nodiscard]] Rehearsal* rehearsal() const { return rehearsal_; }
+
+    /// Begins a stage, which ends with what is returned.
+    [[nodiscard]] StageTimer::Stage stage(std::string name) { return stages_.start(std::move(name)); }
+    [[nodiscard]] const StageTimer& stages() const { return stages_; }
+
+    /// A model on the job's backend. `check_stop` is called between the steps of its stages.
+    [[nodiscard]] std::unique_ptr<AnyPipeline> load(const PipelineSource& source, std::function<void()> check_stop) {
+        auto model = backend_->load(source);
+        model->watch.after_step = std::move(check_stop);
+        model->watch.looks_at = [this, &model = *model](PipelinePart part) {
+            if (looked_at_.insert(part).second) {
+                mapped_ += model.mapped_bytes(part);
+            }
+        };
+        return model;
+    }
+
+    /// Notes a file that is about to be written, for the manifest; returns its path.
+    const std::filesystem::path& writes(std::filesystem::path path) {
+        outputs_.push_back(std::move(path));
+        return outputs_.back();
+    }
+    [[nodiscard]] const std::vector<std::filesystem::path>& outputs() const { return outputs_; }
+
+    /// Adds outputs and stages to a manifest and writes it into a folder; then prints what each stage took, and what
+    /// was written.
+    void finish(Manifest manifest, const std::filesystem::path& folder) {
+        for (const std::filesystem::path& path : outputs_) {
+            manifest.add_output(path);
+        }
+        manifest.set_stages(stages_);
+        manifest.write(folder / "manifest.json");
+        for (const StageRecord& stage : stages_.stages()) {
+            std::printf("%-12s %8.2f s  %8.1f MB\n", stage.name.c_str(), stage.seconds,
+                        static_cast<double>(stage.peak_resident_bytes) / 1e6);
+        }
+        outputs_.push_back(folder / "manifest.json");
+        for (const std::filesystem::path& path : outputs_) {
+            std::cout << "wrote " << path.string() << '\n';
+        }
+    }
+
+    /// What the stages so far took, or would take.
+    [[nodiscard]] Prediction prediction() { return {stages_.stages(), stages_.total()}; }
+
+private:
+    std::size_t mapped_ = 0; ///< bytes of weights that were looked at where they lie in files
+    std::set<PipelinePart> looked_at_;
+    Cpu cpu_;
+    Rehearsal* rehearsal_;
+    std::unique_ptr<PipelineBackend> backend_;
+    StageTimer stages_;
+    std::vector<std::filesystem::path> outputs_;
+};
+
+/// A model folder's parts in a manifest. `unet_folder`: of a UNet that was tuned, or the folder itself.
+inline void add_model(Manifest& manifest, const std::filesystem::path& folder,
+                      const std::filesystem::path& unet_folder) {
+    for (const char* part : {"model_index.json", "tokenizer", "text_encoder", "vae", "scheduler"}) {
+        manifest.add_input(folder / part);
+    }
+    manifest.add_input(unet_folder / "unet");
+}
+
+} // namespace reel
