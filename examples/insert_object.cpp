@@ -1,18 +1,121 @@
 // The whole job in one command: a clip, its prompt and an edited prompt in, an edited clip out. Without a clip: a drawn
 // one, edited with the model that comes with reel and compared with what it should have become.
 
-#include "support/insertion.hpp"
+#include <reel/pipelines/insert_options.hpp>
+#include <reel/pipelines/overlay.hpp>
+#include <reel/pipelines/saved_tensors.hpp>
+#include <reel/pipelines/tune_clip.hpp>
+
+#include "options.hpp"
+#include "world/demonstration.hpp"
+
+using namespace reel;
 
 namespace {
 
-/// The sampler of the edits: what --scheduler and --scheduler_config ask for. To try one of your own (see
-/// custom_sampler.cpp), return it here: `return {"MySampler", MySampler(request.model)};`
-editing::Sampler sampler_of(const editing::SamplerRequest& request) {
-    return editing::named_sampler(request);
+/// The sampler of the edits. To try one of your own (see custom_sampler.cpp), return it here:
+/// `return {"MySampler", MySampler(model.sampling)};`
+Sampler sampler_of(const InsertOptions& o, const PipelineFacts& model) {
+    return named_sampler(o.sampler, model, o.config.validation_data.eta);
+}
+
+/// With a rehearsal files are written as ever, but nothing is computed.
+Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* rehearsal) {
+    TuneAVideoConfig& config = o.config;
+    const std::filesystem::path output = config.output_dir;
+    Job job(o.job, rehearsal);
+    o.make_folders();
+
+    // Load.
+    const auto replay = o.open_replay();
+    const Frames clip = job.during("read clip", [&] { return demo.read(job, config, replay); });
+    auto loading = job.stage("load model");
+    const auto model = o.load(job, replay, program::check_stop);
+    const Sampler sampler = sampler_for_edit(sampler_of(o, model->facts()), config.validation_data, o.edit);
+    loading.done();
+    SavedTensors saved(job.cpu(), *model, o.save_tensors);
+    const AnyTensor moments = job.during("encode clip", [&] { return model->encode(clip); });
+
+    // Tune.
+    const TuningNoise noise{*config.seed, replay ? &*replay : nullptr};
+    LossLog losses;
+    if (o.tunes()) {
+        const auto stage = job.stage("tune");
+        model->prepare_training(config, o.edit.reference.reference_checkpointing);
+        const auto tuning = model->tune(moments, model->encode_prompt(config.train_data.prompt), config, noise);
+        losses =
+            tune_clip(*tuning, config, {.after_update = [](auto&) { program::check_stop(); }, .rehearsal = rehearsal});
+        saved.record_tuning(losses, model->sample_latents(moments, noise, config.gradient_accumulation_steps - 1));
+        model->stop_training();
+    }
+
+    // Invert: where edits start.
+    const EditRequest request{sampler, config.validation_data, o.edit, config.train_data.prompt, *config.seed};
+    const AnyTensor latents = latents_to_edit(*model, moments, o.edit.inverted_latents, config, noise);
+    const AnyStart start =
+        job.during(o.edit.inverted() ? "invert" : "", [&] { return model->start_edit(request, latents); });
+    if (o.edit.inverted()) {
+        job.writes(write_inverted(output, config.validation_data.num_inv_steps, job.cpu(), start.noise));
+    }
+
+    // Edit: find the place, sample, decode, lay over the clip.
+    const double fps = fps_of(clip);
+    std::vector<Frames> sheet{clip}; // and the edits
+    std::vector<Frames> places;
+    const auto decoded = [&](const AnyTensor& x) { return frames_of(model->decode(x), fps); };
+    const Frames unedited = o.edit.overlay ? decoded(latents) : Frames();
+    for (const std::string& prompt : config.validation_data.prompts) {
+        const std::string number = std::to_string(sheet.size());
+        const auto find = [&] { return model->find_place(request, start, prompt); };
+        const AnyPlace place = job.during(o.edit.masked() ? "mask " + number : "", find);
+        if (o.edit.masked()) {
+            places.push_back(mask_picture(place.mask, clip));
+            write_gif(job.writes(output / ("mask-" + number + ".gif")), places.back(), fps);
+        }
+        const auto sample = [&] { return model->sample_edit(request, start.trajectory, place, prompt); };
+        const AnyTensor sampled = job.during("sample " + number, sample);
+        const auto stage = job.stage("decode " + number);
+        const Frames edit = decoded(sampled);
+        sheet.push_back(o.edit.overlay ? overlay(clip, edit, unedited) : edit);
+        sheet.back() = rehearsal == nullptr ? sheet.back() : clip; // which takes as long to write
+        write_clip(output / ("edit-" + number + "-" + file_name_of(prompt)), sheet.back(), fps, job.writer());
+    }
+    demo.compare(job, *model, moments, sheet);
+
+    // Write.
+    auto writing = job.stage("write");
+    write_clip(output / "source", clip, fps, job.writer());
+    demo.write(job, output, sheet, places);
+    write_gif(job.writes(output / "side_by_side.gif"), side_by_side(sheet), fps);
+    write_png(job.writes(output / "frames.png"), contact_sheet(sheet, std::max(1, (clip.count + 7) / 8)));
+    o.write_tuning(job, *model, losses);
+    saved.write(request, config.validation_data.prompts.front());
+    writing.done();
+    if (rehearsal == nullptr) {
+        job.finish(o.manifest(job.cpu(), sampler, replay, demo.scene_json()), output);
+        demo.conclude(o);
+    }
+    return job.prediction();
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
-    return insertion::run(argc, argv, sampler_of);
+    return program::run("insert_object", [&] {
+        InsertOptions o;
+        world::Demonstration demo(argc, argv, o);
+        o.read(program::first_value(argc, argv, "--config"));
+        CLI::App app("Tunes Stable Diffusion on a clip and its prompt, inverts the clip, and samples it again with an\n"
+                     "edited prompt; without --config, --video and prompts, on a drawn clip, and measures the edit.");
+        program::add_options(app, o);
+        program::add_options(app, demo.scene);
+        program::require_given(app, {"--model", "--video", "--prompt", "--output"},
+                               o.config_file.empty() && !demo.drawn());
+        if (const auto status = program::parse(app, argc, argv)) {
+            return *status;
+        }
+        demo.settle(o.config, [&](const std::string& name) { return app.count(name) > 0; });
+        o.settle(program::option_name);
+        return plan_or_run(o, [&](const auto& chosen, auto* r) { return insert_object(chosen, demo, r); });
+    });
 }

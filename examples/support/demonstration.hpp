@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "editing.hpp"
-#include "insertion_metrics.hpp"
+#include "world/insertion_metrics.hpp"
 #include "world/world.hpp"
 #include "world/clip_files.hpp"
 

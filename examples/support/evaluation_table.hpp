@@ -15,7 +15,7 @@
 #include <reel/core/nearest_name.hpp>
 #include <reel/io/files/atomic_file.hpp>
 
-#include "insertion_metrics.hpp"
+#include "world/insertion_metrics.hpp"
 #include "world/words.hpp"
 
 namespace evaluation {

@@ -8,7 +8,7 @@
 
 #include "io/temporary_folder.hpp"
 #include "support/evaluation_table.hpp"
-#include "support/insertion_metrics.hpp"
+#include "world/insertion_metrics.hpp"
 #include "world/world.hpp"
 
 using metrics::Marks;

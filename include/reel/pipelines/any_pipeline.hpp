@@ -14,14 +14,20 @@
 #include <reel/io/pictures/frames.hpp>
 #include <reel/pipelines/any_edit.hpp>
 #include <reel/pipelines/any_networks.hpp>
+#include <reel/pipelines/noise_stream.hpp>
 
 namespace reel {
 
+/// What a stage gives: a clip's moments; latents at the start and after every step of an inversion; latents after every
+/// step of sampling an edit; pixels.
+enum class StageResult { moments, inverted, sampled, decoded };
+
 /// How long work is watched.
 struct StageWatch {
-    bool bars = true;                             ///< progress bars on stderr
-    std::function<void()> after_step{};           ///< called between steps; may throw to end the work
-    std::function<void(PipelinePart)> looks_at{}; ///< called before a part of the model is used
+    bool bars = true;                                          ///< progress bars on stderr
+    std::function<void()> after_step{};                        ///< called between steps; may throw to end the work
+    std::function<void(StageResult, const AnyTensor&)> sees{}; ///< every result of a stage, before anybody else
+    std::function<void(PipelinePart)> looks_at{};              ///< called before a part of the model is used
 };
 
 /// Sees the step's number and its latents.
@@ -60,6 +66,11 @@ public:
     /// Standard normal numbers on the backend: the rows along the leading axis are divided among the streams.
     [[nodiscard]] virtual AnyTensor normal(const Shape& shape, std::uint64_t seed,
                                            std::span<const std::uint64_t> streams) const = 0;
+    /// What sampling starts from without an inversion and a clip, before it is scaled to a sampler's first noise level.
+    [[nodiscard]] AnyTensor start_noise(const Shape& shape, std::uint64_t seed) const {
+        const auto stream = static_cast<std::uint64_t>(NoiseStream::start);
+        return normal(shape, seed, {&stream, 1});
+    }
     /// A file's tensor in the backend's memory. `what` names it in errors.
     [[nodiscard]] virtual AnyTensor upload(const HostTensor& tensor, const std::string& what) const = 0;
     /// Rows [first, last) along the leading axis.
@@ -112,6 +123,15 @@ struct PipelineHost {
     /// sampler_json(); the program's, so that no backend's module has all samplers of the CPU.
     nlohmann::json (*describe)(const Sampler&);
 };
+
+/// The clip's latents that an edit is made of: the mean, or what the last step of tuning looks at.
+[[nodiscard]] inline AnyTensor latents_to_edit(const AnyPipeline& model, const AnyTensor& moments,
+                                               InvertedLatents which, const TuneOptions& options,
+                                               const TuningNoise& noise) {
+    const index_t draws = index_t{options.max_train_steps} * options.gradient_accumulation_steps;
+    return which == InvertedLatents::mean ? model.mean_latents(moments)
+                                          : model.sample_latents(moments, noise, std::max<index_t>(draws - 1, 0));
+}
 
 /// Where networks run.
 class PipelineBackend {

@@ -2,6 +2,7 @@
 // Clips that programs read and write. Needs FFmpeg's libraries (target reel::video).
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 #include <reel/io/video/gif.hpp>
 #include <reel/io/video/video_reader.hpp>
 #include <reel/io/video/video_writer.hpp>
+#include <reel/io/weights/torch_writer.hpp>
 #include <reel/pipelines/any_tensor.hpp>
 #include <reel/pipelines/replay.hpp>
 #include <reel/pipelines/tune_config.hpp>
@@ -28,8 +30,8 @@ namespace reel {
 }
 
 /// The clip of a replay file, which then says length and size of `data`, or else read_clip(data).
-[[nodiscard]] inline Frames read_clip(TuneTrainData& data, const Replay* replay) {
-    const HostTensor* video = replay == nullptr ? nullptr : replay->video();
+[[nodiscard]] inline Frames read_clip(TuneTrainData& data, const std::optional<Replay>& replay) {
+    const HostTensor* video = replay ? replay->video() : nullptr;
     if (video == nullptr) {
         return read_clip(data);
     }
@@ -43,6 +45,11 @@ namespace reel {
     data.width = frames.width;
     data.height = frames.height;
     return frames;
+}
+
+/// Of FFmpeg's libraries.
+[[nodiscard]] inline std::string ffmpeg_version() {
+    return av_version_info();
 }
 
 /// Frames per second to write a clip with: its own, or 8 where it does not say.
@@ -61,6 +68,17 @@ template <class Writes>
 void write_clip(const std::filesystem::path& stem, const Frames& clip, double fps, const Writes& writes) {
     write_gif(writes(stem.string() + ".gif"), clip, fps);
     write_mp4(writes(stem.string() + ".mp4"), clip, fps);
+}
+
+/// Writes inverted latents [frames, h, w, c] into OUTPUT/inv_latents/ddim_latent-NUMBER.pt, as Tune-A-Video does.
+/// Returns the file.
+inline std::filesystem::path write_inverted(const std::filesystem::path& output, index_t number, Cpu& cpu,
+                                            const AnyTensor& latents) {
+    const std::filesystem::path folder = output / "inv_latents";
+    make_output_folder(folder);
+    const std::filesystem::path file = folder / concat_text("ddim_latent-", number, ".pt");
+    write_torch_tensor(file, to_file(to_reference_order(latents.on_cpu(cpu), latents.shape(0))));
+    return file;
 }
 
 /// A mask of latents' pixels [frames, h, w, 1] as a clip of white on black, like another: each covers its square.

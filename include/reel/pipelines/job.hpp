@@ -6,6 +6,7 @@
 #include <functional>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -43,7 +44,12 @@ public:
 
     /// Begins a stage, which ends with what is returned.
     [[nodiscard]] StageTimer::Stage stage(std::string name) { return stages_.start(std::move(name)); }
-    [[nodiscard]] const StageTimer& stages() const { return stages_; }
+    /// Does something as a stage, or with an empty name as none; returns what it returns.
+    template <class Work>
+    decltype(auto) during(std::string name, const Work& work) {
+        const auto stage = name.empty() ? std::nullopt : std::optional(stages_.start(std::move(name)));
+        return work();
+    }
 
     /// A model on the job's backend. `check_stop` is called between the steps of its stages.
     [[nodiscard]] std::unique_ptr<AnyPipeline> load(const PipelineSource& source, std::function<void()> check_stop) {
@@ -62,7 +68,10 @@ public:
         outputs_.push_back(std::move(path));
         return outputs_.back();
     }
-    [[nodiscard]] const std::vector<std::filesystem::path>& outputs() const { return outputs_; }
+    /// writes(), as a function.
+    [[nodiscard]] auto writer() {
+        return [this](const std::filesystem::path& path) { return writes(path); };
+    }
 
     /// Adds outputs and stages to a manifest and writes it into a folder; then prints what each stage took, and what
     /// was written.
@@ -94,6 +103,27 @@ private:
     StageTimer stages_;
     std::vector<std::filesystem::path> outputs_;
 };
+
+/// Says on stderr that float16 was chosen for a CPU.
+inline void warn_of_precision(const TuneOptions& options, BackendKind backend) {
+    if (options.mixed_precision == MixedPrecision::fp16 && backend == BackendKind::cpu) {
+        std::cerr << "mixed_precision: fp16 is slow on a CPU, which computes it in float32; bf16 or no is faster\n";
+    }
+}
+
+/// Does a job, or with --plan and --memory_limit looks ahead first. `work(options, rehearsal)` does it, in whatever
+/// the options say, or with a rehearsal does not. Returns the exit status.
+template <class O, class Work>
+[[nodiscard]] int plan_or_run(const O& options, const Work& work) {
+    const auto rehearse = [&](const TuneAVideoConfig& changed, Rehearsal& rehearsal) -> Prediction {
+        return work(options.with(changed), &rehearsal);
+    };
+    if (const auto status = look_ahead(options.job.plan, options.config, options.tunes(), rehearse)) {
+        return *status;
+    }
+    static_cast<void>(work(options, static_cast<Rehearsal*>(nullptr)));
+    return 0;
+}
 
 /// A model folder's parts in a manifest. `unet_folder`: of a UNet that was tuned, or the folder itself.
 inline void add_model(Manifest& manifest, const std::filesystem::path& folder,

@@ -139,6 +139,16 @@ inline void simplify_validation_data(YamlNode& group, const std::string& where) 
     return parse_tune_config(read_yaml(path), path.string());
 }
 
+/// read_tune_config() for a program: a file that does not say mixed_precision gets `no` and not the reference's fp16,
+/// which is for GPUs. The slowest choice on a CPU shall be nobody's by default.
+[[nodiscard]] inline TuneAVideoConfig read_program_config(const std::filesystem::path& path) {
+    TuneAVideoConfig config = read_tune_config(path);
+    if (read_yaml(path).find("mixed_precision") == nullptr) {
+        config.mixed_precision = MixedPrecision::no;
+    }
+    return config;
+}
+
 /// The configuration as YAML, every key written out: what read_tune_config and the reference read back as the same
 /// values.
 [[nodiscard]] inline std::string tune_config_text(const TuneAVideoConfig& config) {

@@ -45,7 +45,7 @@ public:
     [[nodiscard]] AnyTensor encode(const Frames& clip) const override {
         look_at(PipelinePart::encoder);
         Bar bar(*this, "encode", clip.count);
-        return networks_->encode(clip, [&] { bar.step(); });
+        return seen(StageResult::moments, networks_->encode(clip, [&] { bar.step(); }));
     }
     [[nodiscard]] AnyTensor sample_latents(const AnyTensor& moments, const TuningNoise& noise,
                                            index_t draw) const override {
@@ -61,7 +61,7 @@ public:
     [[nodiscard]] AnyTensor decode(const AnyTensor& latents) const override {
         look_at(PipelinePart::decoder);
         Bar bar(*this, "decode", latents.shape(0));
-        return networks_->decode(here(latents), [&] { bar.step(); });
+        return seen(StageResult::decoded, networks_->decode(here(latents), [&] { bar.step(); }));
     }
 
     [[nodiscard]] AnyTensor normal(const Shape& shape, std::uint64_t seed,
@@ -86,7 +86,7 @@ public:
     [[nodiscard]] AnyStart invert(const EditRequest& request, const AnyTensor& latents, bool keep_trajectory,
                                   const EachStep& each) const override {
         return handle(invert_clip(editor(request), here(latents), text_of(request.inverted_under()), keep_trajectory,
-                                  seen_by(each)));
+                                  seen_by(each, StageResult::inverted)));
     }
     [[nodiscard]] AnyStart noise_start(const EditRequest& request, const AnyTensor& latents) const override {
         return handle(reel::noise_start(editor(request), here(latents)));
@@ -107,7 +107,8 @@ public:
         const Guidance<float, B> guidance{text_of(edited), text_of(request.away()), request.sampling.guidance_scale};
         const EditPlace<float, B> there{here(place.start), place.mask.defined() ? here(place.mask) : X(),
                                         place.skipped};
-        return reel::sample_edit(editor(request), outside(trajectory), there, guidance, seen_by(each));
+        return reel::sample_edit(editor(request), outside(trajectory), there, guidance,
+                                 seen_by(each, StageResult::sampled));
     }
     [[nodiscard]] AnyTensor sample(const SampleRequest& request, const EachStep& each) const override {
         look_at(PipelinePart::unet);
@@ -196,8 +197,18 @@ private:
                 Watch{*this}};
     }
 
-    [[nodiscard]] static auto seen_by(const EachStep& each) {
-        return [&each](index_t k, const X& x) {
+    [[nodiscard]] AnyTensor seen(StageResult what, AnyTensor result) const {
+        if (watch.sees) {
+            watch.sees(what, result);
+        }
+        return result;
+    }
+
+    [[nodiscard]] auto seen_by(const EachStep& each, std::optional<StageResult> what = std::nullopt) const {
+        return [this, &each, what](index_t k, const X& x) {
+            if (what && watch.sees) {
+                watch.sees(*what, x);
+            }
             if (each) {
                 each(k, x);
             }

@@ -1,0 +1,184 @@
+#pragma once
+// insert_object without a clip of one's own: a drawn one, edited with the model that comes with reel, and compared with
+// what it should have become.
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include <reel/pipelines/insert_options.hpp>
+
+#include "options.hpp"
+#include "world/clip_files.hpp"
+#include "world/insertion.hpp"
+#include "world/own_model.hpp"
+
+namespace world {
+
+inline constexpr std::array act_names{
+    reel::NamedValue{"swinging", Act::swinging}, reel::NamedValue{"sitting", Act::sitting},
+    reel::NamedValue{"pulling", Act::pulling}, reel::NamedValue{"carrying", Act::carrying}};
+inline constexpr std::array colour_names{
+    reel::NamedValue{"red", Colour::red},     reel::NamedValue{"green", Colour::green},
+    reel::NamedValue{"blue", Colour::blue},   reel::NamedValue{"yellow", Colour::yellow},
+    reel::NamedValue{"black", Colour::black}, reel::NamedValue{"white", Colour::white}};
+
+[[nodiscard]] constexpr const auto& names_of(Act) {
+    return act_names;
+}
+[[nodiscard]] constexpr const auto& names_of(Colour) {
+    return colour_names;
+}
+
+/// What is drawn.
+struct SceneOptions {
+    std::uint64_t world_seed = 1024; ///< the red swing next to the mean of those held out
+    Act act = Act::swinging;
+    Colour colour = Colour::red;
+
+    template <class Self, class Visit>
+    static void options(Self& self, const Visit& visit) {
+        visit(reel::Option{"world_seed", "of the drawn clip"}, self.world_seed);
+        visit(reel::Option{"act", "what is done in the drawn clip"}, self.act);
+        visit(reel::Option{"colour", "of the object to insert there"}, self.colour);
+    }
+};
+
+/// The clip of insert_object: drawn where the command line names none, and then measured. Otherwise it does nothing but
+/// read the clip.
+class Demonstration {
+public:
+    SceneOptions scene;
+
+    /// Looks for what names a clip, and if there is nothing gives `options` the settings for a drawn one.
+    Demonstration(int argc, char** argv, reel::InsertOptions& options)
+        : drawn_(!program::any_given(argc, argv,
+                                     {"--config", "--video", "--prompt", "--edit", "--replay", "--help", "-h"})) {
+        if (drawn_) {
+            options.config = config_of({});
+            options.config.seed = 33;
+            options.config.output_dir = "out/insert_object";
+            options.edit = edit_of({});
+        }
+    }
+
+    [[nodiscard]] bool drawn() const { return drawn_; }
+
+    /// After parsing: sets the clip and the captions of `config`, and the model where it names none. Throws Error where
+    /// `given("--act")` and the like, but nothing is drawn.
+    void settle(reel::TuneAVideoConfig& config, const std::function<bool(const std::string&)>& given) {
+        reel::for_each_option(scene, [&](const reel::Option&, const auto&, const std::string& name) {
+            reel::require(drawn_ || !given("--" + name), "--", name,
+                          ": there is no drawn clip; leave --video, --config and the prompts away");
+        });
+        if (!drawn_) {
+            return;
+        }
+        reel::TuneTrainData& data = config.train_data;
+        reel::require(data.width == data.height, "--width ", data.width, " and --height ", data.height,
+                      ": drawn clips are square");
+        scene_ = random_scene(scene.world_seed, scene.act, scene.colour);
+        data.video_path = file_in(config);
+        data.prompt = caption(scene_, false);
+        config.validation_data.prompts = {caption(scene_, true)};
+        if (config.pretrained_model_path.empty()) {
+            config.pretrained_model_path = own_model().string();
+        }
+    }
+
+    /// The clip. A drawn one is written, as a file like any other, and that is read.
+    [[nodiscard]] reel::Frames read(reel::Job& job, reel::TuneAVideoConfig& config,
+                                    const std::optional<reel::Replay>& replay) {
+        reel::TuneTrainData& data = config.train_data;
+        if (drawn_) {
+            data.video_path = file_in(config); // of a rehearsal, elsewhere
+            clip_ = draw_clip(scene_, data.n_sample_frames, data.width, EditSettings{}.fps);
+            reel::write_mp4(job.writes(data.video_path), clip_.pretending, clip_.pretending.fps, clip_quality);
+        }
+        return reel::read_clip(data, replay);
+    }
+
+    /// Measures the first edit. `moments` are the clip's.
+    void compare(reel::Job& job, const reel::AnyPipeline& model, const reel::AnyTensor& moments,
+                 const std::vector<reel::Frames>& clip_and_edits) {
+        if (drawn_) {
+            const auto stage = job.stage("compare");
+            known_ = known_of(model, clip_, clip_and_edits[0], moments);
+            found_ = measure(clip_and_edits[1], clip_, clip_and_edits[0], known_.reconstruction);
+        }
+    }
+
+    /// metrics.json, metrics.csv, and in details.png all that was compared. Adds the truth to the rows of a sheet,
+    /// which are the clip and the edit, and makes them large. `places`: mask_picture() of where edits might change the
+    /// clip.
+    void write(reel::Job& job, const std::filesystem::path& output, std::vector<reel::Frames>& sheet,
+               const std::vector<reel::Frames>& places) const {
+        if (!drawn_) {
+            return;
+        }
+        reel::write_json(job.writes(output / "metrics.json"), {{"clip", scene_json()["scene"]},
+                                                               {"edit", as_json(found_)},
+                                                               {"ceiling", as_json(known_.ceiling)},
+                                                               {"autoencoder_db", known_.autoencoder}});
+        reel::write_file(job.writes(output / "metrics.csv"),
+                         reel::concat_text(csv_header, "\n", csv_row("edit", found_), "\n",
+                                           csv_row("ceiling", known_.ceiling), "\n"));
+        const auto changed = metrics::changed_pixels(sheet[1], known_.reconstruction, metrics::Definitions{}.changed);
+        reel::write_png(
+            job.writes(output / "details.png"),
+            reel::contact_sheet({sheet[0], known_.reconstruction, sheet[1], metrics::picture_of(changed, sheet[0]),
+                                 metrics::picture_of(clip_.mask, sheet[0]), clip_.twin, known_.twin},
+                                1, 0));
+        sheet.push_back(clip_.twin);
+        sheet.push_back(place_picture(places.empty() ? reel::Frames() : places.front(), clip_));
+        for (reel::Frames& frames : sheet) {
+            frames = enlarged(frames, 3);
+        }
+    }
+
+    /// For the manifest: {"scene": ...}, or {}.
+    [[nodiscard]] nlohmann::json scene_json() const {
+        if (!drawn_) {
+            return nlohmann::json::object();
+        }
+        nlohmann::json json = as_json(clip_);
+        json["world_seed"] = scene.world_seed;
+        return {{"scene", json}};
+    }
+
+    /// What happened, in the last lines of the screen.
+    void conclude(const reel::InsertOptions& options) const {
+        if (!drawn_) {
+            return;
+        }
+        const auto line = [](const char* what, const metrics::Insertion& found) {
+            std::printf("%-22s IoU %.2f, background %.1f dB, flicker %.2f, %.1f objects a frame\n", what, found.iou,
+                        found.background_source, found.flicker, found.objects);
+        };
+        const reel::TuneAVideoConfig& config = options.config;
+        std::printf("\"%s\" became \"%s\"\n", config.train_data.prompt.c_str(),
+                    config.validation_data.prompts.front().c_str());
+        line("the edit:", found_);
+        line("a perfect one would be:", known_.ceiling);
+        const bool seen = found_.colour.has_value() && found_.iou >= 0.1;
+        std::printf("rows of frames.png: the clip, the edit, what it should be, %s\n",
+                    options.edit.masked() ? "where it may change (grey) and the true object (white)"
+                                          : "the true object");
+        std::printf("%s: %s, IoU %.2f, background %.1f dB: %s\n", seen ? "inserted" : "not inserted",
+                    object_name(scene_).c_str(), found_.iou, found_.background_source,
+                    (std::filesystem::path(config.output_dir) / "frames.png").c_str());
+    }
+
+private:
+    [[nodiscard]] static std::string file_in(const reel::TuneAVideoConfig& config) {
+        return (std::filesystem::path(config.output_dir) / "pretending.mp4").string();
+    }
+
+    bool drawn_;
+    Scene scene_;
+    Clip clip_;
+    Known known_;
+    metrics::Insertion found_;
+};
+
+} // namespace world

@@ -1,0 +1,191 @@
+#pragma once
+// What insert_object is asked to do, and how its run is recorded. Link reel::pipelines and reel::video.
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include <reel/io/config/options.hpp>
+#include <reel/io/files/atomic_file.hpp>
+#include <reel/pipelines/clip_files.hpp>
+#include <reel/pipelines/job.hpp>
+#include <reel/pipelines/loss_log.hpp>
+#include <reel/pipelines/named_sampler.hpp>
+#include <reel/pipelines/prompts.hpp>
+#include <reel/pipelines/tune_config_file.hpp>
+
+namespace reel {
+
+/// Every option of the whole job: names are those of the command line, of the manifest, and without paths and prompts
+/// of a study.
+struct InsertOptions {
+    std::string config_file;
+    TuneAVideoConfig config;
+    EditOptions edit;
+    SamplerRequest sampler;
+    JobOptions job;
+    std::string tuned;
+    std::string save_tuned;
+    std::string replay;
+    std::string save_tensors;
+
+    InsertOptions() {
+        config.mixed_precision = MixedPrecision::no;
+        config.seed = 33;
+    }
+
+    /// Takes the configuration from a file, which options then override; "": none.
+    void read(const std::string& file) {
+        if (file.empty()) {
+            return;
+        }
+        config_file = file;
+        config = read_program_config(file);
+        config.seed = config.seed.value_or(33);
+    }
+
+    /// One clip and one size serve tuning and editing. Call after the last change: then everything is checked. Throws
+    /// Error that starts with `locate(name)`.
+    void settle(const KeyLocator& locate) {
+        TuneValidationData& v = config.validation_data;
+        v.video_length = config.train_data.n_sample_frames;
+        v.width = config.train_data.width;
+        v.height = config.train_data.height;
+        v.use_inv_latent = edit.inverted();
+        check_options(*this, locate);
+        warn_of_precision(config, job.backend);
+    }
+
+    template <class Self, class Visit>
+    static void options(Self& self, const Visit& visit) {
+        visit(Option{"config", "YAML file with Tune-A-Video's keys"}, self.config_file);
+        visit_renamed(self.config, visit,
+                      {{"pretrained_model_path", "model"},
+                       {"output_dir", "output"},
+                       {"train_data.video_path", "video"},
+                       {"validation_data.prompts", "edit"},
+                       // one clip and one size serve training and editing, which always start as `start` says
+                       {"validation_data.video_length", ""},
+                       {"validation_data.width", ""},
+                       {"validation_data.height", ""},
+                       {"validation_data.use_inv_latent", ""},
+                       // of tune_video
+                       {"validation_steps", ""},
+                       {"checkpointing_steps", ""},
+                       {"resume_from_checkpoint", ""},
+                       // of no effect
+                       {"train_batch_size", ""},
+                       {"enable_xformers_memory_efficient_attention", ""}});
+        EditOptions::options(self.edit, visit);
+        SamplerRequest::options(self.sampler, visit);
+        JobOptions::options(self.job, visit);
+        visit(Option{"tuned", "a folder that was tuned before: only edit"}, self.tuned);
+        visit(Option{"save_tuned", "folder for the tuned model, as Tune-A-Video saves it"}, self.save_tuned);
+        visit(Option{"replay", "safetensors file with all that is random"}, self.replay);
+        visit(Option{"save_tensors", "safetensors file for intermediate results"}, self.save_tensors);
+    }
+
+    /// What must fit together, beyond ranges.
+    void check(const KeyLocator& locate) const {
+        const std::vector<std::string>& edits = config.validation_data.prompts;
+        require(!config.train_data.prompt.empty(), locate("prompt"), ": expected a text, found an empty one");
+        require(!edits.empty(), "no edited prompt: give ", locate("edit"), ", or validation_data.prompts in ",
+                locate("config"));
+        require(std::ranges::none_of(edits, &std::string::empty), locate("edit"),
+                ": expected a text, found an empty one");
+        edit.check(locate);
+        edit.check_steps(config.validation_data, locate);
+        std::error_code ignored;
+        require(tuned.empty() || std::filesystem::is_directory(std::filesystem::path(tuned) / "unet", ignored),
+                locate("tuned"), " ", tuned, ": it has no folder unet; expected what --save_tuned or tune_video wrote");
+        require_cpu(job.plan, job.backend);
+    }
+
+    [[nodiscard]] std::optional<Replay> open_replay() const {
+        return replay.empty() ? std::nullopt : std::optional<Replay>(std::in_place, replay);
+    }
+
+    [[nodiscard]] bool tunes() const { return tuned.empty() && config.max_train_steps > 0; }
+
+    /// The model on the job's backend, its prompts looked at. `check_stop` is called between the steps of its stages.
+    [[nodiscard]] std::unique_ptr<AnyPipeline> load(Job& on, const std::optional<Replay>& random,
+                                                    std::function<void()> check_stop) const {
+        auto model =
+            on.load({.folder = config.pretrained_model_path,
+                     .seed = *config.seed,
+                     .unet_folder = tuned.empty() ? std::filesystem::path() : std::filesystem::path(tuned) / "unet",
+                     .mixed_precision = config.mixed_precision},
+                    std::move(check_stop));
+        if (random && tuned.empty()) {
+            model->initialize(*random);
+        }
+        check_prompts(*model, config);
+        return model;
+    }
+
+    /// The same with another configuration, whose output folder takes everything that is written.
+    [[nodiscard]] InsertOptions with(const TuneAVideoConfig& changed) const {
+        InsertOptions other = *this;
+        other.config = changed;
+        other.save_tuned.clear(); // may be many gigabytes
+        if (!other.save_tensors.empty()) {
+            other.save_tensors = changed.output_dir + "/tensors";
+        }
+        return other;
+    }
+
+    /// Makes the folders of all that will be written: finds out before the work whether that is possible.
+    void make_folders() const {
+        make_output_folder(config.output_dir);
+        if (!save_tuned.empty()) {
+            require_other_folder(save_tuned, config.pretrained_model_path);
+            make_output_folder(save_tuned);
+        }
+        if (const auto folder = std::filesystem::path(save_tensors).parent_path(); !folder.empty()) {
+            make_output_folder(folder);
+        }
+    }
+
+    /// losses.csv, where anything may have been tuned, and the tuned model.
+    void write_tuning(Job& in, const AnyPipeline& model, const LossLog& losses) const {
+        if (tuned.empty()) {
+            losses.write(in.writes(std::filesystem::path(config.output_dir) / "losses.csv"));
+        }
+        if (!save_tuned.empty()) {
+            model.save_tuned(save_tuned);
+        }
+    }
+
+    /// Everything needed to repeat the run. `cpu`: where it ran; `more`: laid over the options; with a "scene" the clip
+    /// was drawn, and is no input.
+    [[nodiscard]] Manifest manifest(const Cpu& cpu, const Sampler& used, const std::optional<Replay>& random,
+                                    const nlohmann::json& more) const {
+        Manifest manifest("insert_object");
+        manifest.set_seed(config.seed);
+        nlohmann::json json = options_json(*this);
+        json["threads"] = cpu.threads();
+        json["negative_prompt"] = config.validation_data.negative_prompt.value_or("");
+        json.erase("plan");
+        json.update(more);
+        manifest.set("options", json);
+        manifest.set("sampler", sampler_json(used));
+        manifest.add_version("ffmpeg", ffmpeg_version());
+        if (!more.contains("scene") && (!random || random->video() == nullptr)) {
+            manifest.add_input(config.train_data.video_path);
+        }
+        add_model(manifest, config.pretrained_model_path, tuned.empty() ? config.pretrained_model_path : tuned);
+        for (const std::string& file : {config_file, replay}) {
+            if (!file.empty()) {
+                manifest.add_input(file);
+            }
+        }
+        return manifest;
+    }
+};
+
+} // namespace reel

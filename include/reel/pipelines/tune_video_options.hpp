@@ -1,0 +1,97 @@
+#pragma once
+// What tune_video is asked to do. Link reel::pipelines and reel::video.
+
+#include <functional>
+#include <string>
+#include <utility>
+
+#include <reel/io/files/sha256.hpp>
+#include <reel/pipelines/clip_files.hpp>
+#include <reel/pipelines/job.hpp>
+#include <reel/pipelines/named_sampler.hpp>
+#include <reel/pipelines/prompts.hpp>
+#include <reel/pipelines/tune_clip.hpp>
+#include <reel/pipelines/tune_config_file.hpp>
+
+namespace reel {
+
+struct TuneVideoOptions {
+    std::string config_file;
+    TuneAVideoConfig config;
+    JobOptions job;
+    ReferenceOptions reference;
+
+    template <class Self, class Visit>
+    static void options(Self& self, const Visit& visit) {
+        visit(Option{"config", "YAML file with Tune-A-Video's keys"}, self.config_file);
+        visit_renamed(self.config, visit,
+                      {{"pretrained_model_path", "model"},
+                       {"output_dir", "output"},
+                       {"train_data.video_path", "video"},
+                       // the file's, and of the training clip's size where that is given here
+                       {"validation_data.prompts", ""},
+                       {"validation_data.video_length", ""},
+                       {"validation_data.width", ""},
+                       {"validation_data.height", ""},
+                       // of no effect
+                       {"train_batch_size", ""},
+                       {"enable_xformers_memory_efficient_attention", ""}});
+        JobOptions::options(self.job, visit);
+        ReferenceOptions::options(self.reference, visit);
+    }
+
+    /// Takes the configuration from a file, which options then override; "": none.
+    void read(const std::string& file) {
+        if (!file.empty()) {
+            config_file = file;
+            config = read_program_config(file);
+        }
+    }
+
+    /// Call after the last change: then everything is checked. Validation has the training clip's size where
+    /// `given("--width")` and the like. Throws Error that starts with `locate(name)`.
+    void settle(const KeyLocator& locate, const std::function<bool(const char*)>& given) {
+        const TuneTrainData& train = config.train_data;
+        TuneValidationData& v = config.validation_data;
+        v.video_length = given("--n_sample_frames") ? train.n_sample_frames : v.video_length;
+        v.width = given("--width") ? train.width : v.width;
+        v.height = given("--height") ? train.height : v.height;
+        if (config.resume_from_checkpoint == "") {
+            config.resume_from_checkpoint.reset();
+        }
+        check_options(*this, locate);
+        config.check([&](std::string_view key) { // where the file and an option meet
+            const std::string name(key.substr(key.find('.') + 1));
+            return concat_text(locate(name == "video_length" ? "n_sample_frames" : name), " (", key, ")");
+        });
+        warn_of_precision(config, job.backend);
+        require_cpu(job.plan, job.backend);
+        require(!config.train_data.prompt.empty(), locate("prompt"), ": expected a text, found an empty one");
+    }
+
+    /// Whether tuning is part of it.
+    [[nodiscard]] bool tunes() const { return true; }
+
+    /// The same with another configuration, whose output folder takes everything that is written.
+    [[nodiscard]] TuneVideoOptions with(const TuneAVideoConfig& changed) const {
+        TuneVideoOptions other = *this;
+        other.config = changed;
+        return other;
+    }
+};
+
+/// What a checkpoint of a clip's tuning must agree with to be continued, before anything was tuned.
+[[nodiscard]] inline CheckpointIdentity tuning_identity(const TuneAVideoConfig& config, bool reference_checkpointing,
+                                                        const AnyPipeline& model, const Frames& clip) {
+    const bool ends = !option_text(config.lr_scheduler).starts_with("constant"); // others end at the last step
+    nlohmann::json identity = tuning_identity(config, reference_checkpointing);
+    identity.update({{"seed", *config.seed},
+                     {"model", model.fingerprint()},
+                     {"prompt", config.train_data.prompt},
+                     {"clip", sha256_hex(std::as_bytes(std::span(clip.rgb)))},
+                     {"clip_size", {clip.count, clip.height, clip.width}},
+                     {"max_train_steps", ends ? nlohmann::json(config.max_train_steps) : nlohmann::json()}});
+    return {identity};
+}
+
+} // namespace reel
