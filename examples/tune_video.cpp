@@ -1,7 +1,5 @@
 // Tunes an inflated Stable Diffusion on one clip, as Tune-A-Video's train_tuneavideo.py does, from the same YAML file.
 
-#include <random>
-
 #include <reel/pipelines/clip_files.hpp>
 #include <reel/pipelines/tune_clip.hpp>
 #include <reel/pipelines/tune_video_options.hpp>
@@ -52,24 +50,13 @@ Prediction tune_video(TuneVideoOptions o, Rehearsal* rehearsal) {
     TuneAVideoConfig& config = o.config;
     const std::filesystem::path output = config.output_dir;
     Job job(o.job, rehearsal);
-    if (!config.seed) {
-        config.seed = rehearsal == nullptr ? std::random_device{}() : 0;
-        std::cerr << (rehearsal == nullptr ? concat_text("seed: none given, using ", *config.seed, "\n") : "");
-    }
+    o.choose_seed(rehearsal == nullptr);
     require_other_folder(output, config.pretrained_model_path);
     make_output_folder(output);
 
     // Load.
     const Frames clip = job.during("read clip", [&] { return read_clip(config.train_data); });
-    auto loading = job.stage("load model");
-    const auto model = job.load(
-        {.folder = config.pretrained_model_path, .seed = *config.seed, .mixed_precision = config.mixed_precision},
-        program::check_stop);
-    check_prompts(*model, config);
-    if (config.validation_steps <= config.max_train_steps) {
-        check_steps(ddim_sampler(model->facts()), config.validation_data);
-    }
-    loading.done();
+    const auto model = job.during("load model", [&] { return o.load(job, program::check_stop); });
     write_tune_config(output / "config.yaml", config);
     const AnyTensor moments = job.during("encode clip", [&] { return model->encode(clip); });
 

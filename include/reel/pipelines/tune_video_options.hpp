@@ -2,6 +2,9 @@
 // What tune_video is asked to do. Link reel::pipelines and reel::video.
 
 #include <functional>
+#include <iostream>
+#include <memory>
+#include <random>
 #include <string>
 #include <utility>
 
@@ -67,6 +70,28 @@ struct TuneVideoOptions {
         warn_of_precision(config, job.backend);
         require_cpu(job.plan, job.backend);
         require(!config.train_data.prompt.empty(), locate("prompt"), ": expected a text, found an empty one");
+    }
+
+    /// A seed from the system where none is given, which is then said on stderr; 0 where it does not matter.
+    void choose_seed(bool matters) {
+        if (!config.seed && matters) {
+            config.seed = std::random_device{}();
+            std::cerr << "seed: none given, using " << *config.seed << '\n';
+        }
+        config.seed = config.seed.value_or(0);
+    }
+
+    /// The model on the job's backend; its prompts and steps are looked at. `check_stop` is called between the steps of
+    /// its stages.
+    [[nodiscard]] std::unique_ptr<AnyPipeline> load(Job& on, std::function<void()> check_stop) const {
+        auto model = on.load(
+            {.folder = config.pretrained_model_path, .seed = *config.seed, .mixed_precision = config.mixed_precision},
+            std::move(check_stop));
+        check_prompts(*model, config);
+        if (config.validation_steps <= config.max_train_steps) {
+            check_steps(ddim_sampler(model->facts()), config.validation_data);
+        }
+        return model;
     }
 
     /// Whether tuning is part of it.
