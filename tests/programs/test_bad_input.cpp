@@ -258,7 +258,12 @@ TEST_CASE("options out of range, unknown, missing or given twice") {
     refused(work, {{"--guidance_scale", "inf"}}, {"--guidance_scale"});
     refused(work, {{"--trainable_modules", "attn9"}}, {"attn9"});
     const int usage = 2;
-    refused(work, {{"--threads", "-1"}}, {"--threads", "0 to 1024", "--help"}, usage);
+    refused(work, {{"--threads", "-1"}}, {"--threads", "0 to 1024"});
+    refused(work, {{"--mask_threshold", "1"}}, {"--mask_threshold: expected a number from 0 and below 1, found 1"});
+    refused(work, {{"--mask", "difference"}, {"--num_inv_steps", "3"}}, {"--mask difference: --num_inv_steps is 3"});
+    refused(work, {{"--mask", "diference"}}, {"--mask: expected one of none, difference, delta", "mean \"difference\"?"},
+            usage);
+    refused(work, {{"--eta", "much"}}, {"--eta: expected a number, found \"much\"", "--help"}, usage);
     refused(work, {{"--num_inv_steps", "many"}}, {"--num_inv_steps", "many"}, usage);
     refused(work, {{"--seed", "-1"}}, {"--seed", "-1"}, usage);
     refused(work, {{"--num_inv_stps", "3"}}, {"--num_inv_stps", "did you mean \"--num_inv_steps\"?"}, usage);

@@ -261,7 +261,7 @@ TEST_CASE("--mixed_precision: what --save_tuned saved gives the edit of the whol
         CHECK(results(work / precision).at(edit_gif) == files_in(work / "again").at(edit_gif));
     }
     const Ended ended = run(work.command("bad", edit + Words{"--mixed_precision", "fp8"}));
-    CHECK(ended.status == 1);
+    CHECK(ended.status == 2);
     CHECK(contains(ended.err, "--mixed_precision: expected one of no, fp16, bf16, found \"fp8\""));
 }
 
