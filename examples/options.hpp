@@ -31,6 +31,8 @@ public:
     using reel::Error::Error;
 };
 
+using reel::Stopped;
+
 namespace detail {
 
 inline volatile std::sig_atomic_t stop_signal = 0;
@@ -153,6 +155,11 @@ void add_options(CLI::App& app, O& options) {
                                                                                                        : "TEXT");
         }
     });
+}
+
+/// For options of CLI11's own whose type has no sign: CLI11 2.1 reads -1 as the largest number.
+[[nodiscard]] inline std::string not_negative(const std::string& value) {
+    return value.starts_with("-") ? "Value " + value + " is negative" : std::string();
 }
 
 /// Parses the command line. Returns an exit status when there is nothing more to do (--help); throws UsageError.
