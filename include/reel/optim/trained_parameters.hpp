@@ -1,6 +1,6 @@
 #pragma once
 
-#include <reel/nn/parameter.hpp>
+#include <reel/nn/module.hpp>
 #include <reel/optim/parameters.hpp>
 
 namespace reel {
