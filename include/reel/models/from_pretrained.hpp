@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include <reel/io/weights/model_weights.hpp>
 #include <reel/io/weights/torch_writer.hpp>
 #include <reel/io/weights/weights.hpp>
 #include <reel/models/autoencoder_kl.hpp>
@@ -14,14 +15,15 @@
 
 namespace reel {
 
-/// Loads text_encoder/ of a Stable Diffusion folder. Throws Error for anything missing, unexpected or unsupported.
+/// Loads text_encoder/ of a Stable Diffusion folder, with "text_model." before its tensors' names or without. Throws
+/// Error for anything missing, unexpected or unsupported.
 template <Scalar T, Backend B>
 [[nodiscard]] CLIPTextModel<T, B> load_clip_text_model(B& backend, const std::filesystem::path& folder) {
     CLIPTextModel<T, B> model(read_clip_text_config(ConfigReader::from_file(folder / "config.json")));
     const auto file = find_weights(folder, transformers_weight_names).string();
     // A buffer of older transformers: 0, 1, 2, ...
     const LoadRules rules{.ignored = [](const std::string& n) { return n == "text_model.embeddings.position_ids"; }};
-    load_parameters(model, backend, load_weights(folder, transformers_weight_names), file, rules);
+    load_parameters(model, backend, load_text_encoder_weights(folder), file, rules);
     return model;
 }
 
@@ -41,7 +43,7 @@ template <Scalar T, Backend B>
 [[nodiscard]] AutoencoderKL<T, B> load_autoencoder_kl(B& backend, const std::filesystem::path& folder) {
     AutoencoderKL<T, B> model(read_autoencoder_kl_config(ConfigReader::from_file(folder / "config.json")));
     const auto file = find_weights(folder, diffusers_weight_names).string();
-    load_parameters(model, backend, load_weights(folder, diffusers_weight_names), file,
+    load_parameters(model, backend, load_model_weights(folder, diffusers_weight_names), file,
                     LoadRules{.rename = autoencoder_parameter_name});
     return model;
 }
@@ -77,7 +79,7 @@ template <Scalar T, Backend B>
     if (inflate) {
         rules.may_be_missing = [](const std::string& name) { return is_temporal_parameter(name); };
     }
-    load_parameters(model, backend, load_weights(folder, diffusers_weight_names), file, rules);
+    load_parameters(model, backend, load_model_weights(folder, diffusers_weight_names), file, rules);
     for_each_parameter(model, [&](const std::string& name, auto& parameter) {
         if (!parameter.defined()) {
             initialize_temporal(parameter, backend, name, seed);
@@ -93,7 +95,7 @@ template <Scalar T, Backend B>
     require(!config.temporal, folder.string(), ": holds an inflated UNet, expected a 2D one");
     UNet3DConditionModel<T, B> model(config);
     const auto file = find_weights(folder, diffusers_weight_names).string();
-    load_parameters(model, backend, load_weights(folder, diffusers_weight_names), file);
+    load_parameters(model, backend, load_model_weights(folder, diffusers_weight_names), file);
     return model;
 }
 
