@@ -59,10 +59,14 @@ inline const std::array<LdmPartFolder, 3> ldm_part_folders{
                                                                     : std::filesystem::path();
     require(!folder.empty(), input.string(),
             ": a single file holds no tokenizer; name one with --tokenizer DIR (the tokenizer/ of a diffusers "
-            "folder of the same Stable Diffusion: vocab.json, merges.txt), or a whole folder with --config DIR");
+            "folder of the same Stable Diffusion: vocab.json, merges.txt, or tokenizer.json), or a whole folder with "
+            "--config DIR");
+    const auto has = [&](const char* file) { return std::filesystem::is_regular_file(folder / file); };
     for (const char* file : {"vocab.json", "merges.txt"}) {
-        require(std::filesystem::is_regular_file(folder / file), folder.string(), ": ", file,
-                " is missing; expected the tokenizer/ of a diffusers folder of the same Stable Diffusion");
+        require(
+            has(file) || (!has("vocab.json") && has("tokenizer.json")), folder.string(), ": ", file,
+            " is missing, and so is tokenizer.json; expected the tokenizer/ of a diffusers folder of the same Stable "
+            "Diffusion");
     }
     return folder;
 }
