@@ -1,9 +1,8 @@
 // Devices by their backends' names. What runs on a GPU is a module of its own, opened when it is asked for: cuBLAS
 // would cost every other run 200 MB and half a second.
 
-#include <dlfcn.h>
-
 #include <reel/backend/cuda_driver.hpp>
+#include <reel/backend/cuda_module.hpp>
 
 #include "device_module.hpp"
 
@@ -13,26 +12,8 @@ namespace {
 
 #ifdef REEL_CUDA_MODULE
 
-/// Beside the program, or else where it was built.
-[[nodiscard]] std::filesystem::path module_path() {
-    const std::filesystem::path built = REEL_CUDA_MODULE;
-    std::error_code none;
-    const auto beside = std::filesystem::read_symlink("/proc/self/exe", none).parent_path() / built.filename();
-    return std::filesystem::exists(beside, none) ? beside : built;
-}
-
 [[nodiscard]] std::unique_ptr<Device> open_cuda_device() {
-    const std::string path = module_path().string();
-    const reel::SharedLibrary module(path);
-    if (!module) {
-        const char* const why = ::dlerror();
-        reel::fail("--backend cuda: ", path, " cannot be loaded: ", why == nullptr ? "no reason given" : why,
-                   "; it needs the CUDA toolkit's cuBLAS, of the version that doctor names");
-    }
-    auto* const open = module.function<OpenDevice>(open_device_name);
-    reel::require(open != nullptr, "--backend cuda: ", path, " has no ", open_device_name,
-                  "; it is not of this build of reel");
-    return std::unique_ptr<Device>(open());
+    return std::unique_ptr<Device>(reel::cuda_module_function<OpenDevice>(REEL_CUDA_MODULE, open_device_name)());
 }
 
 #else

@@ -16,7 +16,6 @@ public:
         }
         return load_float_model(cpu, cuda_, source);
     }
-    void train(const training::Work& work) override { train_on(cuda_, work); }
     [[nodiscard]] reel::MemoryProbe probe() override { return reel::cuda::probe_of(cuda_.memory()); }
 
 private:

@@ -18,10 +18,6 @@
 #include <reel/pipelines/stable_diffusion.hpp>
 #include <reel/pipelines/tune.hpp>
 
-namespace training {
-struct Work;
-}
-
 namespace editing {
 
 using reel::Cpu;
@@ -142,8 +138,6 @@ public:
 
     /// load_model() here. `cpu` is where the networks' results are put.
     [[nodiscard]] virtual Model load(Cpu& cpu, const ModelSource& source) = 0;
-    /// A training from nothing here: training::Job.
-    virtual void train(const training::Work& work) = 0;
     /// Of the device's memory, which this must outlive.
     [[nodiscard]] virtual reel::MemoryProbe probe() = 0;
 };

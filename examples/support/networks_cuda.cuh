@@ -1,6 +1,5 @@
 #pragma once
-// Networks on an NVIDIA GPU. Each scalar type, and training from nothing, has its .cu, so that they compile side by
-// side.
+// Networks on an NVIDIA GPU. Each scalar type has its .cu, so that they compile side by side.
 
 #include <reel/backend/cuda/cuda.cuh>
 
@@ -11,6 +10,5 @@ namespace editing {
 [[nodiscard]] Model load_float_model(Cpu& cpu, reel::Cuda& cuda, const ModelSource& source);
 [[nodiscard]] Model load_bfloat16_model(Cpu& cpu, reel::Cuda& cuda, const ModelSource& source);
 [[nodiscard]] Model load_half_model(Cpu& cpu, reel::Cuda& cuda, const ModelSource& source);
-void train_on(reel::Cuda& cuda, const training::Work& work);
 
 } // namespace editing

@@ -24,8 +24,10 @@ struct Fill {
 
 /// A contiguous, row-major array in a backend's memory. A value type with shared storage: copies are cheap and see the
 /// same elements, as in PyTorch. A default-constructed tensor is undefined (`defined()` is false) and has no backend.
-template <class T, Backend B = Cpu>
+template <class T, class B = Cpu>
 class Tensor {
+    static_assert(check_backend<B>());
+
 public:
     using value_type = T;
     using backend_type = B;

@@ -8,7 +8,7 @@
 
 #include <reel/backend/cuda/cuda.cuh>
 
-#include "support/training_job.hpp"
+#include "training/trainer.hpp"
 
 #include "io/temporary_folder.hpp"
 
@@ -45,9 +45,9 @@ namespace {
 
 template <reel::Backend B>
 void train(const training::Options& options, reel::Cpu& cpu, B& backend) {
-    const pictures::World world(options.resolution, options.seed);
+    const training::WorldDataset world(options.resolution, options.seed);
     int steps = 0;
-    training::Job<B>({options, cpu, world, world, [&steps] { ++steps; }}, backend).run();
+    training::Trainer<B>({options, cpu, world, world, [&steps] { ++steps; }}, backend).run();
     CHECK(steps > 0);
 }
 

@@ -2,14 +2,21 @@
 #include "io/temporary_folder.hpp"
 #include "support/cost.hpp"
 
+#include <reel/io/config/json.hpp>
+#include <reel/io/config/yaml.hpp>
+#include <reel/io/pictures/png.hpp>
+#include <reel/io/weights/safetensors.hpp>
 #include <reel/io/weights/torch_checkpoint.hpp>
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 // The budget of docs/io.md, held by files made to break it.
 
@@ -129,4 +136,94 @@ TEST_CASE("many storages of an old checkpoint are found fast") {
         reel::require(file.tensors.size() == count, "not all");
     });
     CHECK(message.empty());
+}
+
+TEST_CASE("entries of an archive that overlap are refused, however many there are") {
+    TemporaryFolder folder;
+    const std::string data(64 << 10, 'x');
+    {
+        reel::ZipWriter zip(folder / "a.pt");
+        zip.add("x/data.pkl", proto + "}.");
+        zip.add("x/data/0", data);
+        zip.finish();
+    }
+    // Directory entries that all name the second file's bytes.
+    std::string content = read_text(folder / "a.pt");
+    const std::size_t first = content.find("PK\x01\x02");
+    const std::size_t second = content.find("PK\x01\x02", first + 4);
+    const std::size_t end = content.find("PK\x05\x06");
+    std::string entry = content.substr(second, end - second);
+    std::string directory = content.substr(first, end - first);
+    constexpr std::uint16_t copies = 20'000;
+    for (std::uint16_t i = 0; i < copies; ++i) {
+        const std::string name = std::to_string(100'00000 + i); // eight characters, as "x/data/0"
+        directory += entry.replace(46, 8, name.substr(0, 8));
+    }
+    const auto size = static_cast<std::uint32_t>(directory.size());
+    const std::uint16_t entries = copies + 2;
+    std::string last = content.substr(end);
+    std::memcpy(last.data() + 8, &entries, 2);
+    std::memcpy(last.data() + 10, &entries, 2);
+    std::memcpy(last.data() + 12, &size, 4);
+    const std::string message =
+        read_within_budget(content.substr(0, first) + directory + last,
+                           [](const std::filesystem::path& path) { (void)reel::read_torch_checkpoint(path); });
+    CHECK(contains(message, "overlap"));
+}
+
+TEST_CASE("a safetensors header costs little beside its tensors") {
+    const auto read = [](const std::filesystem::path& path) { (void)reel::read_safetensors(path); };
+    const auto file = [](const std::string& header) {
+        const std::uint64_t size = header.size();
+        return std::string(reinterpret_cast<const char*>(&size), 8) + header;
+    };
+    std::string many = "{";
+    for (int i = 0; i < 150'000; ++i) {
+        many += reel::concat_text(i == 0 ? "" : ",", '"', i, R"(":{"dtype":"U8","shape":[0],"data_offsets":[0,0]})");
+    }
+    CHECK(read_within_budget(file(many + "}"), read, 40 * mebibyte).empty());
+    const auto value = [](const std::string& text) { return R"({"a":{"dtype":"U8","shape":)" + text + "}}"; };
+    CHECK(contains(read_within_budget(file(value("[" + repeated("0,", 5'000'000) + "0]")), read), "values"));
+    CHECK(contains(read_within_budget(file(value("[" + repeated("0,", 500'000) + "0]")), read), "at most 64"));
+    CHECK(contains(read_within_budget(file(value(std::string(10'000'000, '['))), read), "nested deeper"));
+    CHECK(contains(read_within_budget(file("{\"" + std::string(30 * mebibyte, 'a')), read), "JSON"));
+    CHECK(contains(read_within_budget(file("{" + std::string(33 * mebibyte, ' ')), read), "announce a header"));
+}
+
+TEST_CASE("JSON is read within its limits") {
+    const auto read = [](const std::filesystem::path& path) { (void)reel::read_json(path); };
+    CHECK(contains(read_within_budget("[" + repeated("0,", 5'000'000) + "0]", read), "524288 values"));
+    std::string keys = "{";
+    for (int i = 0; i < 700'000; ++i) {
+        keys += reel::concat_text(i == 0 ? "" : ",", '"', i, "\":\"\"");
+    }
+    CHECK(contains(read_within_budget(keys + "}", read), "524288 values"));
+    CHECK(contains(read_within_budget(std::string(10'000'000, '['), read), "nested deeper than 64"));
+    CHECK(contains(read_within_budget(repeated("{\"a\":", 1'000'000), read), "nested deeper than 64"));
+    CHECK(read_within_budget("\"" + std::string(15 * mebibyte, 'a') + "\"", read).empty());
+    CHECK(contains(read_within_budget(std::string(17 * mebibyte, ' '), read), "too large"));
+}
+
+TEST_CASE("YAML of many values says so, and does not blame aliases") {
+    const auto read = [](const std::filesystem::path& path) { (void)reel::read_yaml(path); };
+    const std::string many = read_within_budget("[" + repeated("a,", 400'000) + "]", read);
+    CHECK(contains(many, "more values than"));
+    CHECK_FALSE(contains(many, "alias"));
+    CHECK(contains(read_within_budget(std::string(900'000, '['), read), "deep"));
+    CHECK(contains(
+        read_within_budget("a: &a [" + repeated("x,", 20'000) + "]\nb: [" + repeated("*a,", 100) + "]\n", read),
+        "aliases expand"));
+}
+
+TEST_CASE("a picture is as large as its file allows, and no larger than 64 million pixels") {
+    TemporaryFolder folder;
+    // The largest that is read: white, in a file of some 200 kB.
+    reel::write_png(folder / "a.png", reel::make_frames(1, 8192, 8192));
+    std::string content = read_text(folder / "a.png");
+    const auto read = [](const std::filesystem::path& path) { (void)reel::read_png(path); };
+    CHECK(read_within_budget(content, read, 200 * mebibyte).empty());
+    content[18] = 0x40; // 16384 pixels wide; the checksum follows
+    const std::uint32_t sum = __builtin_bswap32(reel::crc32_of(std::as_bytes(std::span(content).subspan(12, 17))));
+    std::memcpy(content.data() + 29, &sum, 4);
+    CHECK(contains(read_within_budget(content, read), "more than 67108864 pixels"));
 }

@@ -161,8 +161,8 @@ TEST_CASE("broken PNG files are refused") {
 }
 
 TEST_CASE("a PNG header that promises too much takes no memory") {
-    // 16384 x 16384 in a file of a hundred bytes; IHDR with its checksum, then an empty IDAT.
-    const std::string header("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x40\0\0\0\x40\0\x08\x02\0\0\0", 29);
+    // 8192 x 8192 in a file of a hundred bytes; IHDR with its checksum, then an empty IDAT.
+    const std::string header("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x20\0\0\0\x20\0\x08\x02\0\0\0", 29);
     std::uint32_t sum = 0xFFFFFFFFU;
     for (std::size_t i = 12; i < 29; ++i) {
         sum ^= static_cast<unsigned char>(header[i]);

@@ -189,6 +189,25 @@ TEST_CASE("wrong types, unknown keys and sizes that do not fit are errors") {
     CHECK(contains(message(json::array()), "expected a JSON object"));
 }
 
+TEST_CASE("lists of a default, null for a default, and what an average keeps beside a configuration are read") {
+    const auto plain = read(json::parse(sd1));
+    for (
+        const char* more :
+        {R"({"transformer_layers_per_block": [1, 1, 1, 1], "only_cross_attention": [false, false, false, false]})",
+         R"({"upcast_attention": null, "sample_size": [64, 48], "transformer_layers_per_block": null})",
+         R"({"decay": 0.9999, "min_decay": 0.0, "optimization_step": 7, "update_after_step": 0, "use_ema_warmup": false,
+              "inv_gamma": 1.0, "power": 0.75})"}) {
+        CAPTURE(more);
+        const auto config = read(changed(sd1, json::parse(more)));
+        CHECK(config.upcast_attention == plain.upcast_attention);
+        CHECK(config.sample_size == plain.sample_size);
+        CHECK(config.block_out_channels == plain.block_out_channels);
+    }
+    CHECK(contains(message(changed(sd1, {{"transformer_layers_per_block", {1, 2, 1, 1}}})),
+                   "\"transformer_layers_per_block\" is [1,2,1,1]"));
+    CHECK(contains(message(changed(sd1, {{"only_cross_attention", {true, false}}})), "\"only_cross_attention\""));
+}
+
 TEST_CASE("AutoencoderKL's config, old and recent") {
     const char* const old = R"({
       "_class_name": "AutoencoderKL", "_diffusers_version": "0.2.2", "act_fn": "silu",
@@ -209,6 +228,9 @@ TEST_CASE("AutoencoderKL's config, old and recent") {
       "use_post_quant_conv": true, "mid_block_add_attention": true})")));
     CHECK(recent.scaling_factor == 0.13025);
     CHECK(recent.pixels_per_latent() == 8);
+    CHECK(read_vae(changed(old, {{"sample_size", {64, 48}}})).sample_size == 64);
+    CHECK(read_vae(changed(old, {{"decay", 0.99}, {"optimization_step", 3}})).sample_size == 512);
+    CHECK(contains(vae_message(changed(old, {{"sample_size", {64, 48, 3}}})), "\"sample_size\" has 3 entries"));
     CHECK(contains(vae_message(changed(old, {{"shift_factor", 0.1}})), "\"shift_factor\" is 0.1"));
     CHECK(contains(vae_message(changed(old, {{"use_quant_conv", false}})), "\"use_quant_conv\" is false"));
     CHECK(contains(vae_message(changed(old, {{"_class_name", "VQModel"}})), "\"_class_name\" is \"VQModel\""));

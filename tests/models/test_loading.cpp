@@ -316,6 +316,67 @@ TEST_CASE("the text encoder's position_ids are ignored, and nothing else is") {
         "\"text_projection.weight\" is not part of the model"));
 }
 
+TEST_CASE("the text encoder's names may lack their prefix, as transformers writes them from 5.6 on") {
+    Cpu cpu(1);
+    const std::string original = model_folder("sd1", "text_encoder");
+    const auto expected = reel::load_clip_text_model<float>(cpu, original);
+    StateDict tensors;
+    for (const auto& [name, tensor] : reel::load_weights(original, reel::transformers_weight_names)) {
+        REQUIRE(name.starts_with("text_model."));
+        tensors.emplace(name.substr(std::string("text_model.").size()), tensor);
+    }
+    tensors["embeddings.position_ids"] = HostTensor::make<std::int64_t>({1, 77}, std::vector<std::int64_t>(77));
+    const ModelFolder folder(original);
+    folder.weights(tensors, "model.safetensors");
+    CHECK(same_parameters(expected, reel::load_clip_text_model<float>(cpu, folder.path())));
+}
+
+TEST_CASE("a UNet with an adapter attached loads with it merged, and nothing else of it is left over") {
+    Cpu cpu(1);
+    const StateDict plain = reel::load_weights(model_folder("sd1", "unet"), reel::diffusers_weight_names);
+    StateDict attached = plain;
+    StateDict merged = plain;
+    for (const std::string module : {"down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
+                                     "down_blocks.0.resnets.0.conv1", "mid_block.attentions.0.proj_in"}) {
+        const HostTensor weight = plain.at(module + ".weight");
+        std::vector<std::int64_t> down = weight.shape;
+        std::vector<std::int64_t> up = weight.shape;
+        down[0] = 1;
+        std::fill(up.begin() + 1, up.end(), 1);
+        std::size_t row = 1;
+        for (std::size_t axis = 1; axis < weight.shape.size(); ++axis) {
+            row *= static_cast<std::size_t>(weight.shape[axis]);
+        }
+        const auto rows = static_cast<std::size_t>(weight.shape[0]);
+        std::vector<float> values = weight.to_vector<float>();
+        for (float& value : values) {
+            value += 0.5F * 0.25F; // alpha / 1 times the factors' product
+        }
+        merged.insert_or_assign(module + ".weight", HostTensor::make<float>(weight.shape, values));
+        for (const std::string end : {".weight", ".bias"}) {
+            if (auto entry = attached.extract(module + end); !entry.empty()) {
+                entry.key() = module + ".base_layer" + end;
+                attached.insert(std::move(entry));
+            }
+        }
+        attached.emplace(module + ".lora_A.default.weight",
+                         HostTensor::make<float>(down, std::vector<float>(row, 0.25F)));
+        attached.emplace(module + ".lora_B.default.weight",
+                         HostTensor::make<float>(up, std::vector<float>(rows, 1.0F)));
+    }
+    const ModelFolder one(model_folder("sd1", "unet"));
+    one.weights(attached);
+    const auto load = [&](const std::filesystem::path& folder) { return reel::load_unet_2d<float>(cpu, folder); };
+    CHECK(contains(message_of<reel::Error>([&] { static_cast<void>(load(one.path())); }), "is still attached"));
+    reel::write_json(one / "adapter_config.json", {{"lora_alpha", 0.5}, {"peft_type", "LORA"}});
+    const ModelFolder two(model_folder("sd1", "unet"));
+    two.weights(merged);
+    CHECK(same_parameters(load(one.path()), load(two.path())));
+    attached.emplace("conv_in.modules_to_save.default.weight", HostTensor::make<float>({1}, {1}));
+    one.weights(attached);
+    CHECK(contains(message_of<reel::Error>([&] { static_cast<void>(load(one.path())); }), "is not part of the model"));
+}
+
 TEST_CASE("what needs a copy is read from its file when it is used, and nothing else is copied") {
     Cpu cpu(1);
     UNet unet = reel::load_unet<float>(cpu, sd2_unet); // a file of float32

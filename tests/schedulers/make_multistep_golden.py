@@ -1,9 +1,11 @@
 """Trajectories of PNDM, LCM, TCD, DPM-Solver (multistep and singlestep), UniPC and DEIS.
 
     python make_multistep_golden.py recent    # diffusers of tests/golden/requirements-recent.txt, and scipy
+    python make_multistep_golden.py spread    # the same diffusers with numpy 2: only the cases with spread sigmas
     python make_multistep_golden.py old       # diffusers 0.11.1, tests/golden/requirements.txt
 
-Writes golden/multistep_<recent or old>.{json,safetensors}. Each line of the .json is one case: scheduler, config (beside
+`recent` wants numpy 1.26.4: with numpy 2 a float64 and an array of float32 are compared in float64, and spread sigmas get other
+timesteps (998 where it was 999). Writes golden/multistep_<recent, spread or old>.{json,safetensors}. Each line of the .json is one case: scheduler, config (beside
 the file's base), arguments of set_timesteps and step, and `as_is`, a list of [number of steps, see below]. `<name>.timesteps`
 and `<name>.states` hold the runs one after the other, states being kept as kept_states() says; a run's first is `start`.
 Step i uses `noise[i % 50]`. The model is tests/golden/schedule_cases.py's, a x + b sin(c x + t / 1000).
@@ -100,12 +102,15 @@ def kept_states(steps):
 
 
 class Recorder:
-    def __init__(self, base):
+    def __init__(self, base, only_spread=False):
+        self.only_spread = only_spread
         self.base, self.tensors, self.cases = base, {"start": START, "noise": NOISE}, []
 
     def add(self, name, scheduler, plan=None, call=None, counts=COUNTS, without=(), ours=None, **config):
         """`without`: keys of the base that this class lacks; `ours`: what reel's configuration has beside."""
         plan, call = plan or {}, call or {}
+        if self.only_spread and not any(config.get(f"use_{kind}_sigmas") for kind in ("karras", "exponential", "beta")):
+            return
         given = {k: v for k, v in {**self.base, **config}.items() if k not in without}
         as_is, all_timesteps, all_states = [], [], []
         for count in counts:
@@ -276,9 +281,10 @@ def unipc(add, scheduler):
     sigma_choices(add, "unipc", scheduler)
 
 
-def make_recent():
+def make_recent(spread=False):
     import diffusers
-    record = Recorder(SD)
+    assert np.__version__.startswith("2." if spread else "1.26."), np.__version__
+    record = Recorder(SD, spread)
     pndm(record.add, diffusers.PNDMScheduler, old=False)
     lcm(record.add, diffusers.LCMScheduler)
     tcd(record.add, diffusers.TCDScheduler)
@@ -286,7 +292,7 @@ def make_recent():
     dpm_singlestep(record.add, diffusers.DPMSolverSinglestepScheduler)
     deis(record.add, diffusers.DEISMultistepScheduler)
     unipc(record.add, diffusers.UniPCMultistepScheduler)
-    record.save("multistep_recent")
+    record.save("multistep_spread" if spread else "multistep_recent")
 
 
 def make_old():
@@ -298,4 +304,4 @@ def make_old():
 
 
 if __name__ == "__main__":
-    {"recent": make_recent, "old": make_old}[sys.argv[1]]()
+    {"recent": make_recent, "spread": lambda: make_recent(spread=True), "old": make_old}[sys.argv[1]]()

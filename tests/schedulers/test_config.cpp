@@ -5,6 +5,8 @@
 
 #include <io/temporary_folder.hpp>
 
+#include <reel/schedulers/scheduler_registry.hpp>
+
 #include "support.hpp"
 
 using namespace reel;
@@ -94,6 +96,24 @@ TEST_CASE("Values that are not supported are named") {
     refuses("[]", "expected a JSON object");
     CHECK_THROWS_WITH_AS(static_cast<void>(read<DDPMScheduler>(R"({"variance_type": "learned_range"})")),
                          doctest::Contains("\"variance_type\": \"learned_range\" is not supported"), Error);
+}
+
+TEST_CASE("DPM-Solver's files of diffusers 0.42.1 load as their own class and make the others") {
+    const nlohmann::json texts = read_json("schedulers/golden/dpm_configs.json"); // by make_dpm_configs.py
+    REQUIRE(texts.size() == 22);
+    for (const std::string text : texts) {
+        const nlohmann::json json = parse_scheduler_json(text, "a.json");
+        CAPTURE(text);
+        CHECK(make_scheduler<float>("", json).name() == json["_class_name"]);
+        CHECK(scheduler_from_config<DDPMScheduler>(json, "a.json").config().variance_type == VarianceType::fixed_small);
+        CHECK(scheduler_from_config<DDIMScheduler>(json, "a.json").config().schedule.beta_end == 0.012);
+        for (const char* other : {"euler", "deis", "pndm", "lcm", "dpm++_2m", "dpm++_2s"}) {
+            CHECK_NOTHROW(static_cast<void>(make_scheduler<float>(other, json)));
+        }
+        if (json["lambda_min_clipped"].is_null()) {
+            CHECK_THROWS_AS(static_cast<void>(parse_json(text, "a.json")), Error); // -Infinity is no JSON
+        }
+    }
 }
 
 TEST_CASE("predict_epsilon of diffusers before 0.12 is understood") {

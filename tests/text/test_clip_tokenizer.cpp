@@ -119,12 +119,12 @@ TEST_CASE("missing and broken files") {
         const std::string message = message_of([&](const auto& f) { std::filesystem::remove(f.path() / name); });
         CHECK(has(message, std::string(name) + ": no such file"));
     }
-    CHECK(has(message_of([](const auto& f) { f.write("vocab.json", "{\"a\": 1,"); }), "vocab.json: broken JSON"));
+    CHECK(has(message_of([](const auto& f) { f.write("vocab.json", "{\"a\": 1,"); }), "vocab.json: not valid JSON"));
     CHECK(has(message_of([](const auto& f) { f.write("vocab.json", "[1]"); }), "expected a JSON object, found array"));
-    CHECK(has(message_of([](const auto& f) { f.write("vocab.json", "{\"a\": 1, \"a\": 2}"); }), "appear twice"));
+    CHECK(has(message_of([](const auto& f) { f.write("vocab.json", "{\"a\": 1, \"a\": 2}"); }), "appears twice"));
     CHECK(has(message_of([](const auto& f) { f.write("vocab.json", "version https://git-lfs.github.com/spec/v1\n"); }),
               "git lfs pull"));
-    CHECK(has(message_of([](const auto& f) { f.write("vocab.json", "{\"\xff\": 1}"); }), "broken JSON"));
+    CHECK(has(message_of([](const auto& f) { f.write("vocab.json", "{\"\xff\": 1}"); }), "not valid JSON"));
     CHECK(has(message_of([](const auto& f) {
                   std::filesystem::remove(f.path() / "merges.txt");
                   std::filesystem::create_directory(f.path() / "merges.txt");

@@ -38,6 +38,35 @@ inline void expect_null_or(ConfigReader& reader, const std::string& key, const n
     }
 }
 
+/// The same for a key that may hold a list with one value for each level.
+inline void expect_each(ConfigReader& reader, const std::string& key, const nlohmann::json& supported) {
+    const nlohmann::json* value = reader.raw(key);
+    const bool each =
+        value != nullptr && value->is_array() &&
+        std::all_of(value->begin(), value->end(), [&](const nlohmann::json& item) { return item == supported; });
+    if (!each) {
+        expect_null_or(reader, key, supported);
+    }
+}
+
+/// The size a model was made for, which its weights do not depend on: one number, or height and width, of which the
+/// first is taken; `otherwise` where there is none.
+[[nodiscard]] inline index_t side_of(ConfigReader& reader, const std::string& key, index_t otherwise) {
+    if (const nlohmann::json* size = reader.raw(key); size == nullptr || !size->is_array()) {
+        return reader.get_optional<index_t>(key).value_or(otherwise);
+    }
+    const auto sides = reader.require<std::vector<index_t>>(key);
+    require(sides.size() == 2, reader.where(), ": \"", key, "\" has ", sides.size(),
+            " entries, expected one number, or height and width");
+    return sides.front();
+}
+
+/// Keys that diffusers' EMAModel writes among a model's own: how the average was made.
+inline void ignore_ema_keys(ConfigReader& reader) {
+    reader.ignore(
+        {"decay", "min_decay", "update_after_step", "use_ema_warmup", "inv_gamma", "power", "optimization_step"});
+}
+
 } // namespace detail
 
 /// Reads config.json of a unet/: of diffusers 0.11.1 and later, 2D or as Tune-A-Video saves it. A key or value that
@@ -49,14 +78,7 @@ inline void expect_null_or(ConfigReader& reader, const std::string& key, const n
     require(kind == "UNet2DConditionModel" || kind == "UNet3DConditionModel", reader.where(), ": \"_class_name\" is \"",
             kind, "\", expected UNet2DConditionModel or UNet3DConditionModel");
     c.temporal = kind == "UNet3DConditionModel";
-    if (const nlohmann::json* size = reader.raw("sample_size"); size != nullptr && size->is_array()) {
-        const auto sides = reader.require<std::vector<index_t>>("sample_size");
-        require(sides.size() == 2, reader.where(), ": \"sample_size\" has ", sides.size(),
-                " entries, expected one number, or height and width");
-        c.sample_size = sides.front();
-    } else {
-        c.sample_size = reader.get_optional<index_t>("sample_size").value_or(0);
-    }
+    c.sample_size = detail::side_of(reader, "sample_size", 0);
     c.in_channels = reader.get<index_t>("in_channels", c.in_channels);
     c.out_channels = reader.get<index_t>("out_channels", c.out_channels);
     c.center_input_sample = reader.get<bool>("center_input_sample", c.center_input_sample);
@@ -89,7 +111,7 @@ inline void expect_null_or(ConfigReader& reader, const std::string& key, const n
     c.norm_num_groups = reader.get<index_t>("norm_num_groups", c.norm_num_groups);
     c.norm_eps = reader.get<double>("norm_eps", c.norm_eps);
     c.use_linear_projection = reader.get<bool>("use_linear_projection", c.use_linear_projection);
-    c.upcast_attention = reader.get<bool>("upcast_attention", c.upcast_attention);
+    c.upcast_attention = reader.get_optional<bool>("upcast_attention").value_or(c.upcast_attention);
     const auto classes = reader.get_optional<index_t>("num_class_embeds");
     const auto embedding = reader.get_optional<std::string>("class_embed_type");
     if (embedding == "timestep") {
@@ -111,8 +133,8 @@ inline void expect_null_or(ConfigReader& reader, const std::string& key, const n
     reader.expect("mid_block_scale_factor", 1);
     reader.expect("resnet_time_scale_shift", "default");
     reader.expect("dual_cross_attention", false);
-    for (const char* key : {"only_cross_attention", "mid_block_only_cross_attention", "resnet_skip_time_act",
-                            "class_embeddings_concat"}) {
+    detail::expect_each(reader, "only_cross_attention", false);
+    for (const char* key : {"mid_block_only_cross_attention", "resnet_skip_time_act", "class_embeddings_concat"}) {
         detail::expect_null_or(reader, key, false);
     }
     if (reader.has("mid_block_type")) {
@@ -124,7 +146,7 @@ inline void expect_null_or(ConfigReader& reader, const std::string& key, const n
         reader.expect("mid_block_type", "UNetMidBlock2DCrossAttn");
     }
     // Keys of later releases, at the values that leave Stable Diffusion 1.x and 2.x as they were.
-    detail::expect_null_or(reader, "transformer_layers_per_block", 1);
+    detail::expect_each(reader, "transformer_layers_per_block", 1);
     detail::expect_null_or(reader, "resnet_out_scale_factor", 1.0);
     detail::expect_null_or(reader, "time_embedding_type", "positional");
     detail::expect_null_or(reader, "conv_in_kernel", 3);
@@ -142,6 +164,7 @@ inline void expect_null_or(ConfigReader& reader, const std::string& key, const n
         }
     }
     reader.ignore({"_diffusers_version", "_name_or_path"});
+    detail::ignore_ema_keys(reader);
     reader.finish();
     c.validate(reader.where());
     return c;
@@ -204,7 +227,7 @@ inline void expect_null_or(ConfigReader& reader, const std::string& key, const n
     c.layers_per_block = reader.get<index_t>("layers_per_block", 1);
     c.latent_channels = reader.get<index_t>("latent_channels", c.latent_channels);
     c.norm_num_groups = reader.get<index_t>("norm_num_groups", c.norm_num_groups);
-    c.sample_size = reader.get<index_t>("sample_size", 32);
+    c.sample_size = detail::side_of(reader, "sample_size", 32);
     c.scaling_factor = reader.get<double>("scaling_factor", c.scaling_factor);
     const std::size_t levels = c.block_out_channels.size();
     require(levels > 0 && levels <= 16, reader.where(), ": block_out_channels has ", levels,
@@ -235,6 +258,7 @@ inline void expect_null_or(ConfigReader& reader, const std::string& key, const n
     }
     // force_upcast concerns 16-bit arithmetic only.
     reader.ignore({"_diffusers_version", "_name_or_path", "force_upcast"});
+    detail::ignore_ema_keys(reader);
     reader.finish();
     return c;
 }

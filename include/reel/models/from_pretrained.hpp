@@ -2,7 +2,9 @@
 // Models from and to diffusers folders. Needs nlohmann-json, zlib (target reel::io).
 
 #include <memory>
+#include <set>
 
+#include <reel/io/weights/model_weights.hpp>
 #include <reel/io/weights/torch_writer.hpp>
 #include <reel/io/weights/weights.hpp>
 #include <reel/models/autoencoder_kl.hpp>
@@ -14,14 +16,15 @@
 
 namespace reel {
 
-/// Loads text_encoder/ of a Stable Diffusion folder. Throws Error for anything missing, unexpected or unsupported.
+/// Loads text_encoder/ of a Stable Diffusion folder, with "text_model." before its tensors' names or without. Throws
+/// Error for anything missing, unexpected or unsupported.
 template <Scalar T, Backend B>
 [[nodiscard]] CLIPTextModel<T, B> load_clip_text_model(B& backend, const std::filesystem::path& folder) {
     CLIPTextModel<T, B> model(read_clip_text_config(ConfigReader::from_file(folder / "config.json")));
     const auto file = find_weights(folder, transformers_weight_names).string();
     // A buffer of older transformers: 0, 1, 2, ...
     const LoadRules rules{.ignored = [](const std::string& n) { return n == "text_model.embeddings.position_ids"; }};
-    load_parameters(model, backend, load_weights(folder, transformers_weight_names), file, rules);
+    load_parameters(model, backend, load_text_encoder_weights(folder), file, rules);
     return model;
 }
 
@@ -41,7 +44,7 @@ template <Scalar T, Backend B>
 [[nodiscard]] AutoencoderKL<T, B> load_autoencoder_kl(B& backend, const std::filesystem::path& folder) {
     AutoencoderKL<T, B> model(read_autoencoder_kl_config(ConfigReader::from_file(folder / "config.json")));
     const auto file = find_weights(folder, diffusers_weight_names).string();
-    load_parameters(model, backend, load_weights(folder, diffusers_weight_names), file,
+    load_parameters(model, backend, load_model_weights(folder, diffusers_weight_names), file,
                     LoadRules{.rename = autoencoder_parameter_name});
     return model;
 }
@@ -63,45 +66,78 @@ void initialize_temporal(Parameter<T, B>& parameter, B& backend, const std::stri
     }
 }
 
-/// Loads unet/ of a diffusers or Tune-A-Video folder for clips. A 2D one is inflated: what a 2D checkpoint lacks starts
-/// fresh from `seed`. In an inflated checkpoint nothing may be missing.
-template <Scalar T, Backend B>
-[[nodiscard]] UNet3DConditionModel<T, B> load_unet(B& backend, const std::filesystem::path& folder,
-                                                   std::uint64_t seed = 0) {
-    UNetConfig config = read_unet_config(ConfigReader::from_file(folder / "config.json"));
-    const bool inflate = !config.temporal;
-    config.temporal = true;
-    UNet3DConditionModel<T, B> model(config);
-    const auto file = find_weights(folder, diffusers_weight_names).string();
-    LoadRules rules;
-    if (inflate) {
-        rules.may_be_missing = [](const std::string& name) { return is_temporal_parameter(name); };
+namespace detail {
+
+template <Module M>
+[[nodiscard]] std::set<std::string> parameter_names(const M& model) {
+    std::set<std::string> names;
+    for_each_parameter(model, [&](const std::string& name, const auto&) { names.insert(name); });
+    return names;
+}
+
+/// Rules for a UNet with exchanged parts: their parameters need not be in a checkpoint, and those of the parts they
+/// stand for may be.
+template <Scalar T, Backend B, class Parts>
+void forgive_exchanged(LoadRules& rules, const UNet3DConditionModel<T, B, Parts>& model) {
+    const auto standard = parameter_names(UNet3DConditionModel<T, B>(model.config));
+    const auto own = parameter_names(model);
+    rules.may_be_missing = [standard, inflation = rules.may_be_missing](const std::string& name) {
+        return !standard.contains(name) || (inflation && inflation(name));
+    };
+    rules.ignored = [standard, own](const std::string& name) { return standard.contains(name) && !own.contains(name); };
+}
+
+template <Scalar T, Backend B, class Parts>
+void fill_unet(UNet3DConditionModel<T, B, Parts>& model, B& backend, const std::filesystem::path& folder,
+               LoadRules rules, std::uint64_t seed) {
+    if constexpr (!std::same_as<Parts, DefaultParts>) {
+        forgive_exchanged(rules, model);
     }
-    load_parameters(model, backend, load_weights(folder, diffusers_weight_names), file, rules);
+    const auto file = find_weights(folder, diffusers_weight_names).string();
+    load_parameters(model, backend, load_model_weights(folder, diffusers_weight_names), file, rules);
     for_each_parameter(model, [&](const std::string& name, auto& parameter) {
         if (!parameter.defined()) {
             initialize_temporal(parameter, backend, name, seed);
         }
     });
+}
+
+} // namespace detail
+
+/// Loads unet/ of a diffusers or Tune-A-Video folder for clips. A 2D one is inflated: what a 2D checkpoint lacks starts
+/// fresh from `seed`. In an inflated checkpoint nothing may be missing. With Parts of one's own (load_unet<float,
+/// MyParts>) the parameters that only those have start fresh unless the checkpoint has them, and what it has of the
+/// parts they replace is left out.
+template <Scalar T, class Parts = DefaultParts, class B>
+[[nodiscard]] UNet3DConditionModel<T, B, Parts> load_unet(B& backend, const std::filesystem::path& folder,
+                                                          std::uint64_t seed = 0) {
+    UNetConfig config = read_unet_config(ConfigReader::from_file(folder / "config.json"));
+    const bool inflate = !config.temporal;
+    config.temporal = true;
+    UNet3DConditionModel<T, B, Parts> model(config);
+    LoadRules rules;
+    if (inflate) {
+        rules.may_be_missing = [](const std::string& name) { return is_temporal_parameter(name); };
+    }
+    detail::fill_unet(model, backend, folder, std::move(rules), seed);
     return model;
 }
 
 /// Loads a 2D unet/ as it is, for pictures: frames = 1 and no temporal attention.
-template <Scalar T, Backend B>
-[[nodiscard]] UNet3DConditionModel<T, B> load_unet_2d(B& backend, const std::filesystem::path& folder) {
+template <Scalar T, class Parts = DefaultParts, class B>
+[[nodiscard]] UNet3DConditionModel<T, B, Parts> load_unet_2d(B& backend, const std::filesystem::path& folder) {
     const UNetConfig config = read_unet_config(ConfigReader::from_file(folder / "config.json"));
     require(!config.temporal, folder.string(), ": holds an inflated UNet, expected a 2D one");
-    UNet3DConditionModel<T, B> model(config);
-    const auto file = find_weights(folder, diffusers_weight_names).string();
-    load_parameters(model, backend, load_weights(folder, diffusers_weight_names), file);
+    UNet3DConditionModel<T, B, Parts> model(config);
+    detail::fill_unet(model, backend, folder, {}, 0);
     return model;
 }
 
 /// Writes config.json and the weights of a UNet as a folder that Tune-A-Video (inflated) or diffusers (2D) loads:
 /// diffusion_pytorch_model.bin, the one name that the reference reads, or safetensors.
-template <Scalar T, Backend B>
-void save_unet(const UNet3DConditionModel<T, B>& model, const std::filesystem::path& folder, bool safetensors = false,
-               DType dtype = DType::f32) {
+template <Scalar T, Backend B, class Parts>
+void save_unet(const UNet3DConditionModel<T, B, Parts>& model, const std::filesystem::path& folder,
+               bool safetensors = false, DType dtype = DType::f32) {
     make_output_folder(folder);
     if (safetensors) {
         write_safetensors(folder / "diffusion_pytorch_model.safetensors", parameter_sources(model, dtype),

@@ -2,14 +2,20 @@
 
 #include <reel/models/unet_blocks.hpp>
 #include <reel/models/unet_config.hpp>
+#include <reel/models/unet_requirements.hpp>
 
 namespace reel {
 
 /// Stable Diffusion's UNet over clips: diffusers' UNet2DConditionModel with sparse-causal self-attention and, when
 /// config.temporal, attention along frames (Wu et al. 2022, Tune-A-Video, arXiv:2212.11565). With one frame per clip
 /// and without temporal attention it is the 2D UNet. Parameter names are the reference's UNet3DConditionModel's.
-template <Scalar T, Backend B = Cpu, class Parts = DefaultParts>
+/// `Parts` says which linear layer, attention and temporal block it is made of: nn/parts.hpp.
+template <class T, class B = Cpu, class Parts = DefaultParts>
 struct UNet3DConditionModel {
+    static_assert(Scalar<T>, "reel: UNet3DConditionModel: expected float, double, bfloat16 or half");
+    static_assert(check_backend<B>());
+    static_assert(check_parts<Parts, T, B>());
+
     UNetConfig config;
     Conv2d<T, B> conv_in;
     TimestepEmbedding<T, B, Parts> time_embedding;
@@ -72,23 +78,25 @@ struct UNet3DConditionModel {
         visit("conv_out", self.conv_out);
     }
 
-    /// sample [clips * frames, height, width, in_channels]; one timestep per clip, or one for all; text [clips, tokens,
-    /// cross_attention_dim]. Returns the prediction, [clips * frames, height, width, out_channels].
-    template <class V>
-    [[nodiscard]] V operator()(const V& sample, std::span<const double> timesteps, const V& text,
-                               index_t frames) const {
+    /// sample [clips * frames, height, width, in_channels]; one timestep per clip, or one for all (a number will do);
+    /// text [clips, tokens, cross_attention_dim]. Returns the prediction, [clips * frames, height, width,
+    /// out_channels].
+    template <class V, class Times, class Text>
+    [[nodiscard]] V operator()(const V& sample, const Times& timesteps, const Text& text, index_t frames) const {
+        static_assert(check_unet_call<T, B, V, Times, Text>());
         require(config.class_embedding == ClassEmbedding::none,
                 "UNet3DConditionModel: this model wants a class embedding; give it as the last argument");
-        return run(sample, timesteps, text, frames, V{});
+        return run(sample, detail::timesteps_of(timesteps), text, frames, V{});
     }
 
     /// With a class embedding [clips, time channels], made by embed_classes().
-    template <class V>
-    [[nodiscard]] V operator()(const V& sample, std::span<const double> timesteps, const V& text, index_t frames,
+    template <class V, class Times, class Text>
+    [[nodiscard]] V operator()(const V& sample, const Times& timesteps, const Text& text, index_t frames,
                                const V& class_embedding) const {
+        static_assert(check_unet_call<T, B, V, Times, Text>());
         require(config.class_embedding != ClassEmbedding::none,
                 "UNet3DConditionModel: a class embedding is given, but this model takes none");
-        return run(sample, timesteps, text, frames, class_embedding);
+        return run(sample, detail::timesteps_of(timesteps), text, frames, class_embedding);
     }
 
     /// Class embedding of one label per clip: an index into the table, or a number embedded like a timestep. A model

@@ -5,15 +5,16 @@
 #include <memory>
 #include <string>
 
-#include <reel/autograd/layers.hpp>
+#include <reel/nn/attention_probabilities.hpp>
 #include <reel/nn/couples.hpp>
+#include <reel/nn/module.hpp>
 
 namespace reel {
 
 /// What an attention processor is given, tensors or variables: queries [batches, queries, channels], keys and values
-/// [key batches, keys, channels] after their projections, channels being equal runs of heads. A batch is a frame:
-/// frame f of the piece's clip c is batch c * frames + f. `options` says which key batches a batch sees: see
-/// AttentionOptions (of attention along the frames, options.frames is not 0).
+/// [key batches, keys, channels] after their projections, channels being equal runs of heads. A batch is a frame: frame
+/// f of the piece's clip c is batch c * frames + f. `options` says which key batches a batch sees: see AttentionOptions
+/// (of attention along the frames, options.frames is not 0).
 template <class V>
 struct LayerAttention {
     V query;
@@ -29,6 +30,14 @@ struct LayerAttention {
     /// The same with other queries, keys or values.
     [[nodiscard]] V attend(const V& q, const V& k, const V& v) const {
         return scaled_dot_product_attention(q, k, v, options);
+    }
+
+    /// softmax(q k^T) as numbers: see attention_probabilities(). The map of word w of a prompt is column w.
+    [[nodiscard]] V probabilities() const { return attention_probabilities(query, key, options); }
+
+    /// What the layer would give with these probabilities instead.
+    [[nodiscard]] V attend_with(const V& probabilities) const {
+        return reel::attend_with(probabilities, value, options);
     }
 };
 
@@ -58,8 +67,7 @@ struct AttentionProcessor {
             result = of_tensors(inputs);
         } else {
             require(of_variables != nullptr, name,
-                    ": its attention processor takes tensors only, so that this UNet "
-                    "cannot be trained through it");
+                    ": its attention processor takes tensors only, so that this UNet cannot be trained through it");
             result = of_variables(inputs);
         }
         require(result.defined() && result.shape() == query.shape(), name, ": its attention processor gave ",
@@ -67,5 +75,69 @@ struct AttentionProcessor {
         return result;
     }
 };
+
+namespace detail {
+
+/// `processor` for one layer, for as many of tensors and variables as it takes.
+template <Scalar T, Backend B, class F>
+[[nodiscard]] std::shared_ptr<const AttentionProcessor<T, B>>
+processor_of(const std::shared_ptr<const AttentionProcessor<T, B>>& /*slot*/, const std::string& name,
+             const std::shared_ptr<F>& processor, Couples couples) {
+    const auto as = [&]<class V>(std::type_identity<V>) -> std::function<V(const LayerAttention<V>&)> {
+        if constexpr (std::is_invocable_r_v<V, F&, const LayerAttention<V>&>) {
+            return [processor](const LayerAttention<V>& attention) { return (*processor)(attention); };
+        } else {
+            return {};
+        }
+    };
+    auto tensors = as(std::type_identity<Tensor<T, B>>{});
+    auto variables = as(std::type_identity<Variable<T, B>>{});
+    require(tensors || variables, "set_attn_processor: the processor takes neither the tensors nor the variables of ",
+            name, ": write it as [](const auto& attention) { ...; return attention.attend(); }");
+    return std::make_shared<const AttentionProcessor<T, B>>(name, couples, std::move(tensors), std::move(variables));
+}
+
+} // namespace detail
+
+/// Puts processor(const LayerAttention<V>&) in the place of the attention of chosen layers: those whose name ends with
+/// `layers`, such as "attn2" or "mid_block.attentions.0.transformer_blocks.0.attn1", or for which layers(name) is true.
+/// The projections stay as they are. A generic function serves tensors and variables; one that takes tensors only
+/// cannot be trained through. With checkpointing it runs on tensors first and on variables going back. What it
+/// `couples` beyond the keys that a query sees: one that treats frames alike may say Couples::nothing or tokens, and
+/// gets some frames at a time of a clip that is too long for the memory; that is tried once, on random numbers. One
+/// that does not say gets all clips of a call at once. Returns how many layers; throws Error when none is chosen.
+template <class M, class Choice, class Processor>
+index_t set_attn_processor(M& model, const Choice& layers, Processor processor, Couples couples = Couples::everything) {
+    const auto shared = std::make_shared<Processor>(std::move(processor));
+    index_t count = 0;
+    for_each_submodule(model, [&](const std::string& name, auto& part) {
+        if constexpr (requires { part.processor->checked; }) {
+            bool chosen = false;
+            if constexpr (std::is_invocable_r_v<bool, const Choice&, const std::string&>) {
+                chosen = layers(name);
+            } else {
+                chosen = name.ends_with(std::string_view(layers));
+            }
+            if (chosen) {
+                part.processor = detail::processor_of(part.processor, name, shared, couples);
+                ++count;
+            }
+        }
+    });
+    require(
+        count > 0,
+        "set_attn_processor: no attention layer is chosen; their names end with \"attn1\", \"attn2\" or \"attn_temp\"");
+    return count;
+}
+
+/// Takes all processors away.
+template <class M>
+void set_default_attn_processor(M& model) {
+    for_each_submodule(model, [](const std::string&, auto& part) {
+        if constexpr (requires { part.processor->checked; }) {
+            part.processor = nullptr;
+        }
+    });
+}
 
 } // namespace reel

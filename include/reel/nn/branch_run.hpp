@@ -17,7 +17,8 @@ public:
         check,  ///< the branches' claims, on random numbers; x is a clip of those to come
     };
 
-    BranchRun(V& x, index_t clips, How how, const char* block) : x_(x), clips_(clips), how_(how), block_(block) {}
+    BranchRun(V& x, index_t clips, How how, std::string block)
+        : x_(x), clips_(clips), how_(how), block_(std::move(block)) {}
 
     template <class Run>
     void operator()(const ResidualBranch<Run>& branch) const {
@@ -55,7 +56,7 @@ private:
     V& x_;
     index_t clips_;
     How how_;
-    const char* block_;
+    std::string block_; ///< for messages
 };
 
 } // namespace reel

@@ -68,6 +68,7 @@ void set_random(M& checked, B& backend) {
         Tensor<compute_t<T>, B> values(backend, shape);
         fill_normal(backend, values, 1, ++stream);
         const double deviation = 1 / std::sqrt(static_cast<double>(std::max<index_t>(shape.size() / rows, 1)));
+        parameter.settle();
         parameter.train(false);
         parameter.set(detail::stored_as<T>(scale(values, static_cast<compute_t<T>>(deviation))));
     });

@@ -56,9 +56,8 @@ void walk(M& member, const std::string& name, const On& on) {
         }
     } else {
         static_assert(
-            requires { member[member.size()]; },
-            "reel: not a Module: `members` visits something that is no Parameter, no Module, and no optional "
-            "or vector of them");
+            requires { member[member.size()]; }, "reel: not a Module: `members` visits something that is no Parameter, "
+                                                 "no Module, and no optional or vector of them");
         for (std::size_t i = 0; i < member.size(); ++i) {
             walk(member[i], name + "." + std::to_string(i), on);
         }
@@ -127,12 +126,11 @@ template <Module M>
     return count;
 }
 
-/// True when any parameter of the module is being trained.
+/// True when any parameter of the module is being trained, or comes from one that is.
 template <Module M>
 [[nodiscard]] bool trains(const M& module) {
     bool any = false;
-    for_each_parameter(module,
-                       [&](const std::string&, const auto& parameter) { any = any || parameter.requires_grad(); });
+    for_each_parameter(module, [&](const std::string&, const auto& parameter) { any = any || parameter.records(); });
     return any;
 }
 

@@ -2,85 +2,101 @@
 
 #include <functional>
 #include <memory>
-#include <optional>
-#include <string>
+#include <utility>
 #include <vector>
 
-#include <reel/nn/later_value.hpp>
+#include <reel/nn/parameter_spec.hpp>
+#include <reel/nn/parameter_state.hpp>
 
 namespace reel {
 
-/// How a parameter's axes in a checkpoint map to its axes in memory.
-enum class ParameterLayout {
-    plain,     ///< the same
-    conv,      ///< file [out, in, h, w], memory [out, h, w, in]
-    pointwise, ///< file [out, in, 1, 1], memory [out, in]
-};
-
-/// How an untrained parameter starts, after PyTorch's defaults.
-enum class ParameterInit {
-    zeros,
-    ones,
-    fan_in_uniform, ///< uniform in +-1/sqrt(fan_in): torch.nn.Linear and Conv2d
-    normal,         ///< normal with a standard deviation of its own
-};
-
-/// What is known of a parameter before it has values.
-struct ParameterSpec {
-    Shape shape; ///< in memory
-    ParameterLayout layout = ParameterLayout::plain;
-    ParameterInit init = ParameterInit::zeros;
-    index_t fan_in = 1;     ///< of fan_in_uniform
-    double deviation = 1.0; ///< of normal
-
-    /// The shape that a checkpoint gives.
-    [[nodiscard]] Shape file_shape() const {
-        switch (layout) {
-        case ParameterLayout::conv:
-            return {shape[0], shape[3], shape[1], shape[2]};
-        case ParameterLayout::pointwise:
-            return {shape[0], shape[1], 1, 1};
-        case ParameterLayout::plain:
-            break;
-        }
-        return shape;
-    }
-};
-
-/// A named tensor of a module. Undefined until it is loaded or initialised; frozen until it is told to train.
+/// A named tensor of a module. Undefined until it is loaded or initialised; frozen until it is told to train. A copy
+/// has the same value, and then goes its own way.
 template <Scalar T, Backend B = Cpu>
 class Parameter {
 public:
     using value_type = T;
     using backend_type = B;
 
-    explicit Parameter(ParameterSpec spec) : spec_(std::move(spec)) {}
+    explicit Parameter(ParameterSpec spec) : spec_(std::move(spec)), state_(std::make_shared<State>()) {}
+    Parameter(const Parameter& other) : spec_(other.spec_), state_(std::make_shared<State>(*other.state_)) {}
+    Parameter(Parameter&&) noexcept = default;
+    Parameter& operator=(const Parameter& other) { return *this = Parameter(other); }
+    Parameter& operator=(Parameter&&) noexcept = default;
+    ~Parameter() = default;
 
     [[nodiscard]] const ParameterSpec& spec() const { return spec_; }
     [[nodiscard]] const Tensor<T, B>& value() const { return variable().value(); }
-    [[nodiscard]] const Variable<T, B>& variable() const { return later_ ? later_->made() : variable_; }
-    [[nodiscard]] Tensor<T, B> grad() const { return variable_.grad(); }
+    /// Of a derived one, a constant; as() gives it recorded.
+    [[nodiscard]] const Variable<T, B>& variable() const { return state_->read(); }
+    [[nodiscard]] Tensor<T, B> grad() const { return state_->variable.grad(); }
     /// True when it has a value, or will have one as soon as it is asked for.
-    [[nodiscard]] bool defined() const { return later_ || variable_.defined(); }
-    [[nodiscard]] bool requires_grad() const { return trains_; }
+    [[nodiscard]] bool defined() const { return state_->defined(); }
+    /// True when an optimizer is to change it.
+    [[nodiscard]] bool requires_grad() const { return state_->trains; }
+    /// True when it trains or comes from a parameter that does.
+    [[nodiscard]] bool records() const { return state_->records(); }
+
+    /// From now on its value is make(inputs as variables...), a function of other parameters, and of this one as it is
+    /// now if that is among them: W + B A of a LoRA, g v / |v| of weight norm. Gradients reach the inputs; they are
+    /// trained, this one is not. Where no input trains the value is computed once and kept until one is set; where one
+    /// does, anew at every call. The inputs may be moved, go away or be derived themselves; what is set in a copy of
+    /// one is not seen here. Throws Error when this one trains, and at the first call unless the shape is the declared
+    /// one.
+    ///
+    ///     weight.derive([](const auto& w, const auto& a, const auto& b) { return w + matmul(b, a); }, weight, down,
+    ///     up);
+    template <class Make, class... Inputs>
+    void derive(Make make, const Inputs&... inputs) {
+        static_assert((std::same_as<Inputs, Parameter> && ...),
+                      "reel: a Parameter is derived from Parameters of its own scalar and backend");
+        static_assert(std::is_invocable_r_v<Variable<T, B>, const Make&, const AsVariable<Inputs>&...>,
+                      "reel: Parameter::derive takes a function of as many Variables as there are inputs, which gives "
+                      "a Variable");
+        require(!state_->trains, "Parameter::derive: it trains; freeze it first, and train what it is derived from");
+        auto derived = std::make_shared<detail::Derivation<T, B>>();
+        derived->inputs = {inputs.state_...};
+        derived->make = [make = std::move(make), shape = spec_.shape](const std::vector<Variable<T, B>>& all) {
+            const Variable<T, B> made = applied(make, all, std::index_sequence_for<Inputs...>{});
+            require(made.shape() == shape, "Parameter::derive: ", made.shape(), " made, ", shape, " declared");
+            return made;
+        };
+        state_ = std::make_shared<State>();
+        state_->derived = std::move(derived);
+    }
+
+    [[nodiscard]] bool is_derived() const { return state_->derived != nullptr; }
+
+    /// Makes a derived parameter an ordinary one, with the value that it has: what a LoRA learned becomes part of the
+    /// weight.
+    void settle() {
+        if (is_derived()) {
+            const Tensor<T, B> last = value();
+            state_ = std::make_shared<State>();
+            assign(last);
+        }
+    }
 
     /// Throws Error when the shape is not the declared one. What is to be trained gets memory of its own if `value`
     /// looks at someone else's, such as a mapped file.
     void set(Tensor<T, B> value) {
-        exact_ = nullptr;
+        require_own();
+        state_->exact = nullptr;
         assign(std::move(value));
     }
 
     /// set() when the value is asked for first, with what `make` gives then: a large model is there at once, and
     /// memory is taken for what is used. Any thread may ask. `make` must give the declared shape.
     void set_later(std::function<Tensor<T, B>()> make) {
-        if (trains_) {
+        require_own();
+        if (state_->trains) {
             set(make());
             return;
         }
-        exact_ = nullptr;
-        variable_ = {};
-        later_ = std::make_shared<LaterValue<T, B>>(std::move(make));
+        state_->exact = nullptr;
+        state_->variable = {};
+        state_->later = std::make_shared<LaterValue<T, B>>(std::move(make));
+        ++state_->version;
     }
 
     /// Another form of a value that set_later() told of and that value() has not been asked for, such as a layout of
@@ -90,35 +106,42 @@ public:
     template <class Pack>
     [[nodiscard]] auto in_place_of_value(const Pack& pack) const {
         using Form = decltype(pack(std::declval<const Tensor<T, B>&>()));
-        return later_ ? later_->template packed<Form>(pack) : Form{};
+        return state_->later ? state_->later->template packed<Form>(pack) : Form{};
     }
 
     /// True for a value that set_later() told of and that has not been asked for.
-    [[nodiscard]] bool waits() const { return later_ && !later_->is_made(); }
+    [[nodiscard]] bool waits() const { return state_->later && !state_->later->is_made(); }
 
     /// True when the value, or the form in its place, has been made.
-    [[nodiscard]] bool in_memory() const { return later_ ? later_->in_memory() : variable_.defined(); }
+    [[nodiscard]] bool in_memory() const {
+        return state_->later ? state_->later->in_memory() : state_->variable.defined();
+    }
 
     /// Of 16 bits, it starts from exact(), and keeps what it had become when it trains no more.
+    /// Throws Error for a derived one that is to train.
     void train(bool on) {
-        if (later_ && !on) {
+        if (is_derived()) {
+            require(!on, "Parameter::train: it is derived from others; train those, or settle() it first");
+            return;
+        }
+        if (state_->later && !on) {
             return; // nothing of it has trained
         }
-        const Tensor<compute_t<T>, B> kept = master_;
-        trains_ = on;
+        const Tensor<compute_t<T>, B> kept = state_->master;
+        state_->trains = on;
         if (defined()) {
             assign(value());
         }
         if constexpr (narrow) {
             if (kept.defined()) {
                 if (on) {
-                    master_ = kept;
+                    state_->master = kept;
                 } else {
-                    exact_ = [kept] { return kept; };
+                    state_->exact = [kept] { return kept; };
                 }
-            } else if (on && exact_) {
-                const Tensor<compute_t<T>, B> unrounded = exact_();
-                master_ = unrounded.owns_memory() ? unrounded : unrounded.clone();
+            } else if (on && state_->exact) {
+                const Tensor<compute_t<T>, B> unrounded = state_->exact();
+                state_->master = unrounded.owns_memory() ? unrounded : unrounded.clone();
             }
         }
     }
@@ -128,7 +151,7 @@ public:
     /// arXiv:1710.03740.
     [[nodiscard]] Tensor<compute_t<T>, B> master() const {
         if constexpr (narrow) {
-            return master_;
+            return state_->master;
         } else {
             return value();
         }
@@ -139,10 +162,10 @@ public:
     void set_master(Tensor<compute_t<T>, B> master) {
         set(detail::stored_as<T>(master));
         if constexpr (narrow) {
-            if (trains_) {
-                master_ = master.owns_memory() ? std::move(master) : master.clone();
+            if (state_->trains) {
+                state_->master = master.owns_memory() ? std::move(master) : master.clone();
             } else {
-                exact_ = [master] { return master; };
+                state_->exact = [master] { return master; };
             }
         }
     }
@@ -151,7 +174,7 @@ public:
     /// it need not be kept for those that never train. Forgotten when it gets another value.
     void set_exact(std::function<Tensor<compute_t<T>, B>()> exact) {
         if constexpr (narrow) {
-            exact_ = std::move(exact);
+            state_->exact = std::move(exact);
         }
     }
 
@@ -159,7 +182,8 @@ public:
     /// set_exact() leads to, or else the value.
     [[nodiscard]] Tensor<compute_t<T>, B> exact() const {
         if constexpr (narrow) {
-            return master_.defined() ? master_ : (exact_ ? exact_() : cast<compute_t<T>>(read()));
+            return state_->master.defined() ? state_->master
+                                            : (state_->exact ? state_->exact() : cast<compute_t<T>>(read()));
         } else {
             return read();
         }
@@ -177,54 +201,65 @@ public:
     /// After an optimizer's step: the value becomes the master, rounded, where they are two.
     void round_master() const {
         if constexpr (narrow) {
-            if (master_.defined()) {
-                value().copy_from(cast<T>(master_));
+            if (state_->master.defined()) {
+                value().copy_from(cast<T>(state_->master));
             }
         }
     }
 
     void zero_grad() const {
-        if (variable_.node()) {
-            variable_.node()->gradient = {};
+        if (state_->variable.node()) {
+            state_->variable.node()->gradient = {};
         }
     }
 
     /// The parameter as the kind of value that an input is: a tensor computes, a variable computes and records.
     template <class V>
-    [[nodiscard]] const V& as() const {
+    [[nodiscard]] decltype(auto) as() const {
         if constexpr (std::same_as<V, Tensor<T, B>>) {
             return value();
         } else {
             static_assert(std::same_as<V, Variable<T, B>>,
                           "reel: a module takes a Tensor or a Variable of its own scalar and backend");
-            return variable();
+            return state_->recorded();
         }
     }
 
 private:
+    using State = detail::ParameterState<T, B>;
+    template <class>
+    using AsVariable = Variable<T, B>;
     static constexpr bool narrow = !std::same_as<T, compute_t<T>>;
 
+    template <class Make, std::size_t... I>
+    [[nodiscard]] static Variable<T, B> applied(const Make& make, const std::vector<Variable<T, B>>& inputs,
+                                                std::index_sequence<I...> /*which*/) {
+        return make(inputs[I]...);
+    }
+
     /// The value, without keeping it where another form is kept.
-    [[nodiscard]] Tensor<T, B> read() const { return later_ ? later_->read() : variable_.value(); }
+    [[nodiscard]] Tensor<T, B> read() const { return state_->later ? state_->later->read() : value(); }
+
+    void require_own() const {
+        require(!is_derived(), "Parameter: a value is given to one that is derived from others; settle() it first");
+    }
 
     void assign(Tensor<T, B> value) {
         require(value.shape() == spec_.shape, "Parameter: ", value.shape(), " given, ", spec_.shape, " declared");
-        if (trains_ && !value.owns_memory()) {
+        State& state = *state_;
+        if (state.trains && !value.owns_memory()) {
             value = value.clone();
         }
         if constexpr (narrow) {
-            master_ = trains_ ? cast<compute_t<T>>(value) : Tensor<compute_t<T>, B>{};
+            state.master = state.trains ? cast<compute_t<T>>(value) : Tensor<compute_t<T>, B>{};
         }
-        later_ = nullptr;
-        variable_ = trains_ ? Variable<T, B>::leaf(std::move(value)) : Variable<T, B>(std::move(value));
+        state.later = nullptr;
+        state.variable = state.trains ? Variable<T, B>::leaf(std::move(value)) : Variable<T, B>(std::move(value));
+        ++state.version;
     }
 
     ParameterSpec spec_;
-    Variable<T, B> variable_;
-    std::shared_ptr<LaterValue<T, B>> later_;        ///< instead of variable_, or null
-    Tensor<compute_t<T>, B> master_;                 ///< of a 16-bit parameter that trains
-    std::function<Tensor<compute_t<T>, B>()> exact_; ///< of a 16-bit parameter that does not, or empty
-    bool trains_ = false;
+    std::shared_ptr<State> state_; ///< never shared by two parameters, but by those derived from this one
 };
 
 template <class P>

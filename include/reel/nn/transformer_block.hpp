@@ -147,6 +147,7 @@ private:
     /// Tries, once, whether the parts that were exchanged and the processors couple what they say.
     void check_claims(const Tensor<T, B>& x, const Tensor<T, B>& text, index_t frames) const {
         bool claimed = !std::same_as<Parts, DefaultParts> && !checked_;
+        std::string where = name;
         const auto each_processor = [this](const auto& visit) {
             for_each_submodule(*this, [&](const std::string&, const auto& part) {
                 if constexpr (requires { part.processor->checked; }) {
@@ -156,7 +157,12 @@ private:
                 }
             });
         };
-        each_processor([&](const auto& p) { claimed = claimed || (!p.checked && p.couples != Couples::everything); });
+        each_processor([&](const auto& p) {
+            if (!p.checked && p.couples != Couples::everything) {
+                claimed = true;
+                where = p.name + ": its processor, or another part of the " + name;
+            }
+        });
         if (!claimed) {
             return;
         }
@@ -168,7 +174,7 @@ private:
         texts.slice(1, 2).copy_from(text.slice(last, last + 1));
         using Run = BranchRun<Tensor<T, B>>;
         Tensor<T, B> clip = x.slice(0, frames);
-        random.for_each_branch(texts, Run(clip, 2, Run::How::check, name));
+        random.for_each_branch(texts, Run(clip, 2, Run::How::check, where));
         checked_.set();
         each_processor([](const auto& p) { p.checked = true; });
     }

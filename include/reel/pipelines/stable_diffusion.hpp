@@ -11,13 +11,13 @@ namespace reel {
 
 /// The parts of a Stable Diffusion 1.x or 2.x folder, the UNet inflated to clips. With a 16-bit T, WidenedUnet is what
 /// schedulers and pipelines call.
-template <Scalar T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu, class Parts = DefaultParts>
 struct StableDiffusion {
     std::filesystem::path folder;
     CLIPTokenizer tokenizer;
     CLIPTextModel<T, B> text_encoder;
     AutoencoderKL<T, B> vae;
-    UNet3DConditionModel<T, B> unet;
+    UNet3DConditionModel<T, B, Parts> unet;
     DDPMScheduler training_scheduler;
     DDIMConfig sampling; ///< of the folder's scheduler, with the pipeline's fixes for latents
 };
@@ -49,21 +49,22 @@ inline void check_model_index(const std::filesystem::path& folder) {
 
 /// Loads a diffusers folder: model_index.json, tokenizer/, text_encoder/, vae/, unet/, scheduler/. `unet_folder`, when
 /// given, is where the UNet is read instead (one that was tuned). A 2D UNet is inflated with parameters fresh from
-/// `seed`. Throws Error for anything missing, broken or unsupported.
-template <Scalar T, Backend B>
-[[nodiscard]] StableDiffusion<T, B> load_stable_diffusion(B& backend, const std::filesystem::path& folder,
-                                                          std::uint64_t seed,
-                                                          const std::filesystem::path& unet_folder = {}) {
+/// `seed`. Throws Error for anything missing, broken or unsupported. `Parts` are what the UNet is made of:
+/// load_stable_diffusion<float, MyParts>.
+template <Scalar T, class Parts = DefaultParts, Backend B>
+[[nodiscard]] StableDiffusion<T, B, Parts> load_stable_diffusion(B& backend, const std::filesystem::path& folder,
+                                                                 std::uint64_t seed,
+                                                                 const std::filesystem::path& unet_folder = {}) {
     std::error_code ignored;
     require(std::filesystem::is_directory(folder, ignored), folder.string(),
             ": no such folder; expected a diffusers folder with model_index.json");
     detail::check_model_index(folder);
-    StableDiffusion<T, B> model{
+    StableDiffusion<T, B, Parts> model{
         folder,
         CLIPTokenizer::from_pretrained(folder / "tokenizer"),
         load_clip_text_model<T>(backend, folder / "text_encoder"),
         load_autoencoder_kl<T>(backend, folder / "vae"),
-        load_unet<T>(backend, unet_folder.empty() ? folder / "unet" : unet_folder, seed),
+        load_unet<T, Parts>(backend, unet_folder.empty() ? folder / "unet" : unet_folder, seed),
         scheduler_from_pretrained<DDPMScheduler>(folder / "scheduler"),
         stable_diffusion_fixes(scheduler_from_pretrained<DDIMScheduler>(folder / "scheduler").config())};
     const auto fits = [&](bool condition, const auto&... text) { require(condition, folder.string(), ": ", text...); };
@@ -83,8 +84,8 @@ template <Scalar T, Backend B>
 }
 
 /// A prompt for the UNet: [1, tokens, channels]. Throws Error when an id is beyond the text encoder's table.
-template <Scalar T, Backend B>
-[[nodiscard]] Tensor<T, B> encode_prompt(const StableDiffusion<T, B>& model, std::string_view prompt) {
+template <Scalar T, Backend B, class Parts>
+[[nodiscard]] Tensor<T, B> encode_prompt(const StableDiffusion<T, B, Parts>& model, std::string_view prompt) {
     const std::vector<std::int32_t> ids = model.tokenizer.encode(prompt);
     return model.text_encoder(std::span<const std::int32_t>(ids));
 }

@@ -12,6 +12,7 @@ struct DEISMultistepConfig {
     index_t solver_order = 2;      ///< 1 to 3
     bool lower_order_final = true; ///< in runs of fewer than 15 steps, the last steps have lower orders
     SigmaSpacing sigma_spacing = SigmaSpacing::timesteps;
+    SigmaTimesteps sigma_timesteps = SigmaTimesteps::diffusers; ///< of spread sigmas
     TimestepSpacing timestep_spacing = TimestepSpacing::linspace;
     index_t steps_offset = 0;
     Thresholding threshold{};
@@ -42,6 +43,7 @@ public:
                      .steps_offset = config_.steps_offset,
                      .sigma_spacing = config_.sigma_spacing,
                      .final_sigmas_type = FinalSigma::sigma_min,
+                     .sigma_timesteps = config_.sigma_timesteps,
                      .repeat_last_sigma = true},
                     count);
     }

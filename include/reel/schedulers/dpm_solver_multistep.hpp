@@ -17,7 +17,8 @@ struct DPMSolverMultistepConfig {
     bool lower_order_final = true;                 ///< in runs of fewer than 15 steps, the last steps have lower orders
     bool euler_at_final = false;                   ///< the last step is of first order
     SigmaSpacing sigma_spacing = SigmaSpacing::timesteps;
-    bool use_lu_lambdas = false; ///< equal steps in lambda
+    SigmaTimesteps sigma_timesteps = SigmaTimesteps::diffusers; ///< of spread sigmas
+    bool use_lu_lambdas = false;                                ///< equal steps in lambda
     FinalSigma final_sigmas_type = FinalSigma::zero;
     double lambda_min_clipped = -std::numeric_limits<double>::infinity();
     TimestepSpacing timestep_spacing = TimestepSpacing::linspace;
@@ -64,6 +65,7 @@ public:
                      .sigma_spacing = config_.sigma_spacing,
                      .final_sigmas_type = config_.final_sigmas_type,
                      .lambda_min_clipped = config_.lambda_min_clipped,
+                     .sigma_timesteps = config_.sigma_timesteps,
                      .use_lu_lambdas = config_.use_lu_lambdas,
                      .fractions_cut_off = config_.schedule.beta_schedule == BetaSchedule::squaredcos_cap_v2},
                     count);

@@ -75,7 +75,9 @@ public:
             std::reverse(sigmas.begin(), sigmas.end());
             timesteps.clear();
             for (const double sigma : sigmas) {
-                const double timestep = timestep_of_sigma(table, sigma);
+                const double timestep = config_.sigma_timesteps == SigmaTimesteps::exact
+                                            ? timestep_of_sigma(table, sigma)
+                                            : rounded_timestep_of_sigma(table, sigma);
                 const bool nearest = config_.sigma_spacing == SigmaSpacing::karras;
                 timesteps.push_back(static_cast<index_t>(nearest ? std::nearbyint(timestep) : timestep));
             }

@@ -18,6 +18,7 @@ struct DPMSolverSinglestepConfig {
     SolverType solver_type = SolverType::midpoint; ///< of the last part of a step
     bool lower_order_final = false;                ///< the last step is of order 1
     SigmaSpacing sigma_spacing = SigmaSpacing::timesteps;
+    SigmaTimesteps sigma_timesteps = SigmaTimesteps::diffusers; ///< of spread sigmas
     FinalSigma final_sigmas_type = FinalSigma::zero;
     double lambda_min_clipped = -std::numeric_limits<double>::infinity();
     Thresholding threshold{};
@@ -70,7 +71,8 @@ public:
     void set_timesteps(index_t count) {
         this->begin({.sigma_spacing = config_.sigma_spacing,
                      .final_sigmas_type = config_.final_sigmas_type,
-                     .lambda_min_clipped = config_.lambda_min_clipped},
+                     .lambda_min_clipped = config_.lambda_min_clipped,
+                     .sigma_timesteps = config_.sigma_timesteps},
                     count);
         orders_ = singlestep_orders(config_.solver_order, count, config_.lower_order_final, config_.final_sigmas_type);
         start_ = {};

@@ -35,6 +35,7 @@ struct UniPCMultistepConfig {
     bool lower_order_final = true;            ///< the last steps have lower orders, the very last one order 1
     std::vector<index_t> disable_corrector{}; ///< steps (from 0) whose results are not corrected
     SigmaSpacing sigma_spacing = SigmaSpacing::timesteps;
+    SigmaTimesteps sigma_timesteps = SigmaTimesteps::diffusers; ///< of spread sigmas
     std::optional<double> sigma_min{}; ///< ends of spread sigmas, instead of the training levels'
     std::optional<double> sigma_max{};
     FinalSigma final_sigmas_type = FinalSigma::zero;
@@ -145,6 +146,7 @@ public:
                      .final_sigmas_type = config_.final_sigmas_type,
                      .sigma_min = config_.sigma_min,
                      .sigma_max = config_.sigma_max,
+                     .sigma_timesteps = config_.sigma_timesteps,
                      .repeat_last_sigma = true},
                     count);
         last_sample_ = {};

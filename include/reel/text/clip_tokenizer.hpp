@@ -82,7 +82,7 @@ public:
     }
 
     /// The ids of a prompt (UTF-8), exactly max_length() of them; what does not fit is cut off before the end token.
-    /// Throws Error, with the byte's offset, if the prompt is not UTF-8.
+    /// Throws Error if the prompt is not UTF-8, with the byte's offset, or above 1 MiB.
     [[nodiscard]] std::vector<std::int32_t> encode(std::string_view prompt) const {
         return pack(token_ids(prompt)).ids;
     }
@@ -97,8 +97,10 @@ public:
         return result;
     }
 
-    /// All ids of a prompt, without start, end, padding or a limit.
+    /// All ids of a prompt, without start, end, padding or a limit. Throws Error if it is not UTF-8 or above 1 MiB.
     [[nodiscard]] std::vector<std::int32_t> token_ids(std::string_view prompt) const {
+        constexpr std::size_t limit = std::size_t{1} << 20;
+        require(prompt.size() <= limit, "prompt: ", prompt.size(), " bytes, at most ", limit, " are read");
         std::vector<std::int32_t> out;
         const std::u32string decoded = text::decode_utf8(prompt, "prompt");
         for (const Piece& piece : split_at(decoded, false)) {
@@ -205,6 +207,8 @@ private:
         const auto id = vocabulary_.find(token.content);
         require(id.has_value(), vocab, ": lacks the special token '", token.content, "'");
         require(!token.content.empty(), "tokenizer: a special token is empty");
+        require(token.content.size() <= 256, vocab, ": a special token of ", token.content.size(),
+                " bytes, at most 256 are supported");
         Special entry{text::decode_utf8(token.content, "special token"),
                       token.strip_left,
                       token.strip_right,

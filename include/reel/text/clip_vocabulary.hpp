@@ -23,6 +23,7 @@
 
 #include <reel/core/error.hpp>
 #include <reel/core/utf8.hpp>
+#include <reel/io/config/json.hpp>
 
 namespace reel::text {
 
@@ -44,10 +45,9 @@ inline const std::array<char32_t, 256>& byte_alphabet() {
 /// What BPE writes at the end of a word's last token.
 inline constexpr std::string_view word_end = "</w>";
 
-/// A whole text file of at most 64 MiB. Throws Error, naming the file, if it is missing, no file, too large,
+/// A whole text file of at most `limit` bytes. Throws Error, naming the file, if it is missing, no file, too large,
 /// a Git LFS pointer or cannot be read.
-inline std::string read_text_file(const std::filesystem::path& path) {
-    constexpr std::uintmax_t limit = std::uintmax_t{64} << 20;
+inline std::string read_text_file(const std::filesystem::path& path, std::uintmax_t limit = std::uintmax_t{64} << 20) {
     std::error_code error;
     require(std::filesystem::exists(path, error), path.string(),
             ": no such file; a CLIP tokenizer folder has "
@@ -66,21 +66,10 @@ inline std::string read_text_file(const std::filesystem::path& path) {
     return content;
 }
 
-/// Parses a file that must hold one JSON object. Throws Error naming the file and where it is broken.
+/// Parses a file that must hold one JSON object. Throws Error naming the file and where it is broken; see parse_json().
 inline nlohmann::json read_json_object(const std::filesystem::path& path) {
-    const std::string content = read_text_file(path);
-    nlohmann::json json;
-    std::size_t keys = 0;
-    try {
-        json = nlohmann::json::parse(content, [&keys](int depth, nlohmann::json::parse_event_t event, nlohmann::json&) {
-            keys += depth == 1 && event == nlohmann::json::parse_event_t::key ? 1 : 0;
-            return true;
-        });
-    } catch (const nlohmann::json::exception& error) {
-        fail(path.string(), ": broken JSON: ", error.what());
-    }
+    nlohmann::json json = parse_json(read_text_file(path, std::uintmax_t{16} << 20), path.string());
     require(json.is_object(), path.string(), ": expected a JSON object, found ", json.type_name());
-    require(keys == json.size(), path.string(), ": ", keys - json.size(), " of its keys appear twice");
     return json;
 }
 

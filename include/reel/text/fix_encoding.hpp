@@ -18,6 +18,24 @@ namespace reel::text {
 
 namespace detail {
 
+/// How many characters repairs may still go over. They are repeated until nothing changes, and a text can be made so
+/// that each time changes one character: a hostile one stops half repaired instead of taking a time that grows with the
+/// square of its length. A short text never stops so, a long one after some 16 rounds; two are usual, five rare.
+class RepairBudget {
+public:
+    explicit RepairBudget(std::size_t length) : left_(16 * length + 2048) {}
+
+    /// Takes one more round over `length` characters; false when too little is left.
+    [[nodiscard]] bool spend(std::size_t length) {
+        const bool enough = length <= left_;
+        left_ -= enough ? length : 0;
+        return enough;
+    }
+
+private:
+    std::size_t left_;
+};
+
 inline bool has_class(char32_t c, std::uint32_t wanted) {
     return (classes_of(c) & wanted) != 0;
 }
@@ -49,27 +67,31 @@ inline std::size_t utf8_lookalike(std::u32string_view text, std::size_t at) {
 
 } // namespace detail
 
-inline std::u32string fix_encoding(std::u32string_view text);
+namespace detail {
+
+inline std::u32string fix_encoding(std::u32string_view text, RepairBudget& budget);
 
 /// Fixes the parts of a text that look like UTF-8 taken for characters, each on its own: for a text put
 /// together from several encodings.
-inline std::u32string decode_inconsistent_utf8(std::u32string_view text) {
+inline std::u32string decode_inconsistent_utf8(std::u32string_view text, RepairBudget& budget) {
     std::u32string out;
     out.reserve(text.size());
     for (std::size_t at = 0; at < text.size();) {
-        const bool inside_garble = at > 0 && detail::has_class(text[at - 1], class_utf8_continuation_strict);
-        const std::size_t length = inside_garble ? 0 : detail::utf8_lookalike(text, at);
+        const bool inside_garble = at > 0 && has_class(text[at - 1], class_utf8_continuation_strict);
+        const std::size_t length = inside_garble ? 0 : utf8_lookalike(text, at);
         if (length == 0) {
             out.push_back(text[at++]);
             continue;
         }
         const std::u32string_view part = text.substr(at, length);
         // Only a part shorter than the whole, or this would not end.
-        out += length < text.size() ? fix_encoding(part) : std::u32string(part);
+        out += length < text.size() ? fix_encoding(part, budget) : std::u32string(part);
         at += length;
     }
     return out;
 }
+
+} // namespace detail
 
 /// C1 control characters become what Windows-1252 has at their place.
 inline std::u32string fix_c1_controls(std::u32string_view text) {
@@ -101,7 +123,7 @@ inline std::optional<std::u32string> reread(std::u32string_view text, const Char
 }
 
 /// One step; returns the text unchanged when there is nothing (more) to fix.
-inline std::u32string fix_encoding_once(std::u32string_view text) {
+inline std::u32string fix_encoding_once(std::u32string_view text, RepairBudget& budget) {
     const bool ascii = std::all_of(text.begin(), text.end(), [](char32_t c) { return c < 0x80; });
     if (ascii || !is_bad(text)) {
         return std::u32string(text);
@@ -111,25 +133,32 @@ inline std::u32string fix_encoding_once(std::u32string_view text) {
             return *std::move(fixed);
         }
     }
-    if (std::u32string fixed = decode_inconsistent_utf8(text); fixed != text) {
+    if (std::u32string fixed = decode_inconsistent_utf8(text, budget); fixed != text) {
         return fixed;
     }
     // What is left may be Windows-1252 taken for Latin-1.
     return fix_c1_controls(text);
 }
 
-} // namespace detail
-
-/// Finds text that was decoded with a wrong code page and decodes it again, until none is left.
-inline std::u32string fix_encoding(std::u32string_view text) {
+inline std::u32string fix_encoding(std::u32string_view text, RepairBudget& budget) {
     std::u32string now(text);
-    while (true) {
-        std::u32string next = detail::fix_encoding_once(now);
+    while (budget.spend(now.size())) {
+        std::u32string next = fix_encoding_once(now, budget);
         if (next == now) {
-            return now;
+            break;
         }
         now = std::move(next);
     }
+    return now;
+}
+
+} // namespace detail
+
+/// Finds text that was decoded with a wrong code page and decodes it again, until none is left (in time linear in its
+/// length: see detail::RepairBudget).
+inline std::u32string fix_encoding(std::u32string_view text) {
+    detail::RepairBudget budget(text.size());
+    return detail::fix_encoding(text, budget);
 }
 
 } // namespace reel::text

@@ -133,34 +133,47 @@ inline std::u32string remove_control_characters(std::u32string_view text) {
 
 namespace detail {
 
-/// Applies every repair until none changes the text.
+/// Every repair, once.
+inline std::u32string repair_once(std::u32string text, bool with_html, RepairBudget& budget) {
+    if (with_html) {
+        text = unescape_html(text);
+    }
+    text = fix_encoding(text, budget);
+    text = fix_c1_controls(text);
+    text = fix_latin_ligatures(text);
+    text = fix_character_width(text);
+    text = uncurl_quotes(text);
+    text = fix_line_breaks(text);
+    text = fix_surrogates(text);
+    text = remove_terminal_escapes(text);
+    text = remove_control_characters(text);
+    return normalize(text);
+}
+
+/// Applies every repair until none changes the text. References inside references that outlast the budget are replaced
+/// all at once.
 inline std::u32string fix_segment(std::u32string text, bool with_html) {
-    while (true) {
-        const std::u32string before = text;
-        if (with_html) {
-            text = unescape_html(text);
-        }
-        text = fix_encoding(text);
-        text = fix_c1_controls(text);
-        text = fix_latin_ligatures(text);
-        text = fix_character_width(text);
-        text = uncurl_quotes(text);
-        text = fix_line_breaks(text);
-        text = fix_surrogates(text);
-        text = remove_terminal_escapes(text);
-        text = remove_control_characters(text);
-        text = normalize(text);
-        if (text == before) {
+    RepairBudget budget(text.size());
+    while (budget.spend(text.size())) {
+        std::u32string fixed = repair_once(text, with_html, budget);
+        if (fixed == text) {
             return text;
         }
+        text = std::move(fixed);
     }
+    if (with_html) {
+        text = unescape_html_fully(text);
+    }
+    RepairBudget rest(text.size());
+    return repair_once(text, with_html, rest);
 }
 
 } // namespace detail
 
 /// Repairs a text, line by line: HTML's character references (until a line has a '<': from there on it is taken
 /// for HTML, which keeps them), mojibake, ligatures, widths, quotation marks, line breaks, surrogates, terminal
-/// escapes and control characters, then NFC. Code points above U+10FFFF throw Error.
+/// escapes and control characters, then NFC. In time linear in the text's length, whatever it holds (see
+/// detail::RepairBudget). Code points above U+10FFFF throw Error.
 inline std::u32string fix_text(std::u32string_view text) {
     constexpr std::size_t longest_segment = 1000000;
     std::u32string out;

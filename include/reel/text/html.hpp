@@ -97,11 +97,65 @@ inline bool numeric_reference(std::u32string_view body, std::u32string& out) {
     return true;
 }
 
+/// What "&body;" stands for ("#233" is a number); false if it is no reference.
+inline bool html_reference(std::u32string_view body, std::u32string& value) {
+    if (body.starts_with(U'#')) {
+        return body.size() > 1 && numeric_reference(body.substr(1), value);
+    }
+    std::string name;
+    for (const char32_t c : body) {
+        name.push_back(static_cast<char>(c));
+    }
+    const auto entity = html_entities().find(name);
+    if (entity == html_entities().end()) {
+        return false;
+    }
+    value = entity->second;
+    return true;
+}
+
+inline constexpr std::size_t longest_html_name = 24;
+
+inline bool is_html_name_character(char32_t c) {
+    return is_ascii_digit(c) || is_ascii_letter(c);
+}
+
+/// The reference that ends the text with its ';', '&' to ';'; empty if there is none.
+inline std::u32string_view last_html_reference(std::u32string_view text) {
+    std::size_t begin = text.size() - 1;
+    while (begin > 0 && text.size() - 1 - begin < longest_html_name && is_html_name_character(text[begin - 1])) {
+        --begin;
+    }
+    const bool has_name = begin + 1 < text.size();
+    begin -= begin > 0 && text[begin - 1] == U'#' ? 1 : 0;
+    return has_name && begin > 0 && text[begin - 1] == U'&' ? text.substr(begin - 1) : std::u32string_view();
+}
+
+/// Replaces references as unescape_html() does, and those that come of it, until none is left: in one pass.
+inline std::u32string unescape_html_fully(std::u32string_view text) {
+    std::u32string out;
+    out.reserve(text.size());
+    std::u32string value;
+    std::u32string coming; // last first
+    for (const char32_t next : text) {
+        coming.push_back(next);
+        while (!coming.empty()) {
+            out.push_back(coming.back());
+            coming.pop_back();
+            const std::u32string_view last = out.back() == U';' ? last_html_reference(out) : std::u32string_view();
+            if (!last.empty() && html_reference(last.substr(1, last.size() - 2), value)) {
+                out.resize(out.size() - last.size());
+                coming.append(value.rbegin(), value.rend());
+            }
+        }
+    }
+    return out;
+}
+
 } // namespace detail
 
 /// Replaces "&name;", "&#233;" and "&#xe9;" by the characters they stand for; what is no reference stays.
 inline std::u32string unescape_html(std::u32string_view text) {
-    constexpr std::size_t longest_name = 24;
     std::u32string out;
     out.reserve(text.size());
     std::u32string value;
@@ -113,24 +167,12 @@ inline std::u32string unescape_html(std::u32string_view text) {
         const bool numeric = i + 1 < text.size() && text[i + 1] == U'#';
         const std::size_t begin = i + 1 + (numeric ? 1 : 0);
         std::size_t end = begin;
-        while (end < text.size() && end - begin < longest_name &&
-               (detail::is_ascii_digit(text[end]) || detail::is_ascii_letter(text[end]))) {
+        while (end < text.size() && end - begin < detail::longest_html_name &&
+               detail::is_html_name_character(text[end])) {
             ++end;
         }
-        bool found = end > begin && end < text.size() && text[end] == U';';
-        if (found && numeric) {
-            found = detail::numeric_reference(text.substr(begin, end - begin), value);
-        } else if (found) {
-            std::string name;
-            for (const char32_t c : text.substr(begin, end - begin)) {
-                name.push_back(static_cast<char>(c));
-            }
-            const auto entity = detail::html_entities().find(name);
-            found = entity != detail::html_entities().end();
-            if (found) {
-                value = entity->second;
-            }
-        }
+        const bool found = end > begin && end < text.size() && text[end] == U';' &&
+                           detail::html_reference(text.substr(i + 1, end - i - 1), value);
         if (found) {
             out += value;
             i = end;

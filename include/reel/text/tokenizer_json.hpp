@@ -107,7 +107,8 @@ inline void check_post_processor(const nlohmann::json& part, const CLIPTokenizer
 /// What a file says of cutting or padding holds for whoever gives no length; its direction alone matters.
 inline void check_direction(ConfigReader& reader, const std::string& key, const std::string& where) {
     const nlohmann::json* value = reader.raw(key);
-    require(value == nullptr || value->is_null() || (value->is_object() && value->value("direction", "") == "Right"),
+    require(value == nullptr || value->is_null() ||
+                (value->is_object() && value->contains("direction") && (*value)["direction"] == "Right"),
             where, ": \"", key, "\" is ", value == nullptr ? "" : value->dump().substr(0, 120),
             ", but only the direction \"Right\" is supported");
 }
@@ -123,7 +124,8 @@ inline AddedToken read_added_token(const nlohmann::json& entry, const std::strin
     reader.expect("single_word", false);
     reader.ignore({"special"});
     reader.finish();
-    require(!added.token.content.empty() && added.id >= 0, where, ": expected a \"content\" and an \"id\" from 0 on");
+    require(!added.token.content.empty() && added.token.content.size() <= 256 && added.id >= 0, where,
+            ": expected a \"content\" of at most 256 bytes and an \"id\" from 0 on");
     return added;
 }
 
@@ -177,7 +179,7 @@ inline TokenizerJson read_tokenizer_json(const std::filesystem::path& path, cons
     detail::check_pre_tokenizer(part("pre_tokenizer"), where + ": pre_tokenizer");
     detail::check_post_processor(part("post_processor"), config, where + ": post_processor");
     const nlohmann::json added = part("added_tokens");
-    require(added.is_array(), where, ": \"added_tokens\" is no list");
+    require(added.is_array() && added.size() <= 1024, where, ": \"added_tokens\" is no list of at most 1024 tokens");
     for (const nlohmann::json& entry : added) {
         result.added.push_back(
             detail::read_added_token(entry, concat_text(where, ": added_tokens[", result.added.size(), "]")));

@@ -11,6 +11,7 @@
 #include <reel/io/config/json.hpp>
 #include <reel/io/files/atomic_file.hpp>
 #include <reel/text/bpe_learning.hpp>
+#include <reel/text/tokenizer_json.hpp>
 
 namespace reel {
 
@@ -63,6 +64,25 @@ inline void write_tokenizer(const std::filesystem::path& folder, const LearnedVo
                     {"model_max_length", model_max_length},
                     {"tokenizer_class", "CLIPTokenizer"}});
     write_json(folder / "tokenizer_config.json", special);
+}
+
+/// Writes vocab.json and merges.txt, which transformers 4's CLIPTokenizer reads, of what a tokenizer.json holds, and
+/// returns true; writes nothing and returns false where it has added tokens outside its vocabulary, which the two files
+/// cannot say. `where` (that file) starts messages.
+inline bool write_vocabulary_files(const std::filesystem::path& folder, const text::TokenizerJson& json,
+                                   const std::string& where) {
+    for (const text::AddedToken& added : json.added) {
+        if (!json.vocab.contains(added.token.content)) {
+            return false;
+        }
+    }
+    write_file(folder / "vocab.json", json_text(json.vocab, where));
+    std::string merges = "#version: 0.2\n";
+    for (const auto& [left, right] : json.merges) {
+        merges.append(left).append(" ").append(right).append("\n");
+    }
+    write_file(folder / "merges.txt", merges);
+    return true;
 }
 
 } // namespace reel

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <ios>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -156,8 +158,23 @@ inline std::u32string lower(std::u32string_view text) {
     return out;
 }
 
-/// Unicode normalisation: NFC, or NFKC with `compatibility`. Throws Error if utf8proc cannot (no memory, or
-/// a character that is none).
+namespace detail {
+
+/// Unicode's canonical ordering: marks between two characters of class 0 by their class. utf8proc's own is an insertion
+/// sort, whose time grows with the square of a run's length.
+inline void order_marks(std::vector<utf8proc_int32_t>& text) {
+    const auto mark_class = [](utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; };
+    const auto is_mark = [&](utf8proc_int32_t c) { return mark_class(c) != 0; };
+    for (auto begin = std::find_if(text.begin(), text.end(), is_mark); begin != text.end();) {
+        const auto end = std::find_if_not(begin, text.end(), is_mark);
+        std::stable_sort(begin, end, [&](auto a, auto b) { return mark_class(a) < mark_class(b); });
+        begin = std::find_if(end, text.end(), is_mark);
+    }
+}
+
+} // namespace detail
+
+/// Unicode normalisation: NFC, or NFKC with `compatibility`. Throws Error for a surrogate or a value above U+10FFFF.
 inline std::u32string normalize(std::u32string_view text, bool compatibility = false) {
     const bool plain = std::all_of(text.begin(), text.end(), [](char32_t c) { return c < 0x80; });
     if (plain) {
@@ -165,23 +182,28 @@ inline std::u32string normalize(std::u32string_view text, bool compatibility = f
     }
     const auto options =
         static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE | (compatibility ? UTF8PROC_COMPAT : 0));
-    const std::string bytes = encode_utf8(text);
-    const auto* source = reinterpret_cast<const utf8proc_uint8_t*>(bytes.data());
-    const auto source_size = static_cast<utf8proc_ssize_t>(bytes.size());
     const auto check = [](utf8proc_ssize_t count) {
         require(count >= 0, "text: cannot normalise: ", utf8proc_errmsg(count));
-        return count;
+        return static_cast<std::size_t>(count);
     };
-    std::vector<utf8proc_int32_t> buffer(bytes.size() + 1);
-    auto count = check(utf8proc_decompose(source, source_size, buffer.data(),
-                                          static_cast<utf8proc_ssize_t>(buffer.size() - 1), options));
-    if (static_cast<std::size_t>(count) >= buffer.size()) {
-        buffer.resize(static_cast<std::size_t>(count) + 1);
-        count = check(utf8proc_decompose(source, source_size, buffer.data(), count, options));
+    std::vector<utf8proc_int32_t> buffer;
+    buffer.reserve(text.size() + 32);
+    for (const char32_t c : text) {
+        require(c <= 0x10ffff && (c < 0xd800 || c > 0xdfff), "text: cannot normalise U+", std::hex,
+                static_cast<std::uint32_t>(c), ", which is no character");
+        std::array<utf8proc_int32_t, 32> parts; // the longest decomposition has 18
+        int boundary = 0;
+        const std::size_t count =
+            check(utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), parts.data(),
+                                          static_cast<utf8proc_ssize_t>(parts.size()), options, &boundary));
+        require(count <= parts.size(), "text: cannot normalise: a character of ", count, " parts");
+        buffer.insert(buffer.end(), parts.begin(), parts.begin() + static_cast<std::ptrdiff_t>(count));
     }
-    count = check(utf8proc_normalize_utf32(buffer.data(), count, options));
-    std::u32string out(static_cast<std::size_t>(count), U'\0');
-    std::transform(buffer.begin(), buffer.begin() + count, out.begin(),
+    detail::order_marks(buffer);
+    const std::size_t count =
+        check(utf8proc_normalize_utf32(buffer.data(), static_cast<utf8proc_ssize_t>(buffer.size()), options));
+    std::u32string out(count, U'\0');
+    std::transform(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(count), out.begin(),
                    [](utf8proc_int32_t c) { return static_cast<char32_t>(c); });
     return out;
 }

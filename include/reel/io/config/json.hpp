@@ -9,10 +9,12 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
-#include <set>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace reel {
@@ -37,40 +39,149 @@ namespace detail {
     return std::string(text.substr(0, 300));
 }
 
-} // namespace detail
+inline constexpr std::size_t json_depth_limit = 64;
+inline constexpr std::size_t json_value_limit = std::size_t{1} << 19; // an entry of an object takes up to 150 bytes
 
-/// Parses JSON strictly: a repeated key, nesting deeper than 64 and text after the value are errors. `where` (a file,
-/// or a part of one) starts the message of the Error thrown.
-[[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::string& where) {
+/// Turns what the parser's SAX interface throws at it into an Error; the handlers below stand on it.
+class JsonHandler {
+public:
+    JsonHandler(std::string_view text, const std::string& where) : text_(text), where_(where) {}
+
+    bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& error) const {
+        if (dynamic_cast<const nlohmann::json::parse_error*>(&error) == nullptr) { // a number out of range
+            fail(where_, ": not valid JSON: ", plain_json_message(error));
+        }
+        fail(where_, ": not valid JSON at ", text_position(text_, position == 0 ? 0 : position - 1), ": ",
+             plain_json_message(error));
+    }
+
+protected:
+    /// Throws unless one more level may open; called before anything is built for it.
+    void check_depth(std::size_t open) const {
+        require(open < json_depth_limit, where_, ": JSON nested deeper than ", json_depth_limit, " levels");
+    }
+
+    [[nodiscard]] const std::string& where() const { return where_; }
+
+private:
+    std::string_view text_;
+    const std::string& where_;
+};
+
+/// Builds the value within the limits of parse_json(). With `on_member`, the members of the object at the top are given
+/// away one by one instead, repeated ones too, and the limit of values is that of each.
+class JsonBuilder : public JsonHandler {
+public:
     using json = nlohmann::json;
-    std::vector<std::set<std::string, std::less<>>> open_objects;
-    const auto check = [&](int depth, json::parse_event_t event, json& value) {
-        require(depth <= 64, where, ": JSON nested deeper than 64 levels");
-        if (event == json::parse_event_t::object_start) {
-            open_objects.emplace_back();
-        } else if (event == json::parse_event_t::object_end) {
-            open_objects.pop_back();
-        } else if (event == json::parse_event_t::key) {
-            const auto& key = value.get_ref<const std::string&>();
-            require(open_objects.back().insert(key).second, where, ": the key \"", key, "\" appears twice");
+    using OnMember = std::function<void(const std::string&, json)>;
+
+    JsonBuilder(std::string_view text, const std::string& where, OnMember on_member = {})
+        : JsonHandler(text, where), on_member_(std::move(on_member)) {}
+
+    [[nodiscard]] json take() { return std::move(root_); }
+
+    bool null() { return put(nullptr); }
+    bool boolean(bool value) { return put(value); }
+    bool number_integer(std::int64_t value) { return put(value); }
+    bool number_unsigned(std::uint64_t value) { return put(value); }
+    bool number_float(double value, const std::string&) { return put(value); }
+    bool string(std::string& value) { return put(std::move(value)); }
+    bool binary(json::binary_t&) { return false; } // not in text
+    bool start_object(std::size_t) { return open(json::value_t::object); }
+    bool start_array(std::size_t) { return open(json::value_t::array); }
+    bool end_object() { return close(); }
+    bool end_array() { return close(); }
+
+    bool key(std::string& name) {
+        if (gives_away()) {
+            member_name_ = std::move(name);
+            named_ = &member_;
+            return true;
+        }
+        auto& object = open_.back()->get_ref<json::object_t&>();
+        const auto [item, added] = object.emplace(std::move(name), nullptr);
+        require(added, where(), ": the key \"", item->first, "\" appears twice");
+        named_ = &item->second;
+        return true;
+    }
+
+private:
+    /// Whether the parser is directly in the object at the top, whose members are wanted.
+    [[nodiscard]] bool gives_away() const { return on_member_ && open_.size() == 1 && root_.is_object(); }
+
+    bool finish_value() {
+        if (gives_away()) {
+            on_member_(member_name_, std::exchange(member_, nullptr));
+            count_ = 0;
         }
         return true;
-    };
-    try {
-        return json::parse(text.begin(), text.end(), check);
-    } catch (const json::parse_error& error) {
-        fail(where, ": not valid JSON at ", detail::text_position(text, error.byte == 0 ? 0 : error.byte - 1), ": ",
-             detail::plain_json_message(error));
-    } catch (const json::exception& error) { // a number out of range
-        fail(where, ": not valid JSON: ", detail::plain_json_message(error));
     }
+
+    bool put(json value) {
+        (void)place(std::move(value));
+        return finish_value();
+    }
+
+    json* place(json value) {
+        require(++count_ <= json_value_limit, where(), ": JSON of more than ", json_value_limit, " values");
+        if (open_.empty()) {
+            root_ = std::move(value);
+            return &root_;
+        }
+        if (open_.back()->is_object()) {
+            *named_ = std::move(value);
+            return named_;
+        }
+        auto& array = open_.back()->get_ref<json::array_t&>();
+        array.push_back(std::move(value));
+        return &array.back();
+    }
+
+    bool open(json::value_t kind) {
+        check_depth(open_.size());
+        open_.push_back(place(json(kind)));
+        return true;
+    }
+
+    bool close() {
+        open_.pop_back();
+        return finish_value();
+    }
+
+    OnMember on_member_;
+    json root_;
+    json member_;
+    std::string member_name_;
+    std::vector<json*> open_; // an array's last item does not move while it is open
+    json* named_ = nullptr;
+    std::size_t count_ = 0;
+};
+
+} // namespace detail
+
+/// Parses JSON strictly: a repeated key, nesting deeper than 64, more than 524,288 values and text after the value are
+/// errors. `where` (a file, or a part of one) starts the message of the Error thrown.
+[[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::string& where) {
+    detail::JsonBuilder builder(text, where);
+    nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
+    return builder.take();
 }
 
-/// Reads a JSON file. Throws Error naming the file, the line and column, and what is wrong.
+/// Gives `on_member` name and value of each member of a JSON object, in the text's order, and holds one at a time: for
+/// long texts. Repeated names come as often as they are there. Throws Error as parse_json() does, and for text that is
+/// no object; each value has parse_json()'s limits.
+inline void for_each_json_member(std::string_view text, const std::string& where,
+                                 const std::function<void(const std::string&, nlohmann::json)>& on_member) {
+    detail::JsonBuilder builder(text, where, on_member);
+    nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
+    require(builder.take().is_object(), where, ": expected a JSON object");
+}
+
+/// Reads a JSON file of at most 16 MiB. Throws Error naming the file, the line and column, and what is wrong.
 [[nodiscard]] inline nlohmann::json read_json(const std::filesystem::path& path) {
     const MappedFile file(path);
     require(file.size() != 0, path.string(), ": the file is empty");
-    require(file.size() <= std::size_t{256} << 20, path.string(), ": too large for a JSON file (", file.size(),
+    require(file.size() <= std::size_t{16} << 20, path.string(), ": too large for a JSON file (", file.size(),
             " bytes)");
     return parse_json({reinterpret_cast<const char*>(file.bytes().data()), file.size()}, path.string());
 }

@@ -94,6 +94,7 @@ public:
     void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
         const auto found = anchors_.find(anchor);
         require(found != anchors_.end(), where_, ":", mark.line + 1, ": an alias inside the very value it names");
+        expands_ = true;
         spend(found->second.second, mark.line + 1);
         attach(found->second.first, found->second.second);
     }
@@ -134,7 +135,9 @@ private:
 
     void spend(std::size_t cost, int line) {
         spent_ += cost;
-        require(spent_ <= cost_limit, where_, ":", line, ": the file's aliases expand to too much");
+        require(spent_ <= cost_limit, where_, ":", line,
+                expands_ ? ": the file's aliases expand to too much"
+                         : ": more values than a configuration may have (they would take over 16 MiB)");
     }
 
     void open(YamlNode::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
@@ -193,6 +196,7 @@ private:
     std::vector<Open> open_;
     std::map<YAML::anchor_t, std::pair<YamlNode, std::size_t>> anchors_;
     std::size_t spent_ = 0;
+    bool expands_ = false; // whether an alias has copied something
     int documents_ = 0;
 };
 
@@ -213,7 +217,7 @@ inline void check_yaml_text(std::string_view text, const std::string& where) {
 } // namespace detail
 
 /// Parses one YAML document. A repeated key, a tag (`!!python/...`), a second document, nesting deeper than 64 and
-/// aliases that expand to more than 16 MiB are errors. Throws Error that starts with "where:line: ".
+/// values that take more than 16 MiB, which aliases may, are errors. Throws Error that starts with "where:line: ".
 [[nodiscard]] inline YamlNode parse_yaml(std::string_view text, const std::string& where) {
     require(text.size() <= std::size_t{1} << 20, where, ": too large for a configuration (", text.size(),
             " bytes, at most 1048576)");

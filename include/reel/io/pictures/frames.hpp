@@ -66,6 +66,10 @@ private:
 /// The largest width or height reel reads or writes, in pixels.
 inline constexpr int max_picture_side = 16384;
 
+/// The most pixels a picture, or a frame of a clip, that is read may have (8192x8192; as RGB 192 MiB): a small file can
+/// describe any number.
+inline constexpr std::int64_t max_picture_pixels = std::int64_t{1} << 26;
+
 /// Throws Error unless `frames` holds at least one frame and exactly the bytes its sizes say.
 /// `what` begins the message, for example "write_gif(out.gif)".
 inline void require_frames(const Frames& frames, std::string_view what) {

@@ -60,7 +60,8 @@ inline void write_png(const std::filesystem::path& path, const Frames& frames, i
 
 /// The picture in a PNG file's bytes, as one frame of 8-bit RGB. Palettes, grey and 16 bits are converted as libpng
 /// does; what is transparent is laid on black. `name` begins error messages.
-/// Throws Error when the bytes are no PNG, are cut off or damaged, or the picture is larger than max_picture_side.
+/// Throws Error when the bytes are no PNG, are cut off or damaged, or the picture is larger than max_picture_side or
+/// max_picture_pixels.
 [[nodiscard]] inline Frames decode_png(std::span<const std::byte> bytes, const std::string& name) {
     detail::PngImage png;
     // libpng stops at the last row and would not miss a cut after it, nor the checksum that the cut took.
@@ -74,6 +75,8 @@ inline void write_png(const std::filesystem::path& path, const Frames& frames, i
     const std::uint64_t height = png.image.height;
     require(width <= max_picture_side && height <= max_picture_side, name, ": a picture of ", width, "x", height,
             " is larger than ", max_picture_side, " pixels a side");
+    require(width * height <= static_cast<std::uint64_t>(max_picture_pixels), name, ": a picture of ", width, "x",
+            height, " has more than ", max_picture_pixels, " pixels");
     // Deflate cannot shrink more than 1032 times and a pixel has at least one bit, so a header that promises more
     // than the file can hold is refused before memory is taken for it.
     require(width * height / 8 <= 1032 * static_cast<std::uint64_t>(bytes.size()), name, ": its header says ", width,

@@ -27,7 +27,7 @@ namespace reel {
 /// How much a video file may make reel do. All are generous; lower them for files from strangers.
 struct VideoLimits {
     int max_side = max_picture_side;                  ///< width or height in the file, pixels
-    std::int64_t max_pixels = std::int64_t{1} << 26;  ///< pixels of one frame in the file (8192x8192)
+    std::int64_t max_pixels = max_picture_pixels;     ///< pixels of one frame in the file
     std::int64_t max_decoded = 1'000'000;             ///< frames decoded, the passed-over ones included
     std::uint64_t max_bytes = std::uint64_t{1} << 34; ///< bytes of RGB handed back (16 GiB)
 };

@@ -3,10 +3,12 @@
 
 #include <reel/core/error.hpp>
 #include <reel/io/config/json.hpp>
+#include <reel/io/config/python_json.hpp>
 #include <reel/io/files/atomic_folder.hpp>
 #include <reel/io/weights/convert_options.hpp>
 #include <reel/io/weights/ldm_checkpoint.hpp>
 #include <reel/io/weights/ldm_config.hpp>
+#include <reel/io/weights/model_weights.hpp>
 #include <reel/io/weights/weights.hpp>
 
 #include <array>
@@ -57,10 +59,14 @@ inline const std::array<LdmPartFolder, 3> ldm_part_folders{
                                                                     : std::filesystem::path();
     require(!folder.empty(), input.string(),
             ": a single file holds no tokenizer; name one with --tokenizer DIR (the tokenizer/ of a diffusers "
-            "folder of the same Stable Diffusion: vocab.json, merges.txt), or a whole folder with --config DIR");
+            "folder of the same Stable Diffusion: vocab.json, merges.txt, or tokenizer.json), or a whole folder with "
+            "--config DIR");
+    const auto has = [&](const char* file) { return std::filesystem::is_regular_file(folder / file); };
     for (const char* file : {"vocab.json", "merges.txt"}) {
-        require(std::filesystem::is_regular_file(folder / file), folder.string(), ": ", file,
-                " is missing; expected the tokenizer/ of a diffusers folder of the same Stable Diffusion");
+        require(
+            has(file) || (!has("vocab.json") && has("tokenizer.json")), folder.string(), ": ", file,
+            " is missing, and so is tokenizer.json; expected the tokenizer/ of a diffusers folder of the same Stable "
+            "Diffusion");
     }
     return folder;
 }
@@ -131,7 +137,10 @@ inline void folder_to_single_file(const std::filesystem::path& input, const std:
                                   const ConvertOptions& options = {}, const ConvertEvents& events = {}) {
     LdmParts parts;
     for (const detail::LdmPartFolder& part : detail::ldm_part_folders) {
-        parts.emplace(part.part, load_weights(input / part.name, *part.weights, options.variant));
+        const std::filesystem::path folder = input / part.name;
+        parts.emplace(part.part, part.part == LdmPart::text_encoder
+                                     ? load_text_encoder_weights(folder, options.variant)
+                                     : load_model_weights(folder, *part.weights, options.variant));
     }
     const nlohmann::json text = read_json(input / "text_encoder" / "config.json");
     // Stable Diffusion 2's text encoder is OpenCLIP's, which has the exact GELU, where CLIP has a fast one.
@@ -140,7 +149,7 @@ inline void folder_to_single_file(const std::filesystem::path& input, const std:
                                               parts.at(LdmPart::text_encoder), open_clip, input.string());
     std::vector<TensorSource> sources = diffusers_to_ldm(parts, layout, input.string());
     const std::filesystem::path scheduler_file = input / "scheduler" / "scheduler_config.json";
-    const nlohmann::json scheduler = read_json(scheduler_file);
+    const nlohmann::json scheduler = read_python_json(scheduler_file);
     if (const auto betas = ldm_betas_of(scheduler, scheduler_file.string())) {
         const HostTensor tensor = HostTensor::make<float>({static_cast<std::int64_t>(betas->size())}, *betas);
         sources.push_back({"betas", tensor.dtype, tensor.shape, [tensor] { return tensor; }});

@@ -111,10 +111,26 @@ inline void read_zip64_extra(std::span<const std::byte> extra, std::uint64_t& si
     fail(path, ": damaged zip archive (a Zip64 field is missing)");
 }
 
+/// Where an entry's header and bytes lie in the file.
+struct ZipRange {
+    std::uint64_t begin;
+    std::uint64_t end;
+    std::string_view name;
+};
+
+/// No byte may belong to two entries, or a small archive would hold any amount of data.
+inline void check_zip_ranges(std::vector<ZipRange> ranges, const std::string& path) {
+    std::ranges::sort(ranges, {}, &ZipRange::begin);
+    for (std::size_t i = 1; i < ranges.size(); ++i) {
+        require(ranges[i - 1].end <= ranges[i].begin, path, ": damaged zip archive (\"", ranges[i - 1].name,
+                "\" and \"", ranges[i].name, "\" overlap)");
+    }
+}
+
 } // namespace detail
 
-/// Lists a zip archive by its central directory. Every offset and size is checked; checksums are not (see
-/// zip_content()). `path` names the archive in the Error thrown for a damaged one.
+/// Lists a zip archive by its central directory. Every offset and size is checked, and that no entries overlap;
+/// checksums are not (see zip_content()). `path` names the archive in the Error thrown for a damaged one.
 [[nodiscard]] inline ZipEntries read_zip(std::span<const std::byte> file, const std::string& path) {
     using detail::load_little;
     const detail::ZipDirectory directory = detail::find_zip_directory(file, path);
@@ -122,6 +138,8 @@ inline void read_zip64_extra(std::span<const std::byte> extra, std::uint64_t& si
     require(directory.entries <= rest.size() / 46, path, ": damaged zip archive (it announces ", directory.entries,
             " entries in ", rest.size(), " bytes)");
     ZipEntries entries;
+    std::vector<detail::ZipRange> ranges;
+    ranges.reserve(directory.entries);
     for (std::uint64_t i = 0; i < directory.entries; ++i) {
         require(rest.size() >= 46 && load_little<std::uint32_t>(rest, 0) == detail::zip_central_mark, path,
                 ": damaged zip archive (directory entry ", i, ")");
@@ -149,9 +167,12 @@ inline void read_zip64_extra(std::span<const std::byte> extra, std::uint64_t& si
         require(method != 0 || packed_size == size, path, ": damaged zip archive (sizes of \"", name, "\")");
         const ZipEntry entry{file.subspan(begin, packed_size), load_little<std::uint32_t>(rest, 16), method,
                              (load_little<std::uint16_t>(rest, 8) & 1U) != 0};
-        require(entries.emplace(name, entry).second, path, ": damaged zip archive (\"", name, "\" appears twice)");
+        const auto [placed, added] = entries.emplace(name, entry);
+        require(added, path, ": damaged zip archive (\"", name, "\" appears twice)");
+        ranges.push_back({offset, begin + packed_size, placed->first});
         rest = rest.subspan(46 + name_size + extra_size + comment_size);
     }
+    detail::check_zip_ranges(std::move(ranges), path);
     return entries;
 }
 

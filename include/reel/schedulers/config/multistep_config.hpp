@@ -141,6 +141,7 @@ void read_solver_config(ConfigReader& reader, Config& config) {
     config.solver_order = reader.get<index_t>("solver_order", config.solver_order);
     config.lower_order_final = reader.get<bool>("lower_order_final", config.lower_order_final);
     config.sigma_spacing = read_sigma_spacing(reader);
+    config.sigma_timesteps = named_value(reader, "sigma_timesteps", sigma_timesteps_names, config.sigma_timesteps);
     config.threshold = read_thresholding(reader);
     if constexpr (requires { config.timestep_spacing; }) {
         config.timestep_spacing =
@@ -169,6 +170,9 @@ void write_solver_config(nlohmann::json& json, const Config& config) {
     json["solver_order"] = config.solver_order;
     json["lower_order_final"] = config.lower_order_final;
     write_sigma_spacing(json, config.sigma_spacing);
+    if (config.sigma_timesteps != SigmaTimesteps::diffusers) { // a key of reel's own
+        json["sigma_timesteps"] = name_in(sigma_timesteps_names, config.sigma_timesteps);
+    }
     write_thresholding(json, config.threshold);
     if constexpr (requires { config.timestep_spacing; }) {
         json["timestep_spacing"] = name_in(timestep_spacing_names, config.timestep_spacing);

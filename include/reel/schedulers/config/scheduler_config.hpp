@@ -67,8 +67,9 @@ inline void ignore_sibling_keys(ConfigReader& config) {
     config.ignore({"final_sigmas_type", "solver_order", "algorithm_type", "solver_type"});          // DPM-Solver, DEIS
     config.ignore({"lower_order_final", "euler_at_final", "use_lu_lambdas", "lambda_min_clipped"}); // DPM-Solver
     config.ignore({"noise_sampler_seed"});                                                          // DPM-Solver SDE
-    config.ignore({"predict_x0", "disable_corrector", "solver_p"});                                 // UniPC
-    config.ignore({"original_inference_steps", "timestep_scaling"});                                // LCM, TCD
+    config.ignore({"sigma_timesteps"});                                // reel's own, of those
+    config.ignore({"predict_x0", "disable_corrector", "solver_p"});    // UniPC
+    config.ignore({"original_inference_steps", "timestep_scaling"});   // LCM, TCD
     config.ignore({"dynamic_thresholding_ratio", "sample_max_value"}); // of thresholding, which must be off
     config.ignore({"flow_shift", "use_dynamic_shifting", "time_shift_type", "shift_terminal"}); // of use_flow_sigmas
 }

@@ -22,7 +22,8 @@ struct SolverRunOptions {
     double lambda_min_clipped = -std::numeric_limits<double>::infinity(); ///< leaves out levels below this lambda
     std::optional<double> sigma_min{};                                    ///< ends of spread sigmas
     std::optional<double> sigma_max{};
-    bool use_lu_lambdas = false;    ///< exponential sigmas, with other timesteps
+    SigmaTimesteps sigma_timesteps = SigmaTimesteps::diffusers; ///< of spread sigmas
+    bool use_lu_lambdas = false;                                ///< exponential sigmas, with other timesteps
     bool fractions_cut_off = false; ///< Karras' and Lu's timesteps are rounded down, not to the nearest
     bool repeat_last_sigma = false; ///< spread sigmas: sigma_min is the last of them, so that the last step is void
 };
@@ -85,11 +86,14 @@ struct SolverRun {
         const SigmaRange range{options.sigma_max.value_or(table.back()), options.sigma_min.value_or(table.front())};
         const SigmaSpacing spacing = options.use_lu_lambdas ? SigmaSpacing::exponential : options.sigma_spacing;
         run.sigmas = spread_sigmas(spacing, range, count);
+        const bool exact = options.sigma_timesteps == SigmaTimesteps::exact;
+        const std::vector<double> unrounded = run.sigmas;
         round_to_float(run.sigmas);
         const bool nearest = (options.use_lu_lambdas || spacing == SigmaSpacing::karras) && !options.fractions_cut_off;
         run.timesteps.clear();
-        for (const double sigma : run.sigmas) {
-            const double timestep = timestep_of_sigma(table, sigma);
+        for (std::size_t i = 0; i < run.sigmas.size(); ++i) {
+            const double timestep =
+                exact ? timestep_of_sigma(table, run.sigmas[i]) : rounded_timestep_of_sigma(table, unrounded[i]);
             run.timesteps.push_back(static_cast<index_t>(nearest ? std::nearbyint(timestep) : timestep));
         }
     }

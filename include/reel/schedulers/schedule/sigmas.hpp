@@ -107,6 +107,38 @@ inline void round_to_float(std::vector<double>& values) {
     return static_cast<double>(above - 1) + (std::log(sigma) - low) / (std::log(table[above]) - low);
 }
 
+/// Which training timestep a spread sigma is asked at by the samplers that take whole ones (DPM-Solver, DEIS, UniPC).
+enum class SigmaTimesteps {
+    diffusers, ///< as diffusers under NumPy 2: it looks a logarithm in float64 up among some in float32, and the
+               ///< highest sigma, if its own was rounded up there, falls between the last two and is cut to the last
+               ///< but one
+    exact ///< the highest sigma's is the last; as diffusers under NumPy 1, which compares in float32
+};
+
+inline constexpr std::array sigma_timesteps_names{
+    NamedValue{"diffusers", SigmaTimesteps::diffusers},
+    NamedValue{"exact", SigmaTimesteps::exact},
+};
+
+/// timestep_of_sigma() with the table's logarithms in float32 (SigmaTimesteps::diffusers).
+[[nodiscard]] inline double rounded_timestep_of_sigma(std::span<const double> table, double sigma) {
+    require(!table.empty(), "rounded_timestep_of_sigma: the table is empty");
+    if (table.size() == 1) {
+        return 0;
+    }
+    const auto rounded_log = [&](std::size_t i) { return static_cast<float>(std::log(table[i])); };
+    const double wanted = std::log(sigma);
+    const auto first_above = std::partition_point(table.begin(), table.end(), [&](const double& entry) {
+        return static_cast<double>(rounded_log(static_cast<std::size_t>(&entry - table.data()))) <= wanted;
+    });
+    const auto reached = static_cast<std::size_t>(std::max<std::ptrdiff_t>(first_above - table.begin() - 1, 0));
+    const std::size_t below = std::min(reached, table.size() - 2);
+    const float low = rounded_log(below);
+    const float high = rounded_log(below + 1);
+    const double weight = std::clamp((static_cast<double>(low) - wanted) / static_cast<double>(low - high), 0.0, 1.0);
+    return (1 - weight) * static_cast<double>(below) + weight * static_cast<double>(below + 1);
+}
+
 namespace detail {
 
 inline void check_sigma_range(const char* name, SigmaRange range, index_t count) {

@@ -5,8 +5,7 @@
 
 #include <reel/text/bpe_learning.hpp>
 
-#include "backend_option.hpp"
-#include "program.hpp"
+#include "support/program.hpp"
 #include "training_options.hpp"
 #include "world/world.hpp"
 
@@ -27,7 +26,8 @@ inline void add_options(CLI::App& app, Options& options) {
     app.add_option("--resolution", options.resolution, "side of the pictures, pixels")->check(CLI::Range(16, 1024));
     app.add_option("--seed", options.seed, "of everything random")->check(program::not_negative);
     app.add_option("--threads", options.threads, "0: one per core")->check(CLI::Range(0, 1024));
-    editing::add_backend_option(app, options.backend);
+    app.add_option("--backend", options.backend, "where the networks run: cpu, or cuda for an NVIDIA GPU")
+        ->check(CLI::IsMember({"cpu", "cuda"}));
     app.add_option("--mixed_precision", options.mixed_precision,
                    "bf16: factors of products in bfloat16, where the GPU, or oneDNN and the processor, have it")
         ->check(CLI::IsMember({"no", "bf16"}));

@@ -2,7 +2,6 @@
 // The loop of a training from nothing: its log, its checkpoints, and how it continues.
 
 #include <array>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -16,11 +15,12 @@
 #include <vector>
 
 #include <reel/core/progress.hpp>
+#include <reel/core/stopwatch.hpp>
 #include <reel/io/config/json.hpp>
 #include <reel/io/files/atomic_file.hpp>
 #include <reel/pipelines/training_checkpoint.hpp>
 
-#include "training_configs.hpp"
+#include "network_configs.hpp"
 #include "training_options.hpp"
 
 namespace training {
@@ -71,14 +71,14 @@ struct Plan {
 
 /// What the two trainings share: checkpoints, the log and the loop.
 template <reel::Backend B>
-class Loop {
+class TrainingLoop {
 public:
     using Training = reel::Training<float, B>;
     using Parameters = std::vector<reel::NamedParameter<float, B>>;
 
     /// `check_stop` is called after every step.
-    Loop(std::string name, const Options& options, const reel::TrainOptions& train, const Plan::Names& plan_names,
-         nlohmann::json identity, std::function<void()> check_stop)
+    TrainingLoop(std::string name, const Options& options, const reel::TrainOptions& train,
+                 const Plan::Names& plan_names, nlohmann::json identity, std::function<void()> check_stop)
         : name_(std::move(name)), options_(options), train_(train), plan_names_(plan_names),
           folder_(std::filesystem::path(options.output) / name_), identity_(std::move(identity)),
           check_stop_(std::move(check_stop)), training_(train) {
@@ -142,7 +142,7 @@ public:
         bar.skip(static_cast<std::size_t>(training_.step_count()));
         double loss = 0;
         index_t since = 0;
-        auto start = std::chrono::steady_clock::now();
+        reel::Stopwatch watch;
         while (training_.step_count() < total) {
             loss += step(training_.step_count());
             const reel::TrainReport report = training_.update(parameters());
@@ -150,7 +150,7 @@ public:
             bar.step();
             const bool last = report.step == total;
             if (last || report.step % options_.validation_steps == 0) {
-                const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+                const double seconds = watch.seconds();
                 const double value = held_out();
                 const auto count = static_cast<double>(since);
                 log.add(report, loss / count, value, seconds / count);
@@ -158,7 +158,7 @@ public:
                 bar.note(reel::concat_text("loss ", loss / count, ", held out ", value));
                 loss = 0;
                 since = 0;
-                start = std::chrono::steady_clock::now();
+                watch.restart();
             }
             // Before the checkpoint: a run that is killed between the two does this step again, pictures and all.
             if (last || report.step % options_.sample_steps == 0) {

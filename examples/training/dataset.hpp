@@ -1,4 +1,6 @@
 #pragma once
+// Captioned pictures for training: the drawn world, or a folder. Picture number i of a stream is a function of the seed
+// and i alone, so a training that continues sees what an uninterrupted one does.
 
 #include <algorithm>
 #include <fstream>
@@ -17,9 +19,7 @@
 
 #include "world/world.hpp"
 
-/// Captioned pictures for training: the drawn world, or a folder. Picture number i of a stream is a function of the
-/// seed and i alone, so a training that continues sees what an uninterrupted one does.
-namespace pictures {
+namespace training {
 
 using reel::index_t;
 
@@ -30,12 +30,12 @@ struct Batch {
 };
 
 /// Where pictures come from.
-class Source {
+class Dataset {
 public:
-    Source() = default;
-    Source(const Source&) = delete;
-    Source& operator=(const Source&) = delete;
-    virtual ~Source() = default;
+    Dataset() = default;
+    Dataset(const Dataset&) = delete;
+    Dataset& operator=(const Dataset&) = delete;
+    virtual ~Dataset() = default;
 
     /// Side of the pictures in pixels.
     [[nodiscard]] virtual int size() const = 0;
@@ -46,17 +46,17 @@ public:
     /// Captions to learn a vocabulary from.
     [[nodiscard]] virtual std::vector<std::string> captions() const = 0;
     /// Pictures first, ..., first + count - 1 of the stream that is trained on.
-    [[nodiscard]] virtual Batch trained(reel::Cpu& cpu, std::uint64_t first, index_t count) const = 0;
+    [[nodiscard]] virtual Batch train_batch(reel::Cpu& cpu, std::uint64_t first, index_t count) const = 0;
     /// Pictures 0, ..., count - 1 of those that are never trained on.
-    [[nodiscard]] virtual Batch held_out(reel::Cpu& cpu, index_t count) const = 0;
+    [[nodiscard]] virtual Batch held_out_batch(reel::Cpu& cpu, index_t count) const = 0;
 };
 
 /// The drawn world without end: every scene comes twice, the person pretending and, the same but for it, with the
 /// object.
-class World : public Source {
+class WorldDataset : public Dataset {
 public:
     /// `acts`: one of them is drawn for each scene that is trained on; none: all four, equally often.
-    World(int side, std::uint64_t seed, std::vector<world::Act> acts = {})
+    WorldDataset(int side, std::uint64_t seed, std::vector<world::Act> acts = {})
         : side_(side), seed_(seed), acts_(std::move(acts)) {}
 
     [[nodiscard]] int size() const override { return side_; }
@@ -73,7 +73,7 @@ public:
         return all;
     }
 
-    [[nodiscard]] Batch trained(reel::Cpu& cpu, std::uint64_t first, index_t count) const override {
+    [[nodiscard]] Batch train_batch(reel::Cpu& cpu, std::uint64_t first, index_t count) const override {
         return draw(cpu, first, count, [this](std::uint64_t scene) {
             const reel::Philox random(seed_, scene);
             const std::uint64_t low = random.bits(1);
@@ -85,7 +85,7 @@ public:
         });
     }
 
-    [[nodiscard]] Batch held_out(reel::Cpu& cpu, index_t count) const override {
+    [[nodiscard]] Batch held_out_batch(reel::Cpu& cpu, index_t count) const override {
         constexpr std::uint64_t beyond_clips = 1'000'000; // clips for evaluation have the seeds below
         return draw(cpu, 0, count, [](std::uint64_t scene) { return Drawn{beyond_clips + scene, {}}; });
     }
@@ -121,9 +121,9 @@ private:
 
 /// A folder with metadata.jsonl, one {"file_name": ..., "text": ...} per line (the Hugging Face "imagefolder" layout).
 /// PNG pictures, scaled to size x size; all are held in memory. One in twenty is held out.
-class Folder : public Source {
+class ImageFolder : public Dataset {
 public:
-    Folder(const std::filesystem::path& folder, int side, std::uint64_t seed) : side_(side), seed_(seed) {
+    ImageFolder(const std::filesystem::path& folder, int side, std::uint64_t seed) : side_(side), seed_(seed) {
         const std::filesystem::path list = folder / "metadata.jsonl";
         std::ifstream file(list);
         reel::require(file.is_open(), list.string(), ": cannot be read; expected one {\"file_name\": \"0001.png\", ",
@@ -158,7 +158,7 @@ public:
     }
 
     /// Every picture once per epoch, each epoch in an order of its own.
-    [[nodiscard]] Batch trained(reel::Cpu&, std::uint64_t first, index_t count) const override {
+    [[nodiscard]] Batch train_batch(reel::Cpu&, std::uint64_t first, index_t count) const override {
         Batch batch;
         for (std::uint64_t i = first; i < first + static_cast<std::uint64_t>(count); ++i) {
             append(batch, trained_[order(i / trained_.size())[i % trained_.size()]]);
@@ -166,7 +166,7 @@ public:
         return batch;
     }
 
-    [[nodiscard]] Batch held_out(reel::Cpu&, index_t count) const override {
+    [[nodiscard]] Batch held_out_batch(reel::Cpu&, index_t count) const override {
         Batch batch;
         for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
             append(batch, held_out_[i % held_out_.size()]);
@@ -221,4 +221,4 @@ private:
     mutable std::optional<std::uint64_t> order_of_;
 };
 
-} // namespace pictures
+} // namespace training

@@ -15,16 +15,16 @@
 #include <reel/text/clip_tokenizer.hpp>
 #include <reel/text/tokenizer_writer.hpp>
 
-#include "training_configs.hpp"
+#include "network_configs.hpp"
 #include "training_loop.hpp"
-#include "training_work.hpp"
+#include "training_setup.hpp"
 
 namespace training {
 
 /// Random streams of a training, one number each per step: a run that continues draws what an uninterrupted one does.
-enum class Draw : std::uint64_t { latents, noise, timesteps, empty_prompts };
+enum class RandomStream : std::uint64_t { latents, noise, timesteps, empty_prompts };
 
-[[nodiscard]] inline std::uint64_t stream(index_t step, Draw what) {
+[[nodiscard]] inline std::uint64_t stream(index_t step, RandomStream what) {
     return 4 * static_cast<std::uint64_t>(step) + static_cast<std::uint64_t>(what);
 }
 
@@ -55,12 +55,12 @@ template <reel::Backend B>
 
 /// The whole training, its networks on a backend.
 template <reel::Backend B>
-class Job {
+class Trainer {
 public:
     /// Both must outlive it.
-    Job(const Work& work, B& backend)
-        : work_(work), options_(work.options), output_(made(work.options.output)), backend_(backend),
-          vae_(vae_config(work.options)) {
+    Trainer(const TrainingSetup& setup, B& backend)
+        : setup_(setup), options_(setup.options), output_(made(setup.options.output)), backend_(backend),
+          vae_(vae_config(setup.options)) {
         check_batch();
         if (options_.mixed_precision == "bf16") {
             backend_.float32_matmul_precision = reel::Float32MatmulPrecision::medium;
@@ -72,11 +72,11 @@ public:
     }
 
     void run() {
-        const std::string data = work_.source.identity();
-        JobLoop autoencoder("autoencoder", options_, options_.vae, {"--vae_steps", "--vae_decay_steps"},
-                            autoencoder_identity(options_, data), work_.check_stop);
-        JobLoop unet("unet", options_, options_.unet, {"--max_train_steps", "--lr_decay_steps"},
-                     unet_identity(options_, data), work_.check_stop);
+        const std::string data = setup_.dataset.identity();
+        Loop autoencoder("autoencoder", options_, options_.vae, {"--vae_steps", "--vae_decay_steps"},
+                         autoencoder_identity(options_, data), setup_.check_stop);
+        Loop unet("unet", options_, options_.unet, {"--max_train_steps", "--lr_decay_steps"},
+                  unet_identity(options_, data), setup_.check_stop);
         autoencoder.check(); // all before model/ is touched
         unet.check();
         check_same_autoencoder(autoencoder, unet);
@@ -93,12 +93,12 @@ private:
     using Autoencoder = reel::AutoencoderKL<float, B>;
     using TextEncoder = reel::CLIPTextModel<float, B>;
     using UNet = reel::UNet3DConditionModel<float, B>;
-    using JobLoop = Loop<B>;
-    using Parameters = typename JobLoop::Parameters;
+    using Loop = TrainingLoop<B>;
+    using Parameters = typename Loop::Parameters;
 
     static constexpr index_t held_out_pictures = 64;
 
-    [[nodiscard]] Tensor pixels_of(const pictures::Batch& batch) const {
+    [[nodiscard]] Tensor pixels_of(const Batch& batch) const {
         const index_t side = options_.resolution;
         return reel::pixels_from_bytes<float>(backend_, {static_cast<index_t>(batch.captions.size()), side, side, 3},
                                               batch.rgb);
@@ -111,24 +111,24 @@ private:
     }
 
     void check_batch() const {
-        const index_t scene = work_.source.per_scene();
+        const index_t scene = setup_.dataset.per_scene();
         reel::require(options_.train_batch_size % scene == 0, "--train_batch_size ", options_.train_batch_size,
                       ": expected a multiple of ", scene, ", the number of pictures of a scene");
     }
 
     /// The UNet's latents must stay what they were.
-    void check_same_autoencoder(const JobLoop& autoencoder, const JobLoop& unet) const {
+    void check_same_autoencoder(const Loop& autoencoder, const Loop& unet) const {
         const auto last = autoencoder.last_checkpoint();
         const auto trained = unet.last_checkpoint();
-        reel::require(!last || !trained || JobLoop::step_of(*last) >= options_.vae.max_train_steps, "--vae_steps ",
+        reel::require(!last || !trained || Loop::step_of(*last) >= options_.vae.max_train_steps, "--vae_steps ",
                       options_.vae.max_train_steps, ": ", trained.value_or("").string(),
-                      " was trained on latents of the autoencoder's step ", last ? JobLoop::step_of(*last) : 0,
-                      "; use --vae_steps ", last ? JobLoop::step_of(*last) : 0, ", or start afresh in another folder");
+                      " was trained on latents of the autoencoder's step ", last ? Loop::step_of(*last) : 0,
+                      "; use --vae_steps ", last ? Loop::step_of(*last) : 0, ", or start afresh in another folder");
     }
 
     void make_tokenizer() {
         const std::filesystem::path folder = output_ / "model" / "tokenizer";
-        const std::vector<std::string> captions = work_.source.captions();
+        const std::vector<std::string> captions = setup_.dataset.captions();
         reel::make_output_folder(folder);
         reel::write_tokenizer(folder, reel::learn_bpe(captions, options_.vocab_size), options_.model_max_length);
         tokenizer_.emplace(reel::CLIPTokenizer::from_pretrained(folder));
@@ -141,11 +141,12 @@ private:
         }
     }
 
-    [[nodiscard]] pictures::Batch batch_of(const pictures::Source& source, index_t step, index_t size) const {
-        return source.trained(work_.cpu, static_cast<std::uint64_t>(step) * static_cast<std::uint64_t>(size), size);
+    [[nodiscard]] Batch batch_of(const Dataset& dataset, index_t step, index_t size) const {
+        return dataset.train_batch(setup_.cpu, static_cast<std::uint64_t>(step) * static_cast<std::uint64_t>(size),
+                                   size);
     }
 
-    void train_autoencoder(JobLoop& loop) {
+    void train_autoencoder(Loop& loop) {
         reel::train_all(vae_);
         const auto parameters = [&] {
             Parameters all;
@@ -155,7 +156,7 @@ private:
         loop.resume(backend_, parameters());
         const int side = options_.resolution;
         const index_t per_latent = vae_.config.pixels_per_latent();
-        const Tensor unseen = pixels_of(work_.source.held_out(work_.cpu, held_out_pictures));
+        const Tensor unseen = pixels_of(setup_.dataset.held_out_batch(setup_.cpu, held_out_pictures));
         Autoencoder averaged(vae_.config);
         const auto reconstruct = [&] {
             reel::set_to_averages(averaged, loop.training().ema(), "");
@@ -167,10 +168,10 @@ private:
             parameters,
             [&](index_t step) {
                 reel::zero_grad(vae_);
-                const Tensor pixels = pixels_of(batch_of(work_.source, step, options_.vae_batch_size));
+                const Tensor pixels = pixels_of(batch_of(setup_.dataset, step, options_.vae_batch_size));
                 Tensor noise(backend_,
                              {options_.vae_batch_size, side / per_latent, side / per_latent, options_.latent_channels});
-                reel::fill_normal(backend_, noise, options_.seed, stream(step, Draw::latents));
+                reel::fill_normal(backend_, noise, options_.seed, stream(step, RandomStream::latents));
                 const auto loss = reel::autoencoder_loss(vae_, pixels, noise, options_.kl_weight);
                 reel::backward(loss.total);
                 return psnr(static_cast<double>(loss.reconstruction.value().to_host()[0]));
@@ -203,7 +204,7 @@ private:
 
     /// Finds the factor that gives the latents unit variance, and writes vae/ and the parts that need no training.
     void save_autoencoder() {
-        const Tensor pixels = pixels_of(batch_of(work_.source, 0, 256));
+        const Tensor pixels = pixels_of(batch_of(setup_.dataset, 0, 256));
         const Tensor latents =
             reel::sliced(pixels, [&](const Tensor& x) { return reel::sample_latents(vae_.encode(x), Tensor{}, 1.0); });
         const double count = static_cast<double>(latents.size());
@@ -239,13 +240,13 @@ private:
     };
 
     [[nodiscard]] Randomness randomness(index_t count, std::uint64_t seed, index_t step, index_t train_timesteps) {
-        const index_t repeat = work_.source.per_scene();
+        const index_t repeat = setup_.dataset.per_scene();
         const index_t scenes = count / repeat;
         const index_t side = options_.resolution / vae_.config.pixels_per_latent();
         Randomness result;
         Tensor noise(backend_, {scenes, side, side, options_.latent_channels});
-        reel::fill_normal(backend_, noise, seed, stream(step, Draw::noise));
-        const reel::Philox random(seed, stream(step, Draw::timesteps));
+        reel::fill_normal(backend_, noise, seed, stream(step, RandomStream::noise));
+        const reel::Philox random(seed, stream(step, RandomStream::timesteps));
         std::vector<Tensor> rows;
         for (index_t scene = 0; scene < scenes; ++scene) {
             const double share = (static_cast<double>(scene) +
@@ -264,7 +265,7 @@ private:
         return reel::sample_latents(vae_.encode(pixels), posterior, vae_.config.scaling_factor);
     }
 
-    void train_unet(JobLoop& loop) {
+    void train_unet(Loop& loop) {
         UNet unet(unet_config(options_, vae_.config.pixels_per_latent()));
         TextEncoder text_encoder(text_config(options_));
         reel::initialize(unet, backend_, options_.seed);
@@ -283,7 +284,7 @@ private:
         const index_t train_timesteps = scheduler.schedule().size();
         const index_t batch_size = options_.train_batch_size;
 
-        const pictures::Batch unseen = work_.source.held_out(work_.cpu, held_out_pictures);
+        const Batch unseen = setup_.dataset.held_out_batch(setup_.cpu, held_out_pictures);
         const Tensor unseen_latents = encode(pixels_of(unseen), Tensor{});
         const std::vector<std::int32_t> unseen_ids = ids_of(unseen.captions);
         const Randomness fixed = randomness(held_out_pictures, ~options_.seed, 0, train_timesteps);
@@ -295,17 +296,17 @@ private:
             [&](index_t step) {
                 reel::zero_grad(unet);
                 reel::zero_grad(text_encoder);
-                pictures::Batch batch = batch_of(work_.unet_source, step, batch_size);
-                const reel::Philox empty(options_.seed, stream(step, Draw::empty_prompts));
+                Batch batch = batch_of(setup_.unet_dataset, step, batch_size);
+                const reel::Philox empty(options_.seed, stream(step, RandomStream::empty_prompts));
                 for (index_t i = 0; i < batch_size; ++i) {
-                    const auto scene = static_cast<std::uint64_t>(i / work_.source.per_scene());
+                    const auto scene = static_cast<std::uint64_t>(i / setup_.dataset.per_scene());
                     if (static_cast<double>(empty.bits(scene)) * 0x1p-32 < options_.proportion_empty_prompts) {
                         batch.captions[static_cast<std::size_t>(i)].clear();
                     }
                 }
                 const Randomness random = randomness(batch_size, options_.seed, step, train_timesteps);
                 Tensor posterior(backend_, random.noise.shape());
-                reel::fill_normal(backend_, posterior, options_.seed, stream(step, Draw::latents));
+                reel::fill_normal(backend_, posterior, options_.seed, stream(step, RandomStream::latents));
                 const Tensor latents = encode(pixels_of(batch), posterior);
                 const std::vector<std::int32_t> ids = ids_of(batch.captions);
                 const Variable text = text_encoder.template operator()<Variable>(ids, batch_size);
@@ -343,7 +344,7 @@ private:
     }
 
     /// A sheet of pictures for held-out captions: 25 DDIM steps, guidance 4, the same noise every time.
-    void sample(const UNet& unet, const TextEncoder& text_encoder, const pictures::Batch& unseen,
+    void sample(const UNet& unet, const TextEncoder& text_encoder, const Batch& unseen,
                 const std::filesystem::path& path) {
         const index_t count = options_.sample_count;
         const std::vector<std::string> captions(unseen.captions.begin(), unseen.captions.begin() + count);
@@ -355,12 +356,12 @@ private:
         reel::fill_normal(backend_, noise, options_.seed, ~std::uint64_t{0});
         reel::DDIMScheduler scheduler(schedule(options_));
         const Tensor latents = reel::sample_pictures(unet, scheduler, noise, guidance, 25, reel::NoNoise{},
-                                                     [this](index_t, const Tensor&) { work_.check_stop(); });
+                                                     [this](index_t, const Tensor&) { setup_.check_stop(); });
         reel::write_png(
             path, sheet_of(vae_.decode(reel::scale(latents, static_cast<float>(1 / vae_.config.scaling_factor))), 8));
     }
 
-    const Work& work_;
+    const TrainingSetup& setup_;
     const Options& options_;
     std::filesystem::path output_;
     B& backend_;

@@ -2,7 +2,6 @@
 // Tells what a picture of the drawn world shows: the act, whether its object is there, and the object's colour.
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -18,10 +17,10 @@
 #include <reel/optim/adamw.hpp>
 #include <reel/optim/ema.hpp>
 
-#include "program.hpp"
+#include "support/program.hpp"
 #include "world/world.hpp"
 
-namespace pictures {
+namespace training {
 
 using reel::index_t;
 
@@ -272,4 +271,4 @@ inline void load(reel::Cpu& cpu, SceneClassifier& classifier, const std::filesys
     reel::load_parameters(classifier, cpu, file.tensors, path.string());
 }
 
-} // namespace pictures
+} // namespace training

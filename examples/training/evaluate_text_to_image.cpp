@@ -13,23 +13,23 @@
 #include <reel/io/records/manifest.hpp>
 #include <reel/ops/rearrange.hpp>
 
+#include "scene_classifier.hpp"
 #include "support/backend_option.hpp"
 #include "support/picture_model.hpp"
 #include "support/program.hpp"
-#include "support/scene_classifier.hpp"
 
 namespace {
 
-using pictures::Content;
 using reel::Cpu;
 using reel::index_t;
+using training::Content;
 using Tensor = reel::Tensor<float>;
 
 struct Options {
     std::string model = REEL_MODEL_FOLDER;
     std::string output = "out/evaluate_text_to_image";
     std::string classifier;
-    pictures::ClassifierTraining training;
+    training::ClassifierTraining training;
     int captions = 64;
     int pretending = 16;
     pictures::Sampling sampling{.guidance_scale = 4, .steps = 50};
@@ -164,19 +164,19 @@ private:
             if (!classifier_file_.parent_path().empty()) {
                 reel::make_output_folder(classifier_file_.parent_path());
             }
-            pictures::train(cpu_, classifier_, options_.training);
-            pictures::save(classifier_, classifier_file_);
+            training::train(cpu_, classifier_, options_.training);
+            training::save(classifier_, classifier_file_);
         } else {
-            pictures::load(cpu_, classifier_, classifier_file_);
+            training::load(cpu_, classifier_, classifier_file_);
         }
         const int size = classifier_.size();
-        const auto drawn = pictures::held_out_pictures(cpu_, judged_pictures, size, 1);
+        const auto drawn = training::held_out_pictures(cpu_, judged_pictures, size, 1);
         on_drawn_ =
-            pictures::accuracy(classifier_.recognise(pictures::unit_pixels(cpu_, drawn.rgb, size)), drawn.contents);
-        const auto few = pictures::held_out_pictures(cpu_, redrawn_pictures, size, 2);
+            training::accuracy(classifier_.recognise(training::unit_pixels(cpu_, drawn.rgb, size)), drawn.contents);
+        const auto few = training::held_out_pictures(cpu_, redrawn_pictures, size, 2);
         reel::Frames frames = reel::make_frames(static_cast<int>(redrawn_pictures), size, size);
         frames.rgb = few.rgb;
-        on_redrawn_ = pictures::accuracy(recognise(model_.reconstruct(frames)), few.contents);
+        on_redrawn_ = training::accuracy(recognise(model_.reconstruct(frames)), few.contents);
         std::printf("classifier: right on %.1f %% of %d drawn pictures (colour %.1f %%), on %.1f %% (%.1f %%) of %d "
                     "through the autoencoder\n",
                     100 * on_drawn_.kind, static_cast<int>(judged_pictures), 100 * on_drawn_.colour,
@@ -276,7 +276,7 @@ private:
         table += text(" (colour: %.1f %%), and on %.1f %% (%.1f %%) of %d such through the autoencoder.\n",
                       100 * on_drawn_.colour, 100 * on_redrawn_.kind, 100 * on_redrawn_.colour,
                       static_cast<int>(redrawn_pictures));
-        const auto accuracy_of = [](const pictures::Accuracy& accuracy, index_t count) {
+        const auto accuracy_of = [](const training::Accuracy& accuracy, index_t count) {
             return nlohmann::json{{"pictures", count}, {"act_and_object", accuracy.kind}, {"colour", accuracy.colour}};
         };
         const nlohmann::json summary{{"recognised", shares},
@@ -341,12 +341,12 @@ private:
     Cpu cpu_;
     reel::StageTimer stages_;
     pictures::PictureModel model_;
-    pictures::SceneClassifier classifier_;
+    training::SceneClassifier classifier_;
     std::filesystem::path classifier_file_;
     bool trained_ = false; ///< in this run
     std::vector<Trial> trials_;
-    pictures::Accuracy on_drawn_;
-    pictures::Accuracy on_redrawn_;
+    training::Accuracy on_drawn_;
+    training::Accuracy on_redrawn_;
 };
 
 } // namespace
