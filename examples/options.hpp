@@ -137,7 +137,8 @@ void add_options(CLI::App& app, O& options) {
             detail::wrapped(about.text));
         option->default_str(reel::option_text(value));
         if constexpr (std::same_as<T, bool>) {
-            option->expected(0, 1)->type_name("");
+            // CLI11 gives an option without a value its default: then it is to be true.
+            option->expected(0, 1)->type_name("BOOLEAN=" + reel::option_text(value))->default_str("");
         } else if constexpr (detail::is_list<T>) {
             option->expected(1, CLI::detail::expected_max_vector_size)->type_name("...");
             if constexpr (!std::same_as<typename T::value_type, std::string>) {

@@ -87,6 +87,7 @@ TEST_CASE("only where predictions differ, from the inversion and from noise") {
     reel::EditOptions edit{.mask = reel::MaskKind::difference};
     edit.mask_options.draws = 2;
     edit.mask_options.strengths = {0.3, 0.7};
+    edit.mask_options.smooth = 0;
     const reel::DDIMScheduler levels(job.model);
     for (const auto from : {reel::EditStart::inversion, reel::EditStart::noise}) {
         for (const auto noise : {reel::MaskNoise::draws, reel::MaskNoise::inversion}) {

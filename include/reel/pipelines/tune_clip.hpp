@@ -13,6 +13,7 @@
 #include <reel/io/config/options.hpp>
 #include <reel/pipelines/checkpoint_folder.hpp>
 #include <reel/pipelines/loss_log.hpp>
+#include <reel/pipelines/tune_options.hpp>
 
 namespace reel {
 
