@@ -140,7 +140,7 @@ void add_options(CLI::App& app, O& options) {
             // CLI11 gives an option without a value its default: then it is to be true.
             option->expected(0, 1)->type_name("BOOLEAN=" + reel::option_text(value))->default_str("");
         } else if constexpr (detail::is_list<T>) {
-            option->expected(1, CLI::detail::expected_max_vector_size)->type_name("...");
+            option->expected(1, CLI::detail::expected_max_vector_size)->allow_extra_args()->type_name("...");
             if constexpr (!std::same_as<typename T::value_type, std::string>) {
                 option->delimiter(',');
             }
