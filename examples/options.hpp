@@ -69,8 +69,11 @@ template <class T>
         return flag == 1;
     } else {
         if (option.range.of == "bytes") {
-            const std::string problem = CLI::AsSizeValue(true)(word); // 4GB becomes a number
-            reel::require(problem.empty(), name, ": ", problem);
+            try {
+                static_cast<void>(CLI::AsSizeValue(true)(word)); // 4GB becomes a number
+            } catch (const CLI::Error&) {
+                reel::fail(name, ": expected a size such as 4GB, found \"", word, "\"");
+            }
         }
         T value{};
         const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
