@@ -69,10 +69,11 @@ template <class T>
         return flag == 1;
     } else {
         if (option.range.of == "bytes") {
+            const std::string given = word;
             try {
                 static_cast<void>(CLI::AsSizeValue(true)(word)); // 4GB becomes a number
             } catch (const CLI::Error&) {
-                reel::fail(name, ": expected a size such as 4GB, found \"", word, "\"");
+                reel::fail(name, ": expected a size such as 4GB, found \"", given, "\"");
             }
         }
         T value{};
