@@ -2,6 +2,7 @@
 // A Stable Diffusion folder, ready to be tuned. Needs reel::io and reel::text.
 
 #include <reel/models/from_pretrained.hpp>
+#include <reel/schedulers/config/model_scheduler.hpp>
 #include <reel/schedulers/config/scheduler_config.hpp>
 #include <reel/schedulers/ddim.hpp>
 #include <reel/schedulers/ddpm.hpp>
@@ -21,6 +22,34 @@ struct StableDiffusion {
     DDPMScheduler training_scheduler;
     DDIMConfig sampling; ///< of the folder's scheduler, with the pipeline's fixes for latents
 };
+
+/// Lines for a user about what was taken in place of what a folder does not have: the only variant of its weights, a
+/// DDIMScheduler for a class that reel lacks.
+[[nodiscard]] inline std::vector<std::string> model_notes(const std::filesystem::path& folder) {
+    std::vector<std::string> notes;
+    for (const auto& [part, names] :
+         {std::pair{"text_encoder", &transformers_weight_names}, std::pair{"vae", &diffusers_weight_names},
+          std::pair{"unet", &diffusers_weight_names}}) {
+        if (const std::string variant = taken_variant(folder / part, *names); !variant.empty()) {
+            notes.push_back(
+                concat_text((folder / part).string(), ": only the variant ", variant, " is there, and it is taken"));
+        }
+    }
+    if (std::string note = read_model_scheduler(folder / "scheduler").note; !note.empty()) {
+        notes.push_back(std::move(note));
+    }
+    return notes;
+}
+
+/// A line for a user whose prompt has other ids in Python, since the tokenizer's folder is of transformers 5, which
+/// repairs no text; else empty.
+[[nodiscard]] inline std::string prompt_note(const CLIPTokenizer& tokenizer, std::string_view prompt) {
+    return tokenizer.differs_in_transformers5(prompt)
+               ? concat_text("the prompt \"", prompt,
+                             "\" has other tokens in transformers 5, which wrote this tokenizer and "
+                             "repairs no text; --text_cleaning transformers5 gives those")
+               : "";
+}
 
 namespace detail {
 
@@ -52,21 +81,22 @@ inline void check_model_index(const std::filesystem::path& folder) {
 /// `seed`. Throws Error for anything missing, broken or unsupported. `Parts` are what the UNet is made of:
 /// load_stable_diffusion<float, MyParts>.
 template <Scalar T, class Parts = DefaultParts, Backend B>
-[[nodiscard]] StableDiffusion<T, B, Parts> load_stable_diffusion(B& backend, const std::filesystem::path& folder,
-                                                                 std::uint64_t seed,
-                                                                 const std::filesystem::path& unet_folder = {}) {
+[[nodiscard]] StableDiffusion<T, B, Parts>
+load_stable_diffusion(B& backend, const std::filesystem::path& folder, std::uint64_t seed,
+                      const std::filesystem::path& unet_folder = {}, TextCleaning cleaning = TextCleaning::ftfy) {
     std::error_code ignored;
     require(std::filesystem::is_directory(folder, ignored), folder.string(),
             ": no such folder; expected a diffusers folder with model_index.json");
     detail::check_model_index(folder);
+    const ModelSchedulerConfig scheduler = read_model_scheduler(folder / "scheduler");
     StableDiffusion<T, B, Parts> model{
         folder,
-        CLIPTokenizer::from_pretrained(folder / "tokenizer"),
+        CLIPTokenizer::from_pretrained(folder / "tokenizer", 0, cleaning),
         load_clip_text_model<T>(backend, folder / "text_encoder"),
         load_autoencoder_kl<T>(backend, folder / "vae"),
         load_unet<T, Parts>(backend, unet_folder.empty() ? folder / "unet" : unet_folder, seed),
-        scheduler_from_pretrained<DDPMScheduler>(folder / "scheduler"),
-        stable_diffusion_fixes(scheduler_from_pretrained<DDIMScheduler>(folder / "scheduler").config())};
+        scheduler_from_config<DDPMScheduler>(scheduler.config, scheduler.file),
+        stable_diffusion_fixes(scheduler_from_config<DDIMScheduler>(scheduler.config, scheduler.file).config())};
     const auto fits = [&](bool condition, const auto&... text) { require(condition, folder.string(), ": ", text...); };
     fits(model.text_encoder.config.hidden_size == model.unet.config.cross_attention_dim, "the text encoder gives ",
          model.text_encoder.config.hidden_size, " channels, the unet expects ", model.unet.config.cross_attention_dim);
