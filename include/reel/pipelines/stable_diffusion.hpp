@@ -110,6 +110,9 @@ load_stable_diffusion(B& backend, const std::filesystem::path& folder, std::uint
          model.text_encoder.config.max_position_embeddings);
     fits(model.unet.config.class_embedding == ClassEmbedding::none,
          "the unet wants a class embedding, which text-to-video tuning has none to give");
+    fits(model.unet.config.time_cond_proj_dim == 0,
+         "the unet is distilled and must be told the guidance scale (time_cond_proj_dim), which pipelines do not do; "
+         "load_unet() and its guidance_scale can");
     return model;
 }
 
