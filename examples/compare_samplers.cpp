@@ -7,6 +7,7 @@
 
 #include <reel/core/random.hpp>
 #include <reel/pipelines/edit.hpp>
+#include <reel/schedulers/config/model_scheduler.hpp>
 #include <reel/schedulers/scheduler_registry.hpp>
 
 #include "support/comparison_sheet.hpp"
@@ -84,7 +85,8 @@ private:
             file /= "scheduler_config.json";
         }
         where_ = file.string();
-        scheduler_json_ = reel::read_scheduler_json(file);
+        scheduler_json_ = options_.scheduler_config.empty() ? reel::read_model_scheduler(file.parent_path()).config
+                                                            : reel::read_scheduler_json(file);
         for (const std::string& name : options_.samplers) {
             samplers_.emplace_back(
                 name, reel::make_scheduler<float>(name, config(options_.timestep_spacing, 0), where_, "--samplers"));
