@@ -1,8 +1,9 @@
 #!/bin/sh
 # How long a compiler takes.
 #
-# bench/compile_time.sh [FLAGS]        for a minimal program with reel/models/unet.hpp, examples/insert_object.cpp, and
-#                                      what it shares with the other programs. CXX chooses the compiler.
+# bench/compile_time.sh [DIR]          for five programs, each compiled and linked at -O2: processor seconds, the least of
+#                                      three times, and the compiler's peak memory. DIR (build-bench) is where
+#                                      reel::compiled is built. CXX chooses the compiler. Needs GNU time.
 # bench/compile_time.sh --swap [DIR]   for insert_object with another sampler, from the changed line to the program, where
 #                                      the rest is built: in DIR (build-bench), with its flags. Exits with 1 where it is
 #                                      more than 15 s of processor time.
@@ -51,34 +52,48 @@ if [ "${1:-}" = --swap ]; then
     exit 0
 fi
 
+build=${1:-$root/build-bench}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cxx=${CXX:-c++}
-packages=$(pkg-config --cflags eigen3 libutf8proc libavformat yaml-cpp)
-flags="-std=c++20 -O2 -DNDEBUG -I$root/include -I$root/examples $packages"
+cmake -S "$root" -B "$build" -DREEL_BUILD_BENCH=ON > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+cmake --build "$build" --target reel_compiled >&2
 
-cat > "$work/unet.cpp" <<'END'
-#include <array>
-#include <reel/models/unet.hpp>
-#include <reel/nn/initialize.hpp>
-
-int main() {
-    reel::Cpu cpu;
-    reel::UNet3DConditionModel<float> unet({});
-    reel::initialize(unet, cpu, 0);
-    const auto x = reel::Tensor<float>::zeros(cpu, {1, 64, 64, 4});
-    const auto text = reel::Tensor<float>::zeros(cpu, {1, 77, 1280});
-    return unet(x, std::array{1.0}, text, 1).size() == 0;
+# The program of a page: its first block of C++.
+program_of() {
+    awk '/^```cpp/ { inside = 1; next } /^```/ { if (inside) exit } inside' "$root/$1"
 }
-END
+program_of docs/use.md > "$work/hello.cpp"
+program_of README.md > "$work/readme.cpp"
 
-heading "$("$cxx" --version | head -n 1)${*:+, $*}"
-# shellcheck disable=SC2086  # flags are words
-{
-    row "a program with reel/models/unet.hpp" "$cxx" $flags "$@" -c -o "$work/out.o" "$work/unet.cpp"
-    row "examples/insert_object.cpp" "$cxx" $flags "$@" -c -o "$work/out.o" "$root/examples/insert_object.cpp"
-    row "examples/support/editing.cpp" "$cxx" $flags "$@" -c -o "$work/out.o" "$root/examples/support/editing.cpp"
-    row "examples/support/networks_float.cpp" "$cxx" $flags "$@" -c -o "$work/out.o" \
-        "$root/examples/support/networks_float.cpp"
-    row "examples/support/insertion.cpp" "$cxx" $flags "$@" -c -o "$work/out.o" "$root/examples/support/insertion.cpp"
+packages="eigen3 libutf8proc yaml-cpp zlib libpng libavformat libavcodec libavfilter libswscale libavutil"
+flags="-std=c++20 -O2 -DNDEBUG -march=native -pthread -I$root/include -I$root/examples $(pkg-config --cflags $packages)"
+libraries=$(pkg-config --libs $packages)
+if grep -q '^REEL_ONEDNN_COMPILES:INTERNAL=1' "$build/CMakeCache.txt"; then
+    flags="$flags -DREEL_ONEDNN"
+    libraries="$libraries -ldnnl -lgomp"
+fi
+compiled=$(find "$build" -name libreel_compiled.a)
+
+# program NAME SOURCE [FLAGS AND LIBRARIES]: a row of the table.
+program() {
+    name=$1
+    source=$2
+    shift 2
+    for _ in 1 2 3; do
+        # shellcheck disable=SC2086  # flags are words
+        env time -f '%U %S %M' -a -o "$work/times" "$cxx" $flags "$source" "$@" $libraries -o "$work/out"
+    done
+    awk -v name="$name" '{ seconds = $1 + $2; if (NR == 1 || seconds < least) least = seconds; if ($3 > most) most = $3 }
+        END { printf "| %s | %.1f | %.0f |\n", name, least, most / 1024 }' "$work/times"
+    rm "$work/times"
 }
+
+printf '%s, %s\n\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$("$cxx" --version | head -n 1)"
+printf '| program | processor seconds | peak MB |\n|---|---|---|\n'
+program "a tensor: the program of docs/use.md" "$work/hello.cpp"
+program "README's" "$work/readme.cpp"
+program "an edit loop: bench/compile_time/edit_loop.cpp" "$root/bench/compile_time/edit_loop.cpp"
+program "the same with reel::compiled" "$root/bench/compile_time/edit_loop.cpp" -DREEL_COMPILED "$compiled"
+libraries=-c # its other half is a library of its own
+program "examples/insert_object.cpp, not linked" "$root/examples/insert_object.cpp"

@@ -7,4 +7,4 @@ cd "$(dirname "$0")/.."
 install_packages "${reel_packages[@]}" doctest-dev libdnnl-dev libthrust-dev doxygen
 cmake -S . -B build/tests
 cmake --build build/tests --parallel "$(build_jobs)"
-ctest --test-dir build/tests --output-on-failure "$@"
+ctest --test-dir build/tests --output-on-failure --parallel "$(nproc)" "$@"

@@ -33,6 +33,12 @@ public:
     using backend_type = B;
 
     Tensor() = default;
+    // Called, not repeated in every function that has tensors: compilers take a third of the time.
+    [[gnu::noinline]] Tensor(const Tensor&) = default;
+    [[gnu::noinline]] Tensor(Tensor&&) noexcept = default;
+    [[gnu::noinline]] Tensor& operator=(const Tensor&) = default;
+    [[gnu::noinline]] Tensor& operator=(Tensor&&) noexcept = default;
+    [[gnu::noinline]] ~Tensor() = default;
 
     /// Uninitialised elements. The backend must outlive the tensor.
     Tensor(B& backend, const Shape& shape) : shape_(shape) {

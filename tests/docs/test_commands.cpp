@@ -85,13 +85,16 @@ struct NotRun {
     std::vector<std::string> known;
     std::string why;
 };
-const std::vector<std::string> cmake_files{"CMakeLists.txt", "bench/CMakeLists.txt", "docs/CMakeLists.txt"};
+const std::vector<std::string> cmake_files{"CMakeLists.txt", "bench/CMakeLists.txt", "docs/CMakeLists.txt",
+                                           "src/compiled/CMakeLists.txt"};
 const std::vector<NotRun> not_run{
     {"apt-get install", {}, "needs the network and root"},
     {"examples/demo.sh", {"insert_object --help"}, "installs and builds; the demonstration has a test of its own"},
     {"tests/run.sh", {}, "runs this test"},
     {"bench/compare", {"bench/compare"}, "minutes, and PyTorch"},
-    {"bench/stop_study.sh", {"run_study --help"}, "runs a whole study several times; programs_study stops smaller ones"},
+    {"bench/stop_study.sh",
+     {"run_study --help"},
+     "runs a whole study several times; programs_study stops smaller ones"},
     {"build-bench/bench/full_size", {"bench/full_size.cpp"}, "the benchmarks are not built with the tests"},
     {"build-bench/bench/bench_ops --benchmark_filter=", {}, "the same; the option is Google Benchmark's"},
     {"cmake -S . -B build", cmake_files, "as the tests were built"},

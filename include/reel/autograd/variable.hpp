@@ -65,6 +65,11 @@ public:
     using backend_type = B;
 
     Variable() = default;
+    [[gnu::noinline]] Variable(const Variable&) = default; // as a tensor's
+    [[gnu::noinline]] Variable(Variable&&) noexcept = default;
+    [[gnu::noinline]] Variable& operator=(const Variable&) = default;
+    [[gnu::noinline]] Variable& operator=(Variable&&) noexcept = default;
+    [[gnu::noinline]] ~Variable() = default;
 
     /// A constant.
     explicit Variable(Tensor<T, B> value) : value_(std::move(value)) {}

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <initializer_list>
+#include <ostream>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -14,18 +16,55 @@ public:
     using std::runtime_error::runtime_error;
 };
 
+namespace detail {
+
+/// A part of a message, of whatever type, for code that is compiled once for all messages.
+struct TextPart {
+    const void* value;
+    void (*print)(std::ostream& text, const void* value);
+};
+
+template <class T>
+[[nodiscard]] TextPart text_part(const T& part) {
+    return {&part, [](std::ostream& text, const void* value) { text << *static_cast<const T*>(value); }};
+}
+
+/// Literals of all lengths are one type.
+[[nodiscard]] inline TextPart text_part(const char* part) {
+    return {part, [](std::ostream& text, const void* value) { text << static_cast<const char*>(value); }};
+}
+
+/// std::hex and its like.
+[[nodiscard]] inline TextPart text_part(std::ios_base& (*const& manipulator)(std::ios_base&)) {
+    return {&manipulator, [](std::ostream& text, const void* value) {
+                text << *static_cast<std::ios_base& (*const*)(std::ios_base&)>(value);
+            }};
+}
+
+[[nodiscard]] inline std::string joined(std::initializer_list<TextPart> parts) {
+    std::ostringstream text;
+    for (const TextPart& part : parts) {
+        part.print(text, part.value);
+    }
+    return std::move(text).str();
+}
+
+[[noreturn]] inline void fail_with(std::initializer_list<TextPart> parts) {
+    throw Error(joined(parts));
+}
+
+} // namespace detail
+
 /// Joins its arguments as an output stream would.
 template <class... Parts>
 [[nodiscard]] std::string concat_text(const Parts&... parts) {
-    std::ostringstream text;
-    (text << ... << parts);
-    return std::move(text).str();
+    return detail::joined({detail::text_part(parts)...});
 }
 
 /// Throws Error with the joined text.
 template <class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
-    throw Error(concat_text(parts...));
+    detail::fail_with({detail::text_part(parts)...});
 }
 
 /// Throws Error with the joined text unless `condition` holds. The parts are formatted only on failure.

@@ -116,21 +116,7 @@ struct AutoencoderEncoder {
     GroupNorm<T, B> conv_norm_out;
     Conv2d<T, B> conv_out;
 
-    explicit AutoencoderEncoder(const AutoencoderKLConfig& c)
-        : conv_in(conv3x3<T, B>(c.in_channels, c.block_out_channels.front())),
-          mid_block(c.block_out_channels.back(), c.norm_num_groups),
-          conv_norm_out(c.norm_num_groups, c.block_out_channels.back(), 1e-6),
-          conv_out(conv3x3<T, B>(c.block_out_channels.back(), 2 * c.latent_channels)) {
-        index_t in = c.block_out_channels.front();
-        for (std::size_t i = 0; i < c.block_out_channels.size(); ++i) {
-            const index_t out = c.block_out_channels[i];
-            down_blocks.emplace_back(in, out, c.layers_per_block, c.norm_num_groups);
-            if (i + 1 < c.block_out_channels.size()) {
-                down_blocks.back().resamplers.emplace_back(out, false);
-            }
-            in = out;
-        }
-    }
+    explicit AutoencoderEncoder(const AutoencoderKLConfig& c);
 
     static void members(auto& self, const auto& visit) {
         visit("conv_in", self.conv_in);
@@ -141,15 +127,36 @@ struct AutoencoderEncoder {
     }
 
     template <class V>
-    [[nodiscard]] V operator()(const V& pictures) const {
-        V x = conv_in(pictures);
-        for (const auto& block : down_blocks) {
-            x = block(std::move(x));
-        }
-        x = mid_block(x);
-        return conv_out(conv_norm_out(x, x.shape(0), true));
-    }
+    [[nodiscard]] V operator()(const V& pictures) const;
 };
+
+template <Scalar T, Backend B>
+AutoencoderEncoder<T, B>::AutoencoderEncoder(const AutoencoderKLConfig& c)
+    : conv_in(conv3x3<T, B>(c.in_channels, c.block_out_channels.front())),
+      mid_block(c.block_out_channels.back(), c.norm_num_groups),
+      conv_norm_out(c.norm_num_groups, c.block_out_channels.back(), 1e-6),
+      conv_out(conv3x3<T, B>(c.block_out_channels.back(), 2 * c.latent_channels)) {
+    index_t in = c.block_out_channels.front();
+    for (std::size_t i = 0; i < c.block_out_channels.size(); ++i) {
+        const index_t out = c.block_out_channels[i];
+        down_blocks.emplace_back(in, out, c.layers_per_block, c.norm_num_groups);
+        if (i + 1 < c.block_out_channels.size()) {
+            down_blocks.back().resamplers.emplace_back(out, false);
+        }
+        in = out;
+    }
+}
+
+template <Scalar T, Backend B>
+template <class V>
+V AutoencoderEncoder<T, B>::operator()(const V& pictures) const {
+    V x = conv_in(pictures);
+    for (const auto& block : down_blocks) {
+        x = block(std::move(x));
+    }
+    x = mid_block(x);
+    return conv_out(conv_norm_out(x, x.shape(0), true));
+}
 
 /// Latents to pictures.
 template <Scalar T, Backend B = Cpu>
@@ -160,21 +167,7 @@ struct AutoencoderDecoder {
     GroupNorm<T, B> conv_norm_out;
     Conv2d<T, B> conv_out;
 
-    explicit AutoencoderDecoder(const AutoencoderKLConfig& c)
-        : conv_in(conv3x3<T, B>(c.latent_channels, c.block_out_channels.back())),
-          mid_block(c.block_out_channels.back(), c.norm_num_groups),
-          conv_norm_out(c.norm_num_groups, c.block_out_channels.front(), 1e-6),
-          conv_out(conv3x3<T, B>(c.block_out_channels.front(), c.out_channels)) {
-        index_t in = c.block_out_channels.back();
-        for (std::size_t i = c.block_out_channels.size(); i-- > 0;) {
-            const index_t out = c.block_out_channels[i];
-            up_blocks.emplace_back(in, out, c.layers_per_block + 1, c.norm_num_groups);
-            if (i > 0) {
-                up_blocks.back().resamplers.emplace_back(out);
-            }
-            in = out;
-        }
-    }
+    explicit AutoencoderDecoder(const AutoencoderKLConfig& c);
 
     static void members(auto& self, const auto& visit) {
         visit("conv_in", self.conv_in);
@@ -185,14 +178,35 @@ struct AutoencoderDecoder {
     }
 
     template <class V>
-    [[nodiscard]] V operator()(const V& latents) const {
-        V x = mid_block(conv_in(latents));
-        for (const auto& block : up_blocks) {
-            x = block(std::move(x));
-        }
-        return conv_out(conv_norm_out(x, x.shape(0), true));
-    }
+    [[nodiscard]] V operator()(const V& latents) const;
 };
+
+template <Scalar T, Backend B>
+AutoencoderDecoder<T, B>::AutoencoderDecoder(const AutoencoderKLConfig& c)
+    : conv_in(conv3x3<T, B>(c.latent_channels, c.block_out_channels.back())),
+      mid_block(c.block_out_channels.back(), c.norm_num_groups),
+      conv_norm_out(c.norm_num_groups, c.block_out_channels.front(), 1e-6),
+      conv_out(conv3x3<T, B>(c.block_out_channels.front(), c.out_channels)) {
+    index_t in = c.block_out_channels.back();
+    for (std::size_t i = c.block_out_channels.size(); i-- > 0;) {
+        const index_t out = c.block_out_channels[i];
+        up_blocks.emplace_back(in, out, c.layers_per_block + 1, c.norm_num_groups);
+        if (i > 0) {
+            up_blocks.back().resamplers.emplace_back(out);
+        }
+        in = out;
+    }
+}
+
+template <Scalar T, Backend B>
+template <class V>
+V AutoencoderDecoder<T, B>::operator()(const V& latents) const {
+    V x = mid_block(conv_in(latents));
+    for (const auto& block : up_blocks) {
+        x = block(std::move(x));
+    }
+    return conv_out(conv_norm_out(x, x.shape(0), true));
+}
 
 /// Stable Diffusion's autoencoder (Rombach et al. 2022, arXiv:2112.10752), diffusers' AutoencoderKL. Pictures are in
 /// -1..1. Latents are unscaled here; diffusion works on config.scaling_factor times these.
@@ -330,5 +344,24 @@ template <Scalar T, Backend B>
                                                    sample.data(), static_cast<compute_t<T>>(factor), channels});
     return sample;
 }
+
+#ifdef REEL_COMPILED // src/compiled/models_*.cpp have these
+extern template Tensor<float> AutoencoderEncoder<float>::operator()(const Tensor<float>&) const;
+extern template Variable<float> AutoencoderEncoder<float>::operator()(const Variable<float>&) const;
+extern template struct AutoencoderEncoder<float>;
+extern template Tensor<float> AutoencoderDecoder<float>::operator()(const Tensor<float>&) const;
+extern template Variable<float> AutoencoderDecoder<float>::operator()(const Variable<float>&) const;
+extern template struct AutoencoderDecoder<float>;
+extern template Tensor<double> AutoencoderEncoder<double>::operator()(const Tensor<double>&) const;
+extern template Variable<double> AutoencoderEncoder<double>::operator()(const Variable<double>&) const;
+extern template struct AutoencoderEncoder<double>;
+extern template Tensor<double> AutoencoderDecoder<double>::operator()(const Tensor<double>&) const;
+extern template Variable<double> AutoencoderDecoder<double>::operator()(const Variable<double>&) const;
+extern template struct AutoencoderDecoder<double>;
+extern template Tensor<bfloat16> AutoencoderEncoder<bfloat16>::operator()(const Tensor<bfloat16>&) const;
+extern template struct AutoencoderEncoder<bfloat16>;
+extern template Tensor<bfloat16> AutoencoderDecoder<bfloat16>::operator()(const Tensor<bfloat16>&) const;
+extern template struct AutoencoderDecoder<bfloat16>;
+#endif
 
 } // namespace reel

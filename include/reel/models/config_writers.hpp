@@ -17,7 +17,8 @@ namespace reel {
 
 /// config.json of a vae/, as diffusers 0.11.1 and later load it. scaling_factor, which 0.11.1 does not know, is
 /// written only where it is not the 0.18215 that every reader takes for granted.
-[[nodiscard]] inline nlohmann::json write_autoencoder_kl_config(const AutoencoderKLConfig& c) {
+template <class = void>
+[[nodiscard]] nlohmann::json write_autoencoder_kl_config(const AutoencoderKLConfig& c) {
     const std::size_t levels = c.block_out_channels.size();
     nlohmann::json j = {{"_class_name", "AutoencoderKL"},
                         {"_diffusers_version", "0.11.1"},
@@ -45,7 +46,8 @@ namespace reel {
 
 /// config.json of a text_encoder/, as transformers loads it. The start and end tokens are taken to be the last two of
 /// the vocabulary, in this order, as in every CLIP vocabulary.
-[[nodiscard]] inline nlohmann::json write_clip_text_config(const CLIPTextConfig& c) {
+template <class = void>
+[[nodiscard]] nlohmann::json write_clip_text_config(const CLIPTextConfig& c) {
     return {{"architectures", {"CLIPTextModel"}},
             {"model_type", "clip_text_model"},
             {"vocab_size", c.vocab_size},
@@ -70,7 +72,8 @@ namespace reel {
 
 /// model_index.json of a Stable Diffusion folder with a 2D unet/ and without safety checker. `scheduler` is the class
 /// that scheduler/scheduler_config.json names.
-[[nodiscard]] inline nlohmann::json write_model_index(std::string_view scheduler = "DDIMScheduler") {
+template <class = void>
+[[nodiscard]] nlohmann::json write_model_index(std::string_view scheduler = "DDIMScheduler") {
     const std::array<nlohmann::json, 2> absent{nullptr, nullptr};
     return {{"_class_name", "StableDiffusionPipeline"},
             {"_diffusers_version", "0.11.1"},

@@ -14,9 +14,9 @@ namespace detail {
 
 /// Whether each block type is the cross-attention one; 2D and inflated (3D) names mean the same. Anything else is an
 /// Error that names it.
-[[nodiscard]] inline std::vector<bool> block_attention(ConfigReader& reader, const std::string& key,
-                                                       std::vector<std::string> otherwise,
-                                                       const std::string& direction) {
+template <class = void>
+[[nodiscard]] std::vector<bool> block_attention(ConfigReader& reader, const std::string& key,
+                                                std::vector<std::string> otherwise, const std::string& direction) {
     std::vector<bool> result;
     for (const std::string& type : reader.get<std::vector<std::string>>(key, std::move(otherwise))) {
         const bool attention =
@@ -30,7 +30,8 @@ namespace detail {
 }
 
 /// An absent or null key passes; so does one of the given values.
-inline void expect_null_or(ConfigReader& reader, const std::string& key, const nlohmann::json& supported) {
+template <class = void>
+void expect_null_or(ConfigReader& reader, const std::string& key, const nlohmann::json& supported) {
     if (reader.has(key)) {
         reader.expect(key, supported);
     } else {
@@ -72,7 +73,8 @@ inline void ignore_ema_keys(ConfigReader& reader) {
 /// Reads config.json of a unet/: of diffusers 0.11.1 and later, 2D or as Tune-A-Video saves it. A key or value that
 /// would change the network and is not supported is an Error that names it. `temporal` is true when the file describes
 /// an inflated UNet.
-[[nodiscard]] inline UNetConfig read_unet_config(ConfigReader reader) {
+template <class = void>
+[[nodiscard]] UNetConfig read_unet_config(ConfigReader reader) {
     UNetConfig c;
     const auto kind = reader.get<std::string>("_class_name", "UNet2DConditionModel");
     require(kind == "UNet2DConditionModel" || kind == "UNet3DConditionModel", reader.where(), ": \"_class_name\" is \"",
@@ -170,7 +172,8 @@ inline void ignore_ema_keys(ConfigReader& reader) {
 }
 
 /// The config.json that the Python Tune-A-Video (inflated) or diffusers (2D) loads.
-[[nodiscard]] inline nlohmann::json write_unet_config(const UNetConfig& c) {
+template <class = void>
+[[nodiscard]] nlohmann::json write_unet_config(const UNetConfig& c) {
     const std::string dimension = c.temporal ? "3D" : "2D";
     const auto types = [&](const std::vector<bool>& attention, const std::string& direction) {
         std::vector<std::string> names;
@@ -220,7 +223,8 @@ inline void ignore_ema_keys(ConfigReader& reader) {
 }
 
 /// Reads config.json of a vae/ (AutoencoderKL).
-[[nodiscard]] inline AutoencoderKLConfig read_autoencoder_kl_config(ConfigReader reader) {
+template <class = void>
+[[nodiscard]] AutoencoderKLConfig read_autoencoder_kl_config(ConfigReader reader) {
     AutoencoderKLConfig c;
     reader.expect("_class_name", "AutoencoderKL");
     c.in_channels = reader.get<index_t>("in_channels", c.in_channels);
@@ -266,7 +270,8 @@ inline void ignore_ema_keys(ConfigReader& reader) {
 }
 
 /// Reads config.json of a text_encoder/ (CLIPTextModel), alone or as the text_config of a whole CLIP.
-[[nodiscard]] inline CLIPTextConfig read_clip_text_config(ConfigReader reader) {
+template <class = void>
+[[nodiscard]] CLIPTextConfig read_clip_text_config(ConfigReader reader) {
     CLIPTextConfig c;
     c.vocab_size = reader.get<index_t>("vocab_size", c.vocab_size);
     c.hidden_size = reader.get<index_t>("hidden_size", 512);

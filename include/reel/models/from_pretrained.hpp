@@ -170,4 +170,22 @@ void save_unet(const UNet3DConditionModel<T, B, Parts>& model, const std::filesy
     write_json(folder / "config.json", write_unet_config(model.config));
 }
 
+#ifdef REEL_COMPILED // src/compiled/folders_*.cpp have these
+extern template CLIPTextModel<float> load_clip_text_model(Cpu&, const std::filesystem::path&);
+extern template AutoencoderKL<float> load_autoencoder_kl(Cpu&, const std::filesystem::path&);
+extern template UNet3DConditionModel<float> load_unet(Cpu&, const std::filesystem::path&, std::uint64_t);
+extern template UNet3DConditionModel<float> load_unet_2d(Cpu&, const std::filesystem::path&);
+extern template void save_unet(const UNet3DConditionModel<float>&, const std::filesystem::path&, bool, DType);
+extern template CLIPTextModel<double> load_clip_text_model(Cpu&, const std::filesystem::path&);
+extern template AutoencoderKL<double> load_autoencoder_kl(Cpu&, const std::filesystem::path&);
+extern template UNet3DConditionModel<double> load_unet(Cpu&, const std::filesystem::path&, std::uint64_t);
+extern template UNet3DConditionModel<double> load_unet_2d(Cpu&, const std::filesystem::path&);
+extern template void save_unet(const UNet3DConditionModel<double>&, const std::filesystem::path&, bool, DType);
+extern template CLIPTextModel<bfloat16> load_clip_text_model(Cpu&, const std::filesystem::path&);
+extern template AutoencoderKL<bfloat16> load_autoencoder_kl(Cpu&, const std::filesystem::path&);
+extern template UNet3DConditionModel<bfloat16> load_unet(Cpu&, const std::filesystem::path&, std::uint64_t);
+extern template UNet3DConditionModel<bfloat16> load_unet_2d(Cpu&, const std::filesystem::path&);
+extern template void save_unet(const UNet3DConditionModel<bfloat16>&, const std::filesystem::path&, bool, DType);
+#endif
+
 } // namespace reel

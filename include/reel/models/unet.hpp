@@ -35,40 +35,7 @@ struct UNet3DConditionModel {
     std::optional<double> guidance_scale;
 
     /// Declares the parameters; they are undefined until loaded or initialised.
-    explicit UNet3DConditionModel(const UNetConfig& unet)
-        : config(checked(unet)), conv_in(conv3x3<T, B>(unet.in_channels, unet.block_out_channels.front())),
-          time_embedding(unet.block_out_channels.front(), unet.time_channels(), unet.time_cond_proj_dim),
-          mid_block(spec(unet, unet.levels() - 1)),
-          conv_norm_out(unet.norm_num_groups, unet.block_out_channels.front(), unet.norm_eps),
-          conv_out(conv3x3<T, B>(unet.block_out_channels.front(), unet.out_channels)) {
-        if (config.class_embedding == ClassEmbedding::table) {
-            class_table.emplace(config.num_class_embeds, config.time_channels());
-        } else if (config.class_embedding == ClassEmbedding::timestep) {
-            class_projection.emplace(config.block_out_channels.front(), config.time_channels());
-        }
-        const index_t levels = config.levels();
-        std::vector<index_t> skip_channels{config.block_out_channels.front()};
-        index_t in = config.block_out_channels.front();
-        for (index_t level = 0; level < levels; ++level) {
-            const BlockSpec s = spec(config, level);
-            const bool last = level == levels - 1;
-            down_blocks.emplace_back(s, in, config.layers_per_block,
-                                     config.down_block_attention[static_cast<std::size_t>(level)], !last);
-            skip_channels.insert(skip_channels.end(),
-                                 static_cast<std::size_t>(config.layers_per_block + (last ? 0 : 1)), s.channels);
-            in = s.channels;
-        }
-        for (index_t i = 0; i < levels; ++i) {
-            const BlockSpec s = spec(config, levels - 1 - i);
-            std::vector<index_t> own;
-            for (index_t layer = 0; layer <= config.layers_per_block; ++layer) {
-                own.push_back(skip_channels.back());
-                skip_channels.pop_back();
-            }
-            up_blocks.emplace_back(s, in, own, config.up_block_attention[static_cast<std::size_t>(i)], i != levels - 1);
-            in = s.channels;
-        }
-    }
+    explicit UNet3DConditionModel(const UNetConfig& unet);
 
     static void members(auto& self, const auto& visit) {
         visit("conv_in", self.conv_in);
@@ -146,48 +113,124 @@ private:
 
     template <class V>
     [[nodiscard]] V run(const V& sample, std::span<const double> timesteps, const V& text, index_t frames,
-                        const V& class_embedding) const {
-        require(sample.rank() == 4 && sample.shape(3) == config.in_channels, "UNet3DConditionModel: sample ",
-                sample.shape(), "; expected [clips * frames, height, width, ", config.in_channels, "]");
-        require(frames > 0 && sample.shape(0) % frames == 0, "UNet3DConditionModel: ", sample.shape(0),
-                " pictures in clips of ", frames, " frames");
-        const index_t clips = sample.shape(0) / frames;
-        require(text.rank() == 3 && text.shape(0) == clips && text.shape(2) == config.cross_attention_dim,
-                "UNet3DConditionModel: text ", text.shape(), "; expected [", clips, ", tokens, ",
-                config.cross_attention_dim, "]");
-        require(timesteps.size() == 1 || static_cast<index_t>(timesteps.size()) == clips,
-                "UNet3DConditionModel: ", timesteps.size(), " timesteps for ", clips, " clips");
-        std::vector<double> per_clip(timesteps.begin(), timesteps.end());
-        per_clip.resize(static_cast<std::size_t>(clips), per_clip.front());
-
-        V condition;
-        if (config.time_cond_proj_dim > 0 && guidance_scale) {
-            condition =
-                V(guidance_scale_embedding<T>(sample.backend(), *guidance_scale, clips, config.time_cond_proj_dim));
-        }
-        V time = time_embedding(V(sinusoids(sample.backend(), per_clip)), condition);
-        if (class_embedding.defined()) {
-            time = add(time, class_embedding);
-        }
-        const BlockContext<V> context{activate(Silu{}, time), text, frames, gradient_checkpointing};
-        V x = conv_in(config.center_input_sample ? centered(sample) : sample);
-        std::vector<V> skips{x};
-        for (const auto& block : down_blocks) {
-            x = block(std::move(x), context, skips);
-        }
-        if (config.mid_block) {
-            x = mid_block(x, context);
-        }
-        for (const auto& block : up_blocks) {
-            x = block(std::move(x), context, skips);
-        }
-        return conv_out(conv_norm_out(x, clips, true));
-    }
+                        const V& class_embedding) const;
 
     template <class V>
     [[nodiscard]] static V centered(const V& sample) {
         return axpby(2, sample, -1, V(Tensor<T, B>::full(sample.backend(), sample.shape(), T(1))));
     }
 };
+
+// Outside of the class: what is inside is compiled wherever it is called, compiled already or not.
+
+template <Scalar T, Backend B, class Parts>
+UNet3DConditionModel<T, B, Parts>::UNet3DConditionModel(const UNetConfig& unet)
+    : config(checked(unet)), conv_in(conv3x3<T, B>(unet.in_channels, unet.block_out_channels.front())),
+      time_embedding(unet.block_out_channels.front(), unet.time_channels(), unet.time_cond_proj_dim),
+      mid_block(spec(unet, unet.levels() - 1)),
+      conv_norm_out(unet.norm_num_groups, unet.block_out_channels.front(), unet.norm_eps),
+      conv_out(conv3x3<T, B>(unet.block_out_channels.front(), unet.out_channels)) {
+    if (config.class_embedding == ClassEmbedding::table) {
+        class_table.emplace(config.num_class_embeds, config.time_channels());
+    } else if (config.class_embedding == ClassEmbedding::timestep) {
+        class_projection.emplace(config.block_out_channels.front(), config.time_channels());
+    }
+    const index_t levels = config.levels();
+    std::vector<index_t> skip_channels{config.block_out_channels.front()};
+    index_t in = config.block_out_channels.front();
+    for (index_t level = 0; level < levels; ++level) {
+        const BlockSpec s = spec(config, level);
+        const bool last = level == levels - 1;
+        down_blocks.emplace_back(s, in, config.layers_per_block,
+                                 config.down_block_attention[static_cast<std::size_t>(level)], !last);
+        skip_channels.insert(skip_channels.end(), static_cast<std::size_t>(config.layers_per_block + (last ? 0 : 1)),
+                             s.channels);
+        in = s.channels;
+    }
+    for (index_t i = 0; i < levels; ++i) {
+        const BlockSpec s = spec(config, levels - 1 - i);
+        std::vector<index_t> own;
+        for (index_t layer = 0; layer <= config.layers_per_block; ++layer) {
+            own.push_back(skip_channels.back());
+            skip_channels.pop_back();
+        }
+        up_blocks.emplace_back(s, in, own, config.up_block_attention[static_cast<std::size_t>(i)], i != levels - 1);
+        in = s.channels;
+    }
+}
+
+template <Scalar T, Backend B, class Parts>
+template <class V>
+V UNet3DConditionModel<T, B, Parts>::run(const V& sample, std::span<const double> timesteps, const V& text,
+                                         index_t frames, const V& class_embedding) const {
+    require(sample.rank() == 4 && sample.shape(3) == config.in_channels, "UNet3DConditionModel: sample ",
+            sample.shape(), "; expected [clips * frames, height, width, ", config.in_channels, "]");
+    require(frames > 0 && sample.shape(0) % frames == 0, "UNet3DConditionModel: ", sample.shape(0),
+            " pictures in clips of ", frames, " frames");
+    const index_t clips = sample.shape(0) / frames;
+    require(text.rank() == 3 && text.shape(0) == clips && text.shape(2) == config.cross_attention_dim,
+            "UNet3DConditionModel: text ", text.shape(), "; expected [", clips, ", tokens, ",
+            config.cross_attention_dim, "]");
+    require(timesteps.size() == 1 || static_cast<index_t>(timesteps.size()) == clips,
+            "UNet3DConditionModel: ", timesteps.size(), " timesteps for ", clips, " clips");
+    std::vector<double> per_clip(timesteps.begin(), timesteps.end());
+    per_clip.resize(static_cast<std::size_t>(clips), per_clip.front());
+
+    V condition;
+    if (config.time_cond_proj_dim > 0 && guidance_scale) {
+        condition = V(guidance_scale_embedding<T>(sample.backend(), *guidance_scale, clips, config.time_cond_proj_dim));
+    }
+    V time = time_embedding(V(sinusoids(sample.backend(), per_clip)), condition);
+    if (class_embedding.defined()) {
+        time = add(time, class_embedding);
+    }
+    const BlockContext<V> context{activate(Silu{}, time), text, frames, gradient_checkpointing};
+    V x = conv_in(config.center_input_sample ? centered(sample) : sample);
+    std::vector<V> skips{x};
+    for (const auto& block : down_blocks) {
+        x = block(std::move(x), context, skips);
+    }
+    if (config.mid_block) {
+        x = mid_block(x, context);
+    }
+    for (const auto& block : up_blocks) {
+        x = block(std::move(x), context, skips);
+    }
+    return conv_out(conv_norm_out(x, clips, true));
+}
+
+#ifdef REEL_COMPILED // src/compiled/models_*.cpp have these
+extern template Tensor<float> UNet3DConditionModel<float>::run(const Tensor<float>&, std::span<const double>,
+                                                               const Tensor<float>&, index_t,
+                                                               const Tensor<float>&) const;
+extern template Variable<float> UNet3DConditionModel<float>::run(const Variable<float>&, std::span<const double>,
+                                                                 const Variable<float>&, index_t,
+                                                                 const Variable<float>&) const;
+extern template struct UNet3DConditionModel<float>;
+extern template bool trains(const UNet3DConditionModel<float>&);
+extern template void zero_grad(const UNet3DConditionModel<float>&);
+extern template index_t set_trainable_modules(UNet3DConditionModel<float>&, const std::vector<std::string>&);
+extern template Tensor<double> UNet3DConditionModel<double>::run(const Tensor<double>&, std::span<const double>,
+                                                                 const Tensor<double>&, index_t,
+                                                                 const Tensor<double>&) const;
+extern template Variable<double> UNet3DConditionModel<double>::run(const Variable<double>&, std::span<const double>,
+                                                                   const Variable<double>&, index_t,
+                                                                   const Variable<double>&) const;
+extern template struct UNet3DConditionModel<double>;
+extern template bool trains(const UNet3DConditionModel<double>&);
+extern template void zero_grad(const UNet3DConditionModel<double>&);
+extern template index_t set_trainable_modules(UNet3DConditionModel<double>&, const std::vector<std::string>&);
+extern template Tensor<bfloat16> UNet3DConditionModel<bfloat16>::run(const Tensor<bfloat16>&, std::span<const double>,
+                                                                     const Tensor<bfloat16>&, index_t,
+                                                                     const Tensor<bfloat16>&) const;
+extern template Variable<bfloat16> UNet3DConditionModel<bfloat16>::run(const Variable<bfloat16>&,
+                                                                       std::span<const double>,
+                                                                       const Variable<bfloat16>&, index_t,
+                                                                       const Variable<bfloat16>&) const;
+extern template struct UNet3DConditionModel<bfloat16>;
+extern template bool trains(const UNet3DConditionModel<bfloat16>&);
+extern template void zero_grad(const UNet3DConditionModel<bfloat16>&);
+extern template index_t set_trainable_modules(UNet3DConditionModel<bfloat16>&, const std::vector<std::string>&);
+#endif
 
 } // namespace reel

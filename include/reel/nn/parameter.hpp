@@ -19,11 +19,12 @@ public:
     using backend_type = B;
 
     explicit Parameter(ParameterSpec spec) : spec_(std::move(spec)), state_(std::make_shared<State>()) {}
-    Parameter(const Parameter& other) : spec_(other.spec_), state_(std::make_shared<State>(*other.state_)) {}
-    Parameter(Parameter&&) noexcept = default;
-    Parameter& operator=(const Parameter& other) { return *this = Parameter(other); }
-    Parameter& operator=(Parameter&&) noexcept = default;
-    ~Parameter() = default;
+    [[gnu::noinline]] Parameter(const Parameter& other) // as a tensor's
+        : spec_(other.spec_), state_(std::make_shared<State>(*other.state_)) {}
+    [[gnu::noinline]] Parameter(Parameter&&) noexcept = default;
+    [[gnu::noinline]] Parameter& operator=(const Parameter& other) { return *this = Parameter(other); }
+    [[gnu::noinline]] Parameter& operator=(Parameter&&) noexcept = default;
+    [[gnu::noinline]] ~Parameter() = default;
 
     [[nodiscard]] const ParameterSpec& spec() const { return spec_; }
     [[nodiscard]] const Tensor<T, B>& value() const { return variable().value(); }

@@ -26,7 +26,8 @@ struct StableDiffusion {
 namespace detail {
 
 /// Checks that model_index.json describes parts that reel has.
-inline void check_model_index(const std::filesystem::path& folder) {
+template <class = void>
+void check_model_index(const std::filesystem::path& folder) {
     const std::filesystem::path path = folder / "model_index.json";
     const nlohmann::json index = read_json(path);
     require(index.is_object(), path.string(), ": expected a JSON object");
@@ -40,7 +41,7 @@ inline void check_model_index(const std::filesystem::path& folder) {
         require(entry != index.end(), path.string(), ": the part \"", part, "\" is missing");
         require(entry->is_array() && entry->size() == 2 && (*entry)[1].is_string(), path.string(), ": \"", part,
                 "\" should be a list of a library and a class name");
-        const auto name = (*entry)[1].get<std::string>();
+        const auto name = (*entry)[1].template get<std::string>();
         require(std::find(supported.begin(), supported.end(), name) != supported.end(), path.string(), ": \"", part,
                 "\" is a ", name, ", but only ", supported.front(), " is supported");
     }
@@ -94,5 +95,17 @@ template <Scalar T, Backend B, class Parts>
     const std::vector<std::int32_t> ids = model.tokenizer.encode(prompt);
     return model.text_encoder(std::span<const std::int32_t>(ids));
 }
+
+#ifdef REEL_COMPILED // src/compiled/folders_*.cpp have these
+extern template StableDiffusion<float> load_stable_diffusion(Cpu&, const std::filesystem::path&, std::uint64_t,
+                                                             const std::filesystem::path&, TextCleaning);
+extern template Tensor<float> encode_prompt(const StableDiffusion<float>&, std::string_view);
+extern template StableDiffusion<double> load_stable_diffusion(Cpu&, const std::filesystem::path&, std::uint64_t,
+                                                              const std::filesystem::path&, TextCleaning);
+extern template Tensor<double> encode_prompt(const StableDiffusion<double>&, std::string_view);
+extern template StableDiffusion<bfloat16> load_stable_diffusion(Cpu&, const std::filesystem::path&, std::uint64_t,
+                                                                const std::filesystem::path&, TextCleaning);
+extern template Tensor<bfloat16> encode_prompt(const StableDiffusion<bfloat16>&, std::string_view);
+#endif
 
 } // namespace reel

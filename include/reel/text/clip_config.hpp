@@ -52,7 +52,8 @@ namespace text {
 namespace detail {
 
 /// A special token in JSON: a string or an object with "content", "lstrip", "rstrip".
-inline SpecialToken parse_special_token(const nlohmann::json& json, bool strips_as_string, const std::string& where) {
+template <class = void>
+SpecialToken parse_special_token(const nlohmann::json& json, bool strips_as_string, const std::string& where) {
     if (json.is_string()) {
         return strips_as_string ? SpecialToken::plain(json.get<std::string>()) : SpecialToken{json.get<std::string>()};
     }
@@ -69,8 +70,9 @@ inline SpecialToken parse_special_token(const nlohmann::json& json, bool strips_
 }
 
 /// Sets what `key` names, if it names one of the four special tokens.
-inline bool read_special_token(CLIPTokenizerConfig& config, const std::string& key, const nlohmann::json& value,
-                               bool is_map, const std::string& where) {
+template <class = void>
+bool read_special_token(CLIPTokenizerConfig& config, const std::string& key, const nlohmann::json& value, bool is_map,
+                        const std::string& where) {
     // In special_tokens_map.json a plain string strips white space around the token. In tokenizer_config.json
     // only the padding token's does: the reference wraps the others.
     if (key == "pad_token") {
@@ -93,8 +95,9 @@ inline bool is_nothing(const nlohmann::json& value) {
 }
 
 /// Applies one key of tokenizer_config.json that is no special token.
-inline void read_setting(CLIPTokenizerConfig& config, const std::string& key, const nlohmann::json& value,
-                         bool with_length, const std::string& where) {
+template <class = void>
+void read_setting(CLIPTokenizerConfig& config, const std::string& key, const nlohmann::json& value, bool with_length,
+                  const std::string& where) {
     // These do not change what CLIP's tokenizer makes of a text.
     constexpr std::array ignored = {"add_prefix_space",
                                     "added_tokens_decoder",
@@ -162,7 +165,8 @@ inline void read_setting(CLIPTokenizerConfig& config, const std::string& key, co
 /// Reads tokenizer_config.json and, where it exists, special_tokens_map.json, which has the last word on
 /// special tokens. `max_length` above 0 replaces "model_max_length". Throws Error for a missing
 /// tokenizer_config.json, a missing length, and keys or values that are not supported.
-inline CLIPTokenizerConfig read_clip_tokenizer_config(const std::filesystem::path& folder, std::size_t max_length = 0) {
+template <class = void>
+CLIPTokenizerConfig read_clip_tokenizer_config(const std::filesystem::path& folder, std::size_t max_length = 0) {
     CLIPTokenizerConfig config;
     const auto path = folder / "tokenizer_config.json";
     const nlohmann::json settings = read_json_object(path);

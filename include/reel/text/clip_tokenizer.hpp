@@ -39,6 +39,7 @@ class CLIPTokenizer {
 public:
     /// Reads the two files; `config` names the special tokens and the length. Throws Error for files that are
     /// missing or broken, or special tokens that vocab.json lacks.
+    template <class = void>
     CLIPTokenizer(const std::filesystem::path& vocab, const std::filesystem::path& merges,
                   CLIPTokenizerConfig config = {})
         : vocabulary_(vocab, merges), config_(std::move(config)) {
@@ -46,6 +47,7 @@ public:
     }
 
     /// From what a tokenizer.json holds; `where` (the file) starts messages.
+    template <class = void>
     CLIPTokenizer(const text::TokenizerJson& json, CLIPTokenizerConfig config, const std::string& where)
         : vocabulary_(json.vocab, json.merges, where), config_(std::move(config)) {
         for (const text::AddedToken& added : json.added) {
@@ -65,6 +67,7 @@ public:
     /// Reads a folder with tokenizer_config.json and (optional) special_tokens_map.json, and either vocab.json and
     /// merges.txt or, as transformers 5 writes it, tokenizer.json alone. `max_length` above 0 replaces the folder's.
     /// Throws Error as the constructors, and for settings that are not supported.
+    template <class = void>
     static CLIPTokenizer from_pretrained(const std::filesystem::path& folder, std::size_t max_length = 0,
                                          TextCleaning cleaning = TextCleaning::ftfy) {
         require(std::filesystem::is_directory(folder), folder.string(),

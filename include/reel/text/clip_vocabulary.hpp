@@ -67,7 +67,8 @@ inline std::string read_text_file(const std::filesystem::path& path, std::uintma
 }
 
 /// Parses a file that must hold one JSON object. Throws Error naming the file and where it is broken; see parse_json().
-inline nlohmann::json read_json_object(const std::filesystem::path& path) {
+template <class = void>
+nlohmann::json read_json_object(const std::filesystem::path& path) {
     nlohmann::json json = parse_json(read_text_file(path, std::uintmax_t{16} << 20), path.string());
     require(json.is_object(), path.string(), ": expected a JSON object, found ", json.type_name());
     return json;
@@ -80,6 +81,7 @@ public:
     /// order in which pairs are merged; lines after 48,895 and pairs of unknown tokens are not used). Throws Error,
     /// naming file, line or token, for a file that is missing, broken, or does not have every token that a text can
     /// lead to.
+    template <class = void>
     CLIPVocabulary(const std::filesystem::path& vocab, const std::filesystem::path& merges) {
         read_tokens(read_json_object(vocab), vocab.string());
         read_merges(merges, vocab);
@@ -87,6 +89,7 @@ public:
 
     /// The same from what a tokenizer.json holds: all merges count, and one of unknown tokens is an error. `where` (the
     /// file) starts messages.
+    template <class = void>
     CLIPVocabulary(const nlohmann::json& vocab, const std::vector<std::pair<std::string, std::string>>& merges,
                    const std::string& where) {
         read_tokens(vocab, where);
@@ -213,14 +216,15 @@ private:
         return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
     }
 
+    template <class = void>
     void read_tokens(const nlohmann::json& vocab, const std::string& where) {
         ids_.reserve(vocab.size());
         tokens_.reserve(vocab.size());
         for (const auto& [token, id] : vocab.items()) {
-            require(id.is_number_integer() && id.get<std::int64_t>() >= 0 &&
-                        id.get<std::int64_t>() < std::numeric_limits<std::int32_t>::max(),
+            require(id.is_number_integer() && id.template get<std::int64_t>() >= 0 &&
+                        id.template get<std::int64_t>() < std::numeric_limits<std::int32_t>::max(),
                     where, ": token '", token, "' has id ", id.dump(), "; expected a whole number from 0 on");
-            const auto number = id.get<std::int32_t>();
+            const auto number = id.template get<std::int32_t>();
             const auto [place, is_new] = tokens_.emplace(number, token);
             require(is_new, where, ": tokens '", place->second, "' and '", token, "' have the same id ", number);
             ids_.emplace(token, number);

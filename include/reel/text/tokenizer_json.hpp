@@ -36,7 +36,8 @@ struct TokenizerJson {
 namespace detail {
 
 /// One part of a tokenizer.json as a reader, its "type" checked.
-inline ConfigReader tokenizer_part(const nlohmann::json& part, const std::string& where, std::string_view type) {
+template <class = void>
+ConfigReader tokenizer_part(const nlohmann::json& part, const std::string& where, std::string_view type) {
     require(part.is_object() && part.contains("type") && part["type"] == type, where, ": ",
             part.is_object() && part.contains("type") ? "the type " + part["type"].dump() : part.dump().substr(0, 80),
             " is not supported; only a CLIP tokenizer's ", type, " is");
@@ -46,8 +47,9 @@ inline ConfigReader tokenizer_part(const nlohmann::json& part, const std::string
 }
 
 /// The parts of a "Sequence", of which there must be `count`.
-inline nlohmann::json tokenizer_sequence(const nlohmann::json& part, const char* key, const std::string& where,
-                                         std::size_t count) {
+template <class = void>
+nlohmann::json tokenizer_sequence(const nlohmann::json& part, const char* key, const std::string& where,
+                                  std::size_t count) {
     ConfigReader reader = tokenizer_part(part, where, "Sequence");
     const nlohmann::json* list = reader.raw(key);
     require(list != nullptr && list->is_array() && list->size() == count, where, ": expected \"", key, "\", a list of ",
@@ -58,7 +60,8 @@ inline nlohmann::json tokenizer_sequence(const nlohmann::json& part, const char*
 }
 
 /// NFC, white space to one space, small letters.
-inline void check_normalizer(const nlohmann::json& part, const std::string& where) {
+template <class = void>
+void check_normalizer(const nlohmann::json& part, const std::string& where) {
     const nlohmann::json parts = tokenizer_sequence(part, "normalizers", where, 3);
     tokenizer_part(parts[0], where + "[0]", "NFC").finish();
     ConfigReader spaces = tokenizer_part(parts[1], where + "[1]", "Replace");
@@ -69,7 +72,8 @@ inline void check_normalizer(const nlohmann::json& part, const std::string& wher
 }
 
 /// CLIP's words, then their bytes.
-inline void check_pre_tokenizer(const nlohmann::json& part, const std::string& where) {
+template <class = void>
+void check_pre_tokenizer(const nlohmann::json& part, const std::string& where) {
     const nlohmann::json parts = tokenizer_sequence(part, "pretokenizers", where, 2);
     ConfigReader split = tokenizer_part(parts[0], where + "[0]", "Split");
     const std::string words = R"('s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+)";
@@ -90,8 +94,8 @@ inline void check_pre_tokenizer(const nlohmann::json& part, const std::string& w
 }
 
 /// Start and end around the prompt.
-inline void check_post_processor(const nlohmann::json& part, const CLIPTokenizerConfig& config,
-                                 const std::string& where) {
+template <class = void>
+void check_post_processor(const nlohmann::json& part, const CLIPTokenizerConfig& config, const std::string& where) {
     ConfigReader reader = tokenizer_part(part, where, "RobertaProcessing");
     for (const auto& [key, token] : {std::pair("cls", &config.bos), std::pair("sep", &config.eos)}) {
         const nlohmann::json* value = reader.raw(key);
@@ -113,7 +117,8 @@ inline void check_direction(ConfigReader& reader, const std::string& key, const 
             ", but only the direction \"Right\" is supported");
 }
 
-inline AddedToken read_added_token(const nlohmann::json& entry, const std::string& where) {
+template <class = void>
+AddedToken read_added_token(const nlohmann::json& entry, const std::string& where) {
     ConfigReader reader(entry, where);
     AddedToken added;
     added.token.content = reader.require<std::string>("content");
@@ -130,8 +135,9 @@ inline AddedToken read_added_token(const nlohmann::json& entry, const std::strin
 }
 
 /// Merges as pairs, or as older releases write them, as texts with a space between.
-inline std::vector<std::pair<std::string, std::string>> read_merge_list(const nlohmann::json* merges,
-                                                                        const std::string& where) {
+template <class = void>
+std::vector<std::pair<std::string, std::string>> read_merge_list(const nlohmann::json* merges,
+                                                                 const std::string& where) {
     require(merges != nullptr && merges->is_array(), where, ": expected \"merges\", a list");
     std::vector<std::pair<std::string, std::string>> pairs;
     pairs.reserve(merges->size());
@@ -157,7 +163,8 @@ inline std::vector<std::pair<std::string, std::string>> read_merge_list(const nl
 /// other). `config` is what tokenizer_config.json says. Throws Error, naming the part, for everything that is not
 /// CLIP's: another model than BPE, other normalizers, words, post-processors, dropout, tokens that are whole words
 /// only.
-inline TokenizerJson read_tokenizer_json(const std::filesystem::path& path, const CLIPTokenizerConfig& config) {
+template <class = void>
+TokenizerJson read_tokenizer_json(const std::filesystem::path& path, const CLIPTokenizerConfig& config) {
     const std::string where = path.string();
     TokenizerJson result;
     nlohmann::json file = read_json_object(path);

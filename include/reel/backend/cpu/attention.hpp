@@ -325,4 +325,13 @@ void attention_backward(Cpu& backend, const AttentionProblem<T>& p) {
     });
 }
 
+#ifdef REEL_COMPILED // src/compiled/kernels_*.cpp have these
+extern template void attention_forward(Cpu&, const AttentionProblem<float>&);
+extern template void attention_backward(Cpu&, const AttentionProblem<float>&);
+extern template void attention_forward(Cpu&, const AttentionProblem<double>&);
+extern template void attention_backward(Cpu&, const AttentionProblem<double>&);
+extern template void attention_forward(Cpu&, const AttentionProblem<bfloat16>&);
+extern template void attention_backward(Cpu&, const AttentionProblem<bfloat16>&);
+#endif
+
 } // namespace reel

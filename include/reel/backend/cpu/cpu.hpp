@@ -96,7 +96,7 @@ public:
                             static_cast<std::size_t>(end - begin));
             };
             const auto count = static_cast<index_t>(bytes);
-            observer_->loop(*this, seen(count, -1, move));
+            observer_->loop(*this, seen(erased(count, -1, move)));
         } else if (bytes != 0) {
             std::memcpy(to, from, bytes);
         }
@@ -158,28 +158,13 @@ public:
     /// Calls `body(begin, end)` on disjoint ranges that cover [0, count).
     template <class Body>
     void for_each_range(index_t count, const Body& body, index_t grain) {
-        if (observed()) {
-            observer_->loop(*this, seen(count, std::max<index_t>(grain, 1), body));
-            return;
-        }
-        const index_t pieces = std::clamp<index_t>(count / std::max<index_t>(grain, 1), 1, index_t{4} * threads());
-        if (pieces == 1) {
-            if (count > 0) {
-                body(index_t{0}, count);
-            }
-            return;
-        }
-        pool_.run(pieces, [&](index_t piece) { body(count * piece / pieces, count * (piece + 1) / pieces); });
+        run_ranges(erased(count, std::max<index_t>(grain, 1), body));
     }
 
     /// Calls `body(i)` for every i in [0, count), one by one as threads become free: for few, long pieces of work.
     template <class Body>
     void for_each_task(index_t count, const Body& body) {
-        if (observed()) {
-            observer_->loop(*this, seen(count, 0, body));
-            return;
-        }
-        pool_.run(count, body);
+        run_tasks(erased(count, 0, body));
     }
 
     /// For an observer: runs `call`, in which loops do their work.
@@ -227,13 +212,13 @@ private:
 
     [[nodiscard]] bool observed() const { return observer_ != nullptr && !working_; }
 
+    // What runs loops is compiled once, not once for every body.
+
     template <class Body>
-    [[nodiscard]] CpuLoop seen(index_t count, index_t grain, const Body& body) const {
+    [[nodiscard]] static CpuLoop erased(index_t count, index_t grain, const Body& body) {
         return {.type = typeid(Body),
                 .count = count,
                 .grain = grain,
-                .shape = work_ > 0 ? shape_ : mixed(mixed(mixed(shape_, recent_[0]), recent_[1]), recent_[2]),
-                .work = work_,
                 .body = &body,
                 .call = [](const void* given, index_t begin, index_t end) {
                     const Body& loop = *static_cast<const Body*>(given);
@@ -245,6 +230,38 @@ private:
                         }
                     }
                 }};
+    }
+
+    /// A loop as its observer sees it.
+    [[nodiscard]] CpuLoop seen(CpuLoop loop) const {
+        loop.shape = work_ > 0 ? shape_ : mixed(mixed(mixed(shape_, recent_[0]), recent_[1]), recent_[2]);
+        loop.work = work_;
+        return loop;
+    }
+
+    void run_ranges(const CpuLoop& loop) {
+        if (observed()) {
+            observer_->loop(*this, seen(loop));
+            return;
+        }
+        const index_t count = loop.count;
+        const index_t pieces = std::clamp<index_t>(count / loop.grain, 1, index_t{4} * threads());
+        if (pieces == 1) {
+            if (count > 0) {
+                loop.call(loop.body, 0, count);
+            }
+            return;
+        }
+        pool_.run(pieces,
+                  [&](index_t piece) { loop.call(loop.body, count * piece / pieces, count * (piece + 1) / pieces); });
+    }
+
+    void run_tasks(const CpuLoop& loop) {
+        if (observed()) {
+            observer_->loop(*this, seen(loop));
+            return;
+        }
+        pool_.run(loop.count, [&](index_t i) { loop.call(loop.body, i, i + 1); });
     }
 
     // Threads end first, and what libraries keep goes before the memory it may lie in.

@@ -167,4 +167,31 @@ void geglu_backward(Cpu& backend, const T* x, const T* y_gradient, T* x_gradient
     });
 }
 
+#ifdef REEL_COMPILED // src/compiled/kernels_*.cpp have these
+extern template void map_unary(Cpu&, generic::Silu, const float*, float*, index_t);
+extern template void map_unary(Cpu&, generic::Gelu, const float*, float*, index_t);
+extern template void map_unary(Cpu&, generic::QuickGelu, const float*, float*, index_t);
+extern template void map_unary_backward(Cpu&, generic::Silu, const float*, const float*, float*, index_t);
+extern template void map_unary_backward(Cpu&, generic::Gelu, const float*, const float*, float*, index_t);
+extern template void map_unary_backward(Cpu&, generic::QuickGelu, const float*, const float*, float*, index_t);
+extern template void geglu(Cpu&, const float*, float*, index_t, index_t);
+extern template void geglu_backward(Cpu&, const float*, const float*, float*, index_t, index_t);
+extern template void map_unary(Cpu&, generic::Silu, const double*, double*, index_t);
+extern template void map_unary(Cpu&, generic::Gelu, const double*, double*, index_t);
+extern template void map_unary(Cpu&, generic::QuickGelu, const double*, double*, index_t);
+extern template void map_unary_backward(Cpu&, generic::Silu, const double*, const double*, double*, index_t);
+extern template void map_unary_backward(Cpu&, generic::Gelu, const double*, const double*, double*, index_t);
+extern template void map_unary_backward(Cpu&, generic::QuickGelu, const double*, const double*, double*, index_t);
+extern template void geglu(Cpu&, const double*, double*, index_t, index_t);
+extern template void geglu_backward(Cpu&, const double*, const double*, double*, index_t, index_t);
+extern template void map_unary(Cpu&, generic::Silu, const bfloat16*, bfloat16*, index_t);
+extern template void map_unary(Cpu&, generic::Gelu, const bfloat16*, bfloat16*, index_t);
+extern template void map_unary(Cpu&, generic::QuickGelu, const bfloat16*, bfloat16*, index_t);
+extern template void map_unary_backward(Cpu&, generic::Silu, const bfloat16*, const bfloat16*, bfloat16*, index_t);
+extern template void map_unary_backward(Cpu&, generic::Gelu, const bfloat16*, const bfloat16*, bfloat16*, index_t);
+extern template void map_unary_backward(Cpu&, generic::QuickGelu, const bfloat16*, const bfloat16*, bfloat16*, index_t);
+extern template void geglu(Cpu&, const bfloat16*, bfloat16*, index_t, index_t);
+extern template void geglu_backward(Cpu&, const bfloat16*, const bfloat16*, bfloat16*, index_t, index_t);
+#endif
+
 } // namespace reel

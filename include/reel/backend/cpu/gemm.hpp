@@ -148,4 +148,10 @@ void gemm(Cpu& backend, const GemmProblem<T>& problem) {
     }
 }
 
+#ifdef REEL_COMPILED // src/compiled/kernels_*.cpp have these
+extern template void gemm(Cpu&, const GemmProblem<float>&);
+extern template void gemm(Cpu&, const GemmProblem<double>&);
+extern template void gemm(Cpu&, const GemmProblem<bfloat16>&);
+#endif
+
 } // namespace reel

@@ -2,13 +2,10 @@
 
 #include <reel/backend/cuda/runtime.cuh>
 
-#include <thrust/for_each.h>
-#include <thrust/iterator/counting_iterator.h>
-#include <thrust/system/cuda/execution_policy.h>
-
 #include <reel/backend/backend.hpp>
 #include <reel/backend/cpu/cpu.hpp>
 #include <reel/backend/cuda/blas.cuh>
+#include <reel/backend/cuda/each_index.cuh>
 #include <reel/backend/cuda/memory.cuh>
 
 namespace reel {
@@ -91,9 +88,7 @@ public:
             return;
         }
         activate();
-        thrust::for_each_n(thrust::cuda::par_nosync.on(stream()), thrust::counting_iterator<index_t>(0), count,
-                           functor);
-        cuda::check(cudaGetLastError(), "thrust::for_each_n");
+        cuda::for_each_index(stream(), count, functor);
     }
 
     /// Runs `blocks` blocks of a program (see cuda::run_program).

@@ -40,6 +40,7 @@ public:
         reel::require(object_.is_object(), where_, ": expected a JSON object, found ", found(object_));
     }
 
+    template <class = void>
     [[nodiscard]] static ConfigReader from_file(const std::filesystem::path& path) {
         return {read_json(path), path.string()};
     }

@@ -19,6 +19,9 @@
 
 namespace reel {
 
+// Functions with nlohmann::json inside are templates of no use but one: they are compiled where they are called, and
+// not wherever they are included, which would cost a compiler seconds.
+
 namespace detail {
 
 /// "line 3, column 14" of a byte offset.
@@ -161,7 +164,8 @@ private:
 
 /// Parses JSON strictly: a repeated key, nesting deeper than 64, more than 524,288 values and text after the value are
 /// errors. `where` (a file, or a part of one) starts the message of the Error thrown.
-[[nodiscard]] inline nlohmann::json parse_json(std::string_view text, const std::string& where) {
+template <class = void>
+[[nodiscard]] nlohmann::json parse_json(std::string_view text, const std::string& where) {
     detail::JsonBuilder builder(text, where);
     nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
     return builder.take();
@@ -170,15 +174,17 @@ private:
 /// Gives `on_member` name and value of each member of a JSON object, in the text's order, and holds one at a time: for
 /// long texts. Repeated names come as often as they are there. Throws Error as parse_json() does, and for text that is
 /// no object; each value has parse_json()'s limits.
-inline void for_each_json_member(std::string_view text, const std::string& where,
-                                 const std::function<void(const std::string&, nlohmann::json)>& on_member) {
+template <class = void>
+void for_each_json_member(std::string_view text, const std::string& where,
+                          const std::function<void(const std::string&, nlohmann::json)>& on_member) {
     detail::JsonBuilder builder(text, where, on_member);
     nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
     require(builder.take().is_object(), where, ": expected a JSON object");
 }
 
 /// Reads a JSON file of at most 16 MiB. Throws Error naming the file, the line and column, and what is wrong.
-[[nodiscard]] inline nlohmann::json read_json(const std::filesystem::path& path) {
+template <class = void>
+[[nodiscard]] nlohmann::json read_json(const std::filesystem::path& path) {
     const MappedFile file(path);
     require(file.size() != 0, path.string(), ": the file is empty");
     require(file.size() <= std::size_t{16} << 20, path.string(), ": too large for a JSON file (", file.size(),
@@ -197,7 +203,8 @@ template <class Json>
 }
 
 /// Writes a JSON file, indented by two spaces; complete or not at all (see AtomicFile).
-inline void write_json(const std::filesystem::path& path, const nlohmann::json& value) {
+template <class = void>
+void write_json(const std::filesystem::path& path, const nlohmann::json& value) {
     write_file(path, json_text(value, path.string(), 2) + "\n");
 }
 

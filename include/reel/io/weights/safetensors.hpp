@@ -61,16 +61,18 @@ inline constexpr std::array safetensors_types{
 }
 
 /// A member of a tensor's description, which must be there.
-[[nodiscard]] inline const nlohmann::json& safetensors_member(const nlohmann::json& entry, const char* key,
-                                                              const std::string& where) {
+template <class = void>
+[[nodiscard]] const nlohmann::json& safetensors_member(const nlohmann::json& entry, const char* key,
+                                                       const std::string& where) {
     require(entry.is_object(), where, ": expected an object with dtype, shape and data_offsets");
     const auto item = entry.find(key);
     require(item != entry.end(), where, ": \"", key, "\" is missing");
     return *item;
 }
 
-[[nodiscard]] inline std::vector<std::int64_t> safetensors_integers(const nlohmann::json& value, const char* key,
-                                                                    const std::string& where) {
+template <class = void>
+[[nodiscard]] std::vector<std::int64_t> safetensors_integers(const nlohmann::json& value, const char* key,
+                                                             const std::string& where) {
     require(value.is_array(), where, ": \"", key, "\" is not a list of integers");
     require(value.size() <= 64, where, ": \"", key, "\" has ", value.size(), " numbers, at most 64 are supported");
     std::vector<std::int64_t> integers;
@@ -111,7 +113,8 @@ inline void check_safetensors_ranges(std::vector<TensorRange> ranges, std::uint6
 
 /// Reads a safetensors file; its data is mapped, not copied. Everything is checked before it is used: the header's
 /// length, JSON, types, shapes and byte ranges. Throws Error naming the file, the tensor, and expected and found.
-[[nodiscard]] inline Safetensors read_safetensors_file(const std::filesystem::path& path) {
+template <class = void>
+[[nodiscard]] Safetensors read_safetensors_file(const std::filesystem::path& path) {
     // Far above any model's (100 bytes a tensor; Stable Diffusion's UNet has 686). The official reader's is 100 MB.
     constexpr std::uint64_t header_limit = std::uint64_t{32} << 20;
     constexpr std::size_t tensor_limit = std::size_t{1} << 18;
@@ -139,7 +142,7 @@ inline void check_safetensors_ranges(std::vector<TensorRange> ranges, std::uint6
             require(entry.size() <= metadata_limit, name, ": __metadata__ has more than ", metadata_limit, " keys");
             for (auto& [text_key, text] : entry.items()) {
                 require(text.is_string(), name, ": __metadata__ \"", text_key, "\" is not a string");
-                result.metadata.emplace(text_key, std::move(text.get_ref<std::string&>()));
+                result.metadata.emplace(text_key, std::move(text.template get_ref<std::string&>()));
             }
             return;
         }
@@ -177,15 +180,17 @@ inline void check_safetensors_ranges(std::vector<TensorRange> ranges, std::uint6
 }
 
 /// The tensors of a safetensors file; see read_safetensors_file().
-[[nodiscard]] inline StateDict read_safetensors(const std::filesystem::path& path) {
+template <class = void>
+[[nodiscard]] StateDict read_safetensors(const std::filesystem::path& path) {
     return read_safetensors_file(path).tensors;
 }
 
 /// Writes a safetensors file, asking for one tensor at a time. Tensors are ordered by type and name as the
 /// official writer orders them, which keeps each aligned; equal input gives equal bytes. Throws
 /// Error on a repeated or reserved name and when the file cannot be written; then nothing is left behind.
-inline void write_safetensors(const std::filesystem::path& path, std::vector<TensorSource> sources,
-                              const TextMetadata& metadata = {{"format", "pt"}}) {
+template <class = void>
+void write_safetensors(const std::filesystem::path& path, std::vector<TensorSource> sources,
+                       const TextMetadata& metadata = {{"format", "pt"}}) {
     std::sort(sources.begin(), sources.end(), [](const TensorSource& a, const TensorSource& b) {
         return std::pair(detail::safetensors_rank(a.dtype), std::string_view(a.name)) <
                std::pair(detail::safetensors_rank(b.dtype), std::string_view(b.name));
@@ -227,8 +232,9 @@ inline void write_safetensors(const std::filesystem::path& path, std::vector<Ten
 }
 
 /// Writes tensors that are in memory; see above.
-inline void write_safetensors(const std::filesystem::path& path, const StateDict& tensors,
-                              const TextMetadata& metadata = {{"format", "pt"}}) {
+template <class = void>
+void write_safetensors(const std::filesystem::path& path, const StateDict& tensors,
+                       const TextMetadata& metadata = {{"format", "pt"}}) {
     write_safetensors(path, tensor_sources(tensors), metadata);
 }
 

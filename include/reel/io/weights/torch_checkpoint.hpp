@@ -31,8 +31,9 @@ namespace reel {
 
 namespace detail {
 
-[[nodiscard]] inline TorchCheckpoint read_torch_zip(const std::shared_ptr<const MappedFile>& file, bool verify,
-                                                    TorchObjects objects) {
+template <class = void>
+[[nodiscard]] TorchCheckpoint read_torch_zip(const std::shared_ptr<const MappedFile>& file, bool verify,
+                                             TorchObjects objects) {
     const std::string& path = file->path();
     const ZipEntries entries = read_zip(file->bytes(), path);
     const auto pickle = std::find_if(entries.begin(), entries.end(), [](const auto& entry) {
@@ -61,8 +62,8 @@ namespace detail {
     return tensors.result();
 }
 
-[[nodiscard]] inline TorchCheckpoint read_torch_legacy(const std::shared_ptr<const MappedFile>& file,
-                                                       TorchObjects objects) {
+template <class = void>
+[[nodiscard]] TorchCheckpoint read_torch_legacy(const std::shared_ptr<const MappedFile>& file, TorchObjects objects) {
     const std::string& path = file->path();
     std::span<const std::byte> rest = file->bytes();
     const auto next_pickle = [&] {
@@ -104,9 +105,9 @@ namespace detail {
 /// that does not fit (sizes, offsets, strides, checksums). `verify_checksums` = false skips the archive's CRC-32s of
 /// tensors, which takes about a second per GB. TorchObjects::skip reads the tensors of a training program's checkpoint
 /// that also holds objects of its own.
-[[nodiscard]] inline TorchCheckpoint read_torch_checkpoint(const std::filesystem::path& path,
-                                                           bool verify_checksums = true,
-                                                           TorchObjects objects = TorchObjects::refuse) {
+template <class = void>
+[[nodiscard]] TorchCheckpoint read_torch_checkpoint(const std::filesystem::path& path, bool verify_checksums = true,
+                                                    TorchObjects objects = TorchObjects::refuse) {
     const auto file = std::make_shared<const MappedFile>(path);
     refuse_placeholder(file->bytes(), file->path());
     switch (file_kind(file->bytes())) {

@@ -93,8 +93,9 @@ private:
 };
 
 /// The archive around a pickle whose storages are the sources, in order.
-inline void write_torch_archive(const std::filesystem::path& path, const TorchPickle& pickle,
-                                const std::vector<TensorSource>& sources, std::uint64_t zip_limit) {
+template <class = void>
+void write_torch_archive(const std::filesystem::path& path, const TorchPickle& pickle,
+                         const std::vector<TensorSource>& sources, std::uint64_t zip_limit) {
     ZipWriter archive(path, zip_limit);
     archive.add("archive/data.pkl", pickle.bytes());
     archive.add("archive/byteorder", "little");
@@ -112,8 +113,9 @@ inline void write_torch_archive(const std::filesystem::path& path, const TorchPi
 /// Writes a state dict, in the order given, asking for one tensor at a time. Throws Error on a repeated name and when
 /// the file cannot be written; then nothing is left behind. With `under` the file holds {under: state dict}, as
 /// training programs write it. `zip_limit` is for tests: see ZipWriter.
-inline void write_torch_checkpoint(const std::filesystem::path& path, const std::vector<TensorSource>& sources,
-                                   std::uint64_t zip_limit = 0xffffffff, std::string_view under = {}) {
+template <class = void>
+void write_torch_checkpoint(const std::filesystem::path& path, const std::vector<TensorSource>& sources,
+                            std::uint64_t zip_limit = 0xffffffff, std::string_view under = {}) {
     detail::TorchPickle pickle;
     if (!under.empty()) {
         pickle.put("}");
@@ -132,12 +134,14 @@ inline void write_torch_checkpoint(const std::filesystem::path& path, const std:
 }
 
 /// Writes a state dict that is in memory, in order of name; see above.
-inline void write_torch_checkpoint(const std::filesystem::path& path, const StateDict& tensors) {
+template <class = void>
+void write_torch_checkpoint(const std::filesystem::path& path, const StateDict& tensors) {
     write_torch_checkpoint(path, tensor_sources(tensors));
 }
 
 /// Writes one bare tensor, as torch.save(tensor, path) does: an inverted latent, for example.
-inline void write_torch_tensor(const std::filesystem::path& path, const HostTensor& tensor) {
+template <class = void>
+void write_torch_tensor(const std::filesystem::path& path, const HostTensor& tensor) {
     const TensorSource source{"", tensor.dtype, tensor.shape, [tensor] { return tensor; }};
     detail::TorchPickle pickle;
     pickle.put_tensor(source, "0");

@@ -32,7 +32,8 @@ inline const WeightNames diffusers_weight_names{"diffusion_pytorch_model", "diff
 inline const WeightNames transformers_weight_names{"model", "pytorch_model"};
 
 /// Reads a weights file of either format, told apart by its content. Throws Error for anything else.
-[[nodiscard]] inline StateDict read_weights_file(const std::filesystem::path& path) {
+template <class = void>
+[[nodiscard]] StateDict read_weights_file(const std::filesystem::path& path) {
     const FileKind kind = [&] {
         const MappedFile file(path);
         refuse_placeholder(file.bytes(), file.path());
@@ -58,7 +59,8 @@ inline const WeightNames transformers_weight_names{"model", "pytorch_model"};
 /// Reads weights split over several files: `index_path` is a JSON file whose "weight_map" gives each tensor's file, in
 /// the same folder. Throws Error on a missing file, a tensor that its file lacks, a tensor that no map entry names,
 /// and a file name that leaves the folder.
-[[nodiscard]] inline StateDict read_sharded_weights(const std::filesystem::path& index_path) {
+template <class = void>
+[[nodiscard]] StateDict read_sharded_weights(const std::filesystem::path& index_path) {
     const nlohmann::json index = read_json(index_path);
     const std::string where = index_path.string();
     require(index.is_object() && index.contains("weight_map") && index["weight_map"].is_object(), where,
@@ -66,7 +68,7 @@ inline const WeightNames transformers_weight_names{"model", "pytorch_model"};
     std::map<std::string, std::vector<std::string>> names_by_file;
     for (const auto& [name, file] : index["weight_map"].items()) {
         require(file.is_string(), where, ": weight_map \"", name, "\" is not a file name");
-        const auto& text = file.get_ref<const std::string&>();
+        const auto& text = file.template get_ref<const std::string&>();
         // One plain name: no other folder, and nothing that a file system reads differently.
         require(!text.empty() && text != "." && text != ".." && text.find('/') == std::string::npos &&
                     text.find('\\') == std::string::npos && text.find('\0') == std::string::npos,
@@ -179,8 +181,9 @@ namespace detail {
 ///
 ///     StateDict unet = load_weights(model / "unet", diffusers_weight_names);
 ///     StateDict text = load_weights(model / "text_encoder", transformers_weight_names);
-[[nodiscard]] inline StateDict load_weights(const std::filesystem::path& folder, const WeightNames& names,
-                                            const std::string& variant = "") {
+template <class = void>
+[[nodiscard]] StateDict load_weights(const std::filesystem::path& folder, const WeightNames& names,
+                                     const std::string& variant = "") {
     const std::filesystem::path path = find_weights(folder, names, variant);
     return path.extension() == ".json" ? read_sharded_weights(path) : read_weights_file(path);
 }

@@ -60,7 +60,8 @@ struct WeightsFile {
 /// Reads a file of either format, told apart by its content, as training programs write them: objects that are no
 /// tensors are passed over, and so is the "state_dict" around the weights with what lies beside it. read_weights_file()
 /// is strict. Throws Error for anything else.
-[[nodiscard]] inline WeightsFile read_any_weights_file(const std::filesystem::path& path) {
+template <class = void>
+[[nodiscard]] WeightsFile read_any_weights_file(const std::filesystem::path& path) {
     const FileKind kind = [&] {
         const MappedFile file(path);
         refuse_placeholder(file.bytes(), file.path());
@@ -100,8 +101,9 @@ struct WeightsFile {
 
 /// Writes a file of the format that its name asks for, PyTorch's where it asks for none. A .ckpt has a "state_dict"
 /// around the weights; `metadata` goes into safetensors alone. The file appears whole or not at all. Throws Error.
-inline void write_weights_file(const std::filesystem::path& path, const std::vector<TensorSource>& sources,
-                               TextMetadata metadata = {}) {
+template <class = void>
+void write_weights_file(const std::filesystem::path& path, const std::vector<TensorSource>& sources,
+                        TextMetadata metadata = {}) {
     if (weights_format_of(path) == WeightsFormat::safetensors) {
         metadata["format"] = "pt";
         write_safetensors(path, sources, metadata);

@@ -20,7 +20,8 @@ namespace reel {
 
 namespace detail {
 
-[[nodiscard]] inline Thresholding read_thresholding(ConfigReader& reader) {
+template <class = void>
+[[nodiscard]] Thresholding read_thresholding(ConfigReader& reader) {
     Thresholding options;
     options.thresholding = reader.get<bool>("thresholding", options.thresholding);
     options.dynamic_thresholding_ratio =
@@ -29,7 +30,8 @@ namespace detail {
     return options;
 }
 
-inline void write_thresholding(nlohmann::json& json, const Thresholding& options) {
+template <class = void>
+void write_thresholding(nlohmann::json& json, const Thresholding& options) {
     json["thresholding"] = options.thresholding;
     json["dynamic_thresholding_ratio"] = options.dynamic_thresholding_ratio;
     json["sample_max_value"] = options.sample_max_value;

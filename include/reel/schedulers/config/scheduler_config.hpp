@@ -58,7 +58,8 @@ inline constexpr std::array<std::string_view, 18> scheduler_classes{
 
 /// Keys that some of those classes have and others do not. They choose among variants of one sampler and say nothing
 /// about the model, so a scheduler that has no such choice passes over them.
-inline void ignore_sibling_keys(ConfigReader& config) {
+template <class = void>
+void ignore_sibling_keys(ConfigReader& config) {
     config.ignore({"_class_name", "_diffusers_version", "_name_or_path", "_use_default_values"});
     config.ignore({"clip_sample", "clip_sample_range", "set_alpha_to_one", "variance_type"});       // DDIM, DDPM
     config.ignore({"skip_prk_steps"});                                                              // PNDM
@@ -75,7 +76,8 @@ inline void ignore_sibling_keys(ConfigReader& config) {
 }
 
 /// A number that is finite: JSON cannot say otherwise, but 1e999 reads as infinity.
-[[nodiscard]] inline double finite_number(ConfigReader& config, std::string_view key, double otherwise) {
+template <class = void>
+[[nodiscard]] double finite_number(ConfigReader& config, std::string_view key, double otherwise) {
     const double value = config.get<double>(key, otherwise);
     require(std::isfinite(value), config.where(), ": \"", key, "\" is not a finite number");
     return value;
@@ -88,7 +90,8 @@ template <class Table, class E>
 }
 
 /// What every scheduler's configuration says of the model. Absent keys keep the values of `schedule`.
-[[nodiscard]] inline NoiseScheduleConfig read_noise_schedule(ConfigReader& config, NoiseScheduleConfig schedule = {}) {
+template <class = void>
+[[nodiscard]] NoiseScheduleConfig read_noise_schedule(ConfigReader& config, NoiseScheduleConfig schedule = {}) {
     schedule.num_train_timesteps = config.get<index_t>("num_train_timesteps", schedule.num_train_timesteps);
     schedule.beta_start = finite_number(config, "beta_start", schedule.beta_start);
     schedule.beta_end = finite_number(config, "beta_end", schedule.beta_end);
@@ -99,7 +102,8 @@ template <class Table, class E>
 }
 
 /// Also understands `predict_epsilon`, which diffusers had before 0.12 in place of prediction_type.
-[[nodiscard]] inline PredictionType read_prediction_type(ConfigReader& config) {
+template <class = void>
+[[nodiscard]] PredictionType read_prediction_type(ConfigReader& config) {
     const auto old = config.get_optional<bool>("predict_epsilon");
     const auto old_type = old.value_or(true) ? PredictionType::epsilon : PredictionType::sample;
     const auto type = named_value(config, "prediction_type", prediction_type_names, old_type);
@@ -109,7 +113,8 @@ template <class Table, class E>
     return type;
 }
 
-inline void write_noise_schedule(nlohmann::json& config, const NoiseScheduleConfig& schedule) {
+template <class = void>
+void write_noise_schedule(nlohmann::json& config, const NoiseScheduleConfig& schedule) {
     config["num_train_timesteps"] = schedule.num_train_timesteps;
     config["beta_start"] = schedule.beta_start;
     config["beta_end"] = schedule.beta_end;
@@ -122,7 +127,8 @@ inline void write_noise_schedule(nlohmann::json& config, const NoiseScheduleConf
 }
 
 /// diffusers' three flags; at most one may be set.
-[[nodiscard]] inline SigmaSpacing read_sigma_spacing(ConfigReader& config) {
+template <class = void>
+[[nodiscard]] SigmaSpacing read_sigma_spacing(ConfigReader& config) {
     SigmaSpacing spacing = SigmaSpacing::timesteps;
     std::string_view chosen;
     for (const auto& [key, value] : {NamedValue{"use_karras_sigmas", SigmaSpacing::karras},
@@ -138,7 +144,8 @@ inline void write_noise_schedule(nlohmann::json& config, const NoiseScheduleConf
     return spacing;
 }
 
-inline void write_sigma_spacing(nlohmann::json& config, SigmaSpacing spacing) {
+template <class = void>
+void write_sigma_spacing(nlohmann::json& config, SigmaSpacing spacing) {
     config["use_karras_sigmas"] = spacing == SigmaSpacing::karras;
     config["use_exponential_sigmas"] = spacing == SigmaSpacing::exponential;
     config["use_beta_sigmas"] = spacing == SigmaSpacing::beta;

@@ -10,12 +10,14 @@
 namespace reel {
 
 /// Parses the text of a scheduler_config.json; see parse_python_json().
-[[nodiscard]] inline nlohmann::json parse_scheduler_json(std::string text, const std::string& where) {
+template <class = void>
+[[nodiscard]] nlohmann::json parse_scheduler_json(std::string text, const std::string& where) {
     return parse_python_json(std::move(text), where);
 }
 
 /// The same from a file. Throws Error naming the file and what is wrong.
-[[nodiscard]] inline nlohmann::json read_scheduler_json(const std::filesystem::path& path) {
+template <class = void>
+[[nodiscard]] nlohmann::json read_scheduler_json(const std::filesystem::path& path) {
     return read_python_json(path);
 }
 

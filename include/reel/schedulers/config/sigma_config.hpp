@@ -37,7 +37,8 @@ void write_sigma_config(nlohmann::json& json, const Config& config) {
     }
 }
 
-[[nodiscard]] inline std::optional<double> optional_number(ConfigReader& reader, std::string_view key) {
+template <class = void>
+[[nodiscard]] std::optional<double> optional_number(ConfigReader& reader, std::string_view key) {
     return reader.has(key) ? std::optional(finite_number(reader, key, 0)) : reader.get_optional<double>(key);
 }
 

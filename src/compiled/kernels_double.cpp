@@ -1,0 +1,32 @@
+// The Cpu's products, convolutions, attention and norms, as their headers declare them under REEL_COMPILED.
+#include <reel/backend/cpu/attention.hpp>
+#include <reel/backend/cpu/convolution.hpp>
+#include <reel/backend/cpu/elementwise.hpp>
+#include <reel/backend/cpu/gemm.hpp>
+#include <reel/backend/cpu/norm.hpp>
+#include <reel/backend/cpu/norm_backward.hpp>
+#include <reel/backend/cpu/reduce.hpp>
+
+namespace reel {
+
+template void gemm(Cpu&, const GemmProblem<double>&);
+template void convolution(Cpu&, const ConvGeometry&, const double*, const double*, const double*, double*);
+template void convolution_input_gradient(Cpu&, const ConvGeometry&, const double*, const double*, double*);
+template void convolution_kernel_gradient(Cpu&, const ConvGeometry&, const double*, const double*, double*);
+template void attention_forward(Cpu&, const AttentionProblem<double>&);
+template void attention_backward(Cpu&, const AttentionProblem<double>&);
+template void norm_statistics(Cpu&, const NormProblem<double>&);
+template void norm_apply(Cpu&, const NormProblem<double>&);
+template void norm_forward(Cpu&, const NormProblem<double>&);
+template void norm_backward(Cpu&, const NormProblem<double>&);
+template void column_sums(Cpu&, const double*, double*, index_t, index_t);
+template void map_unary(Cpu&, generic::Silu, const double*, double*, index_t);
+template void map_unary(Cpu&, generic::Gelu, const double*, double*, index_t);
+template void map_unary(Cpu&, generic::QuickGelu, const double*, double*, index_t);
+template void map_unary_backward(Cpu&, generic::Silu, const double*, const double*, double*, index_t);
+template void map_unary_backward(Cpu&, generic::Gelu, const double*, const double*, double*, index_t);
+template void map_unary_backward(Cpu&, generic::QuickGelu, const double*, const double*, double*, index_t);
+template void geglu(Cpu&, const double*, double*, index_t, index_t);
+template void geglu_backward(Cpu&, const double*, const double*, double*, index_t, index_t);
+
+} // namespace reel
