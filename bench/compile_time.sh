@@ -77,8 +77,6 @@ heading "$("$cxx" --version | head -n 1)${*:+, $*}"
 {
     row "a program with reel/models/unet.hpp" "$cxx" $flags "$@" -c -o "$work/out.o" "$work/unet.cpp"
     row "examples/insert_object.cpp" "$cxx" $flags "$@" -c -o "$work/out.o" "$root/examples/insert_object.cpp"
-    row "examples/support/editing.cpp" "$cxx" $flags "$@" -c -o "$work/out.o" "$root/examples/support/editing.cpp"
-    row "examples/support/networks_float.cpp" "$cxx" $flags "$@" -c -o "$work/out.o" \
-        "$root/examples/support/networks_float.cpp"
-    row "examples/support/insertion.cpp" "$cxx" $flags "$@" -c -o "$work/out.o" "$root/examples/support/insertion.cpp"
+    row "src/pipelines/backends.cpp" "$cxx" $flags "$@" -c -o "$work/out.o" "$root/src/pipelines/backends.cpp"
+    row "src/pipelines/networks_float.cpp" "$cxx" $flags "$@" -c -o "$work/out.o" "$root/src/pipelines/networks_float.cpp"
 }
