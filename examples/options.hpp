@@ -167,6 +167,16 @@ void add_options(CLI::App& app, O& options) {
     return value.starts_with("-") ? "Value " + value + " is negative" : std::string();
 }
 
+/// Ranges, and what must fit together. Throws UsageError that names the option.
+template <reel::Options O>
+void check(const O& options) {
+    try {
+        reel::check_options(options, option_name);
+    } catch (const reel::Error& error) {
+        throw UsageError(std::string(error.what()) + "; see --help");
+    }
+}
+
 /// Parses the command line. Returns an exit status when there is nothing more to do (--help); throws UsageError.
 [[nodiscard]] inline std::optional<int> parse(CLI::App& app, int argc, char** argv) {
     app.get_formatter()->column_width(38);

@@ -8,7 +8,7 @@
 #include <reel/core/progress.hpp>
 #include <reel/io/convert.hpp>
 
-#include "support/program.hpp"
+#include "options.hpp"
 
 int main(int argc, char** argv) {
     return program::run("convert_checkpoint", [&] {

@@ -25,7 +25,7 @@
 
 #include "build_facts.hpp"
 #include "checks.hpp"
-#include "support/program.hpp"
+#include "options.hpp"
 
 namespace {
 

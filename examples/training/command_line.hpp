@@ -5,7 +5,7 @@
 
 #include <reel/text/bpe_learning.hpp>
 
-#include "support/program.hpp"
+#include "options.hpp"
 #include "training_options.hpp"
 #include "world/world.hpp"
 
@@ -21,7 +21,7 @@ inline void add_options(CLI::App& app, Options& options) {
                    "acts of the drawn world that text encoder and UNet are trained on, each as often as it is named: "
                    "swinging,swinging,sitting; none: all four, equally often")
         ->delimiter(',')
-        ->check(CLI::IsMember(world::words<world::Act>(world::act_count)))
+        ->check(CLI::IsMember(world::words<world::Act>()))
         ->excludes(data);
     app.add_option("--resolution", options.resolution, "side of the pictures, pixels")->check(CLI::Range(16, 1024));
     app.add_option("--seed", options.seed, "of everything random")->check(program::not_negative);

@@ -17,7 +17,7 @@
 #include <reel/optim/adamw.hpp>
 #include <reel/optim/ema.hpp>
 
-#include "support/program.hpp"
+#include "options.hpp"
 #include "world/world.hpp"
 
 namespace training {

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "command_line.hpp"
-#include "support/program.hpp"
+#include "options.hpp"
 #include "trainer.hpp"
 #include "training_cuda.hpp"
 
@@ -25,7 +25,7 @@ using training::WorldDataset;
 [[nodiscard]] std::shared_ptr<const Dataset> world_with_acts(const training::Options& options) {
     std::vector<world::Act> acts;
     for (const std::string& act : options.acts) {
-        acts.push_back(world::word_named<world::Act>(act, world::act_count).value());
+        acts.push_back(world::known_word<world::Act>(act));
     }
     return std::make_shared<WorldDataset>(options.resolution, options.seed, acts);
 }

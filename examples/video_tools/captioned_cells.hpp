@@ -57,7 +57,7 @@ public:
     [[nodiscard]] const reel::Frames& empty() const { return empty_; }
 
     void place(reel::Frames& sheet, int cell, const reel::Frames& frame) const {
-        reel::detail::paste(frame.frame(0), frame.height, frame.width, sheet, 0, top(cell), left(cell));
+        reel::detail::paste(frame, 0, sheet, 0, top(cell), left(cell));
     }
 
 private:

@@ -9,7 +9,7 @@
 #include <reel/core/progress.hpp>
 #include <reel/io/video/video_stream.hpp>
 
-#include "support/program.hpp"
+#include "options.hpp"
 
 namespace video_tools {
 

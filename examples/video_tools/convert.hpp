@@ -4,7 +4,7 @@
 #include <reel/io/video/video_stream.hpp>
 
 #include "clip_output.hpp"
-#include "support/program.hpp"
+#include "options.hpp"
 
 namespace video_tools {
 

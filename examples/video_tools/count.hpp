@@ -9,7 +9,7 @@
 #include <reel/io/config/json.hpp>
 #include <reel/io/video/video_stream.hpp>
 
-#include "support/program.hpp"
+#include "options.hpp"
 
 namespace video_tools {
 

@@ -18,7 +18,7 @@
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/video/video_stream.hpp>
 
-#include "support/program.hpp"
+#include "options.hpp"
 
 namespace video_tools {
 

@@ -17,8 +17,8 @@
 
 #include "captioned_cells.hpp"
 #include "fitted_clip.hpp"
+#include "options.hpp"
 #include "sheet_layout.hpp"
-#include "support/program.hpp"
 
 namespace video_tools {
 

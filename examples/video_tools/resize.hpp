@@ -5,7 +5,7 @@
 
 #include "clip_output.hpp"
 #include "fitted_clip.hpp"
-#include "support/program.hpp"
+#include "options.hpp"
 
 namespace video_tools {
 

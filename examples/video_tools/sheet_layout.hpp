@@ -9,7 +9,7 @@
 
 #include "captioned_cells.hpp"
 #include "fitted_clip.hpp"
-#include "support/program.hpp"
+#include "options.hpp"
 
 namespace video_tools {
 

@@ -15,8 +15,8 @@
 #include "captioned_cells.hpp"
 #include "clip_output.hpp"
 #include "fitted_clip.hpp"
+#include "options.hpp"
 #include "sheet_layout.hpp"
-#include "support/program.hpp"
 
 namespace video_tools {
 

@@ -14,10 +14,10 @@
 #include "count.hpp"
 #include "frames.hpp"
 #include "grid.hpp"
+#include "options.hpp"
 #include "rate.hpp"
 #include "resize.hpp"
 #include "side.hpp"
-#include "support/program.hpp"
 #include "trim.hpp"
 
 namespace {

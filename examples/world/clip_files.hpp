@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <reel/core/format_text.hpp>
 #include <reel/io/config/json.hpp>
 #include <reel/io/files/atomic_file.hpp>
 #include <reel/io/pictures/frame_grid.hpp>
@@ -30,9 +31,8 @@ namespace world {
 
 /// A number as a file name that sorts: 12 of 300 is "0012".
 [[nodiscard]] inline std::string numbered(int index, int count) {
-    const std::size_t digits = std::max<std::size_t>(4, std::to_string(count - 1).size());
-    const std::string number = std::to_string(index);
-    return std::string(digits - std::min(digits, number.size()), '0') + number;
+    const auto digits = std::max<std::size_t>(4, std::to_string(count - 1).size());
+    return reel::format_text("%0*d", static_cast<int>(digits), index);
 }
 
 /// How drawn clips are written: in pictures this small every pixel needs its own colour.

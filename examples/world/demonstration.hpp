@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include <reel/io/pictures/enlarge.hpp>
 #include <reel/pipelines/insert_options.hpp>
 
 #include "options.hpp"
@@ -14,21 +15,6 @@
 #include "world/own_model.hpp"
 
 namespace world {
-
-inline constexpr std::array act_names{
-    reel::NamedValue{"swinging", Act::swinging}, reel::NamedValue{"sitting", Act::sitting},
-    reel::NamedValue{"pulling", Act::pulling}, reel::NamedValue{"carrying", Act::carrying}};
-inline constexpr std::array colour_names{
-    reel::NamedValue{"red", Colour::red},     reel::NamedValue{"green", Colour::green},
-    reel::NamedValue{"blue", Colour::blue},   reel::NamedValue{"yellow", Colour::yellow},
-    reel::NamedValue{"black", Colour::black}, reel::NamedValue{"white", Colour::white}};
-
-[[nodiscard]] constexpr const auto& names_of(Act) {
-    return act_names;
-}
-[[nodiscard]] constexpr const auto& names_of(Colour) {
-    return colour_names;
-}
 
 /// What is drawn.
 struct SceneOptions {
@@ -103,7 +89,7 @@ public:
                  const std::vector<reel::Frames>& clip_and_edits) {
         if (drawn_) {
             const auto stage = job.stage("compare");
-            known_ = known_of(model, clip_, clip_and_edits[0], moments);
+            known_ = compare_with_twin(model, clip_, clip_and_edits[0], moments);
             found_ = measure(clip_and_edits[1], clip_, clip_and_edits[0], known_.reconstruction);
         }
     }
@@ -132,7 +118,7 @@ public:
         sheet.push_back(clip_.twin);
         sheet.push_back(place_picture(places.empty() ? reel::Frames() : places.front(), clip_));
         for (reel::Frames& frames : sheet) {
-            frames = enlarged(frames, 3);
+            frames = reel::enlarged(frames, 3);
         }
     }
 
@@ -177,7 +163,7 @@ private:
     bool drawn_;
     Scene scene_;
     Clip clip_;
-    Known known_;
+    TwinComparison known_;
     metrics::Insertion found_;
 };
 

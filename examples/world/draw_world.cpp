@@ -9,9 +9,9 @@
 
 #include <reel/core/progress.hpp>
 
-#include "support/program.hpp"
-#include "world.hpp"
 #include "clip_files.hpp"
+#include "options.hpp"
+#include "world.hpp"
 
 namespace {
 
@@ -28,8 +28,8 @@ struct Options {
 };
 
 [[nodiscard]] world::Scene scene_of(const Options& options, std::uint64_t seed) {
-    return world::random_scene(seed, world::word_named<world::Act>(options.act, world::act_count),
-                               world::word_named<world::Colour>(options.colour, world::colour_count));
+    return world::random_scene(seed, world::word_named<world::Act>(options.act),
+                               world::word_named<world::Colour>(options.colour));
 }
 
 /// metadata.jsonl is written last: where it is, everything it names is.
@@ -106,9 +106,9 @@ int main(int argc, char** argv) {
         app.add_option("--seed", options.seed, "of the first clip; the next has the next seed")
             ->check(program::not_negative);
         app.add_option("--act", options.act, "one act only; otherwise all, at random")
-            ->check(CLI::IsMember(world::words<world::Act>(world::act_count)));
+            ->check(CLI::IsMember(world::words<world::Act>()));
         app.add_option("--colour", options.colour, "one colour only; otherwise all, at random")
-            ->check(CLI::IsMember(world::words<world::Colour>(world::colour_count)));
+            ->check(CLI::IsMember(world::words<world::Colour>()));
         if (const std::optional<int> status = program::parse(app, argc, argv)) {
             return *status;
         }

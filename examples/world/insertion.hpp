@@ -22,7 +22,7 @@ namespace world {
 }
 
 /// What is known of a drawn clip, and of how well the autoencoder can draw it.
-struct Known {
+struct TwinComparison {
     reel::Frames reconstruction; ///< the autoencoder's picture of the clip
     reel::Frames twin;           ///< the autoencoder's picture of the twin
     double autoencoder = 0;      ///< dB: mean over clip and twin of the autoencoder's PSNR
@@ -40,12 +40,12 @@ struct Known {
 }
 
 /// `moments` are the clip's.
-[[nodiscard]] inline Known known_of(const reel::AnyPipeline& model, const Clip& drawn, const reel::Frames& source,
-                                    const reel::AnyTensor& moments) {
+[[nodiscard]] inline TwinComparison compare_with_twin(const reel::AnyPipeline& model, const Clip& drawn,
+                                                      const reel::Frames& source, const reel::AnyTensor& moments) {
     const auto decoded = [&](const reel::AnyTensor& x) {
         return reel::frames_of(model.decode(model.mean_latents(x)), source.fps);
     };
-    Known known{decoded(moments), decoded(model.encode(drawn.twin)), 0, {}};
+    TwinComparison known{decoded(moments), decoded(model.encode(drawn.twin)), 0, {}};
     known.autoencoder = (metrics::psnr(known.reconstruction, source) + metrics::psnr(known.twin, drawn.twin)) / 2;
     known.ceiling = measure(known.twin, drawn, source, known.reconstruction);
     return known;
@@ -63,26 +63,12 @@ struct Known {
     return picture;
 }
 
-/// Every pixel as a square of `factor` pixels a side, so that small pictures can be looked at.
-[[nodiscard]] inline reel::Frames enlarged(const reel::Frames& clip, int factor) {
-    reel::Frames large = reel::make_frames(clip.count, clip.height * factor, clip.width * factor, clip.fps);
-    for (int i = 0; i < large.count; ++i) {
-        for (int y = 0; y < large.height; ++y) {
-            for (int x = 0; x < large.width; ++x) {
-                std::copy_n(clip.pixel(i, y / factor, x / factor), 3, large.pixel(i, y, x));
-            }
-        }
-    }
-    return large;
-}
-
 [[nodiscard]] inline nlohmann::json as_json(const metrics::Insertion& insertion) {
     return {{"iou", insertion.iou},
             {"background_db", insertion.background},
             {"background_source_db", insertion.background_source},
             {"flicker", insertion.flicker},
-            {"colour",
-             insertion.colour ? nlohmann::json(name_of(static_cast<Colour>(*insertion.colour))) : nlohmann::json()},
+            {"colour", insertion.colour ? nlohmann::json(colour_name(insertion.colour)) : nlohmann::json()},
             {"objects", insertion.objects},
             {"one_object", insertion.one_object}};
 }
@@ -100,9 +86,8 @@ inline constexpr std::string_view csv_header =
 
 [[nodiscard]] inline std::string csv_row(std::string_view what, const metrics::Insertion& insertion) {
     return reel::concat_text(what, ",", insertion.iou, ",", insertion.background, ",", insertion.background_source, ",",
-                             insertion.flicker, ",",
-                             insertion.colour ? name_of(static_cast<Colour>(*insertion.colour)) : "none", ",",
-                             insertion.objects, ",", insertion.one_object ? 1 : 0);
+                             insertion.flicker, ",", colour_name(insertion.colour), ",", insertion.objects, ",",
+                             insertion.one_object ? 1 : 0);
 }
 
 } // namespace world

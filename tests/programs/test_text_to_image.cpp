@@ -125,7 +125,7 @@ TEST_CASE("what text_to_image refuses, in one line") {
     }
     const Ended warned = run_well(with(command, "--prompt", long_prompt));
     CHECK(lines_of(warned.err).size() == 1);
-    CHECK(warned.err.starts_with("warning: --prompt is longer than the text encoder can see"));
+    CHECK(warned.err.starts_with("warning: --prompt is longer than "));
     CHECK(contains(run_well({text_to_image, "--help"}).out, "--guidance_scale"));
 }
 

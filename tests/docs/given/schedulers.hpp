@@ -1,5 +1,6 @@
 #pragma once
 #include <reel/core/random.hpp>
+#include <reel/pipelines/insert_options.hpp>
 #include <reel/schedulers/config/inversion_config.hpp>
 #include <reel/schedulers/config/multistep_config.hpp>
 #include <reel/schedulers/config/sigma_config.hpp>
@@ -7,7 +8,6 @@
 #include <reel/schedulers/edit_friendly.hpp>
 
 #include "docs/here.hpp"
-#include "support/samplers.hpp"
 
 namespace docs::schedulers_md {
 

@@ -66,8 +66,7 @@ struct LabelledGrid {
         for (std::size_t column = 0; column < grid.columns.size(); ++column) {
             const Frames& picture = grid.cells[row][column];
             if (picture.count > 0) {
-                detail::paste(picture.frame(picture.count / 2), picture.height, picture.width, sheet, 0, y,
-                              left + static_cast<int>(column) * across);
+                detail::paste(picture, picture.count / 2, sheet, 0, y, left + static_cast<int>(column) * across);
             }
         }
     }

@@ -1,0 +1,179 @@
+#pragma once
+// A model, and the clip that is worked on: opened once, for all that is made of it.
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <reel/metrics/edit_measures.hpp>
+#include <reel/pipelines/clip_files.hpp>
+#include <reel/pipelines/inversion.hpp>
+#include <reel/schedulers/scheduler_registry.hpp>
+
+#include "files.hpp"
+#include "worker.hpp"
+#include "world/insertion.hpp"
+#include "world/own_model.hpp"
+
+namespace study {
+
+using reel::AnyPipeline;
+using reel::AnyTensor;
+using reel::index_t;
+
+[[nodiscard]] inline world::Scene scene_of(const DrawnClip& drawn) {
+    return world::random_scene(drawn.world_seed, world::known_word<world::Act>(drawn.act),
+                               world::known_word<world::Colour>(drawn.colour));
+}
+
+/// The clip of a drawn cell.
+[[nodiscard]] inline world::Clip drawing_of(const Cell& cell) {
+    const reel::TuneTrainData& clip = cell.options.clip;
+    return world::draw_clip(scene_of(*cell.drawn), clip.n_sample_frames, clip.width, world::EditSettings{}.fps);
+}
+
+/// The clip of a tuning, as it was opened.
+struct OpenClip {
+    reel::Frames source;
+    std::optional<world::Clip> drawn; ///< with its truth, where the clip is drawn
+    AnyTensor moments;
+    reel::Frames reconstruction;                 ///< through the autoencoder
+    std::optional<reel::metrics::Motion> motion; ///< of the source, once it was asked for
+
+    [[nodiscard]] double fps() const { return reel::fps_of(source); }
+};
+
+class StudySession {
+public:
+    StudySession(const WorkerSettings& settings, Folders folders)
+        : folders_(std::move(folders)), seed_(settings.seed), cpu_(settings.threads),
+          backend_(reel::open_backend(settings.backend, cpu_)) {
+        const std::filesystem::path folder = settings.model.empty() ? world::own_model() : settings.model;
+        const std::filesystem::path file = folder / "scheduler" / "scheduler_config.json";
+        pipeline_ = backend_->load({.folder = folder, .seed = seed_, .mixed_precision = settings.mixed_precision});
+        where_ = file.string();
+        scheduler_json_ = reel::stable_diffusion_fixes(reel::read_scheduler_json(file));
+        fingerprint_ = pipeline_->fingerprint();
+    }
+    StudySession(const StudySession&) = delete;
+    StudySession& operator=(const StudySession&) = delete;
+
+    [[nodiscard]] reel::Cpu& cpu() { return cpu_; }
+    [[nodiscard]] AnyPipeline& pipeline() { return *pipeline_; }
+    [[nodiscard]] const Folders& folders() const { return folders_; }
+    [[nodiscard]] std::uint64_t seed() const { return seed_; }
+    [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
+
+    /// Throws Error for an unknown sampler, or a configuration that does not fit it.
+    [[nodiscard]] reel::Sampler sampler_named(const SamplerChoice& sampler) const {
+        nlohmann::json config = scheduler_json_;
+        config.update(sampler.config);
+        return reel::make_scheduler<float>(sampler.scheduler, config,
+                                           where_ + " with the config of sampler \"" + sampler.name + "\"",
+                                           "sampler \"" + sampler.name + "\"");
+    }
+
+    /// The same, stopping at the levels that its inversion visits where it starts from that.
+    [[nodiscard]] reel::Sampler sampler_of(const SamplerChoice& sampler, const Options& options) const {
+        const reel::Sampler named = sampler_named(sampler);
+        const bool invertible = named.as<reel::DDIMScheduler>() != nullptr ||
+                                named.as<reel::DPMSolverMultistepScheduler<float, reel::Cpu>>() != nullptr;
+        reel::require(!options.edit.inverted() || invertible, named.name(), " cannot start from an inverted clip: no ",
+                      "inversion undoes its steps; take ddim or dpm++_2m, or set start: noise");
+        return options.edit.inverted() ? reel::with_levels_of_inversion(named) : named;
+    }
+
+    /// What the pipeline is asked for to edit a cell's clip.
+    [[nodiscard]] reel::EditRequest request_of(const Cell& cell) const {
+        return {.sampler = sampler_of(cell.sampler, cell.options),
+                .sampling = cell.options.sampling,
+                .edit = cell.options.edit,
+                .prompt = cell.prompt,
+                .seed = cell.seed};
+    }
+
+    /// The clip of a tuning.
+    [[nodiscard]] OpenClip& open(const Tuning& tuning) {
+        if (opened_ == tuning.name) {
+            return clip_;
+        }
+        opened_.clear();
+        clip_ = {};
+        const Cell& cell = tuning.cell;
+        if (cell.drawn) {
+            clip_.drawn = drawing_of(cell);
+            clip_.source = clip_.drawn->pretending;
+        } else {
+            reel::TuneTrainData clip = cell.options.clip;
+            clip.video_path = cell.video.string();
+            clip_.source = reel::read_clip(clip);
+        }
+        clip_.moments = pipeline_->encode(clip_.source);
+        clip_.reconstruction = decoded(pipeline_->mean_latents(clip_.moments));
+        opened_ = tuning.name;
+        return clip_;
+    }
+
+    /// Makes the model that a tuning led to, or with nothing the original.
+    void activate(const Tuning& tuning) {
+        if (active_ == tuning.name) {
+            return;
+        }
+        restore();
+        if (tuning.cell.options.tuning.max_train_steps > 0) {
+            // Always from the file, so that the process that tuned computes with what all others have.
+            const std::filesystem::path file = folders_.tuning(tuning) / "trained.safetensors";
+            pipeline_->set_trained(reel::read_safetensors(file), file.string());
+        }
+        active_ = tuning.name;
+    }
+
+    /// Makes the parameters that a tuning changes trainable, from the original's values on.
+    void prepare_training(const Options& options) {
+        restore();
+        pipeline_->prepare_training(options.tuning, options.edit.reference.reference_checkpointing, true);
+    }
+
+    /// Makes the original model.
+    void restore() {
+        active_.clear();
+        pipeline_->restore();
+    }
+
+    /// Of a cell's tuning.
+    [[nodiscard]] reel::TuningNoise noise_of(const Cell& cell) const {
+        return {.seed = cell.options.tuning_seed.value_or(seed_)};
+    }
+
+    /// The clip's latents that are inverted: the mean, or as insert_object the sample that tuning saw last.
+    [[nodiscard]] AnyTensor clean_latents(const Cell& cell, const AnyTensor& moments) const {
+        if (cell.options.edit.inverted_latents == reel::InvertedLatents::mean) {
+            return pipeline_->mean_latents(moments);
+        }
+        const reel::TuneOptions& tuning = cell.options.tuning;
+        const index_t draws = index_t{tuning.max_train_steps} * tuning.gradient_accumulation_steps;
+        return pipeline_->sample_latents(moments, noise_of(cell), std::max<index_t>(draws - 1, 0));
+    }
+
+    /// Latents as a clip, at the source's rate.
+    [[nodiscard]] reel::Frames decoded(const AnyTensor& latents) const {
+        return reel::frames_of(pipeline_->decode(latents), clip_.fps());
+    }
+
+private:
+    Folders folders_;
+    std::uint64_t seed_;
+    reel::Cpu cpu_;
+    std::unique_ptr<reel::PipelineBackend> backend_;
+    std::unique_ptr<AnyPipeline> pipeline_;
+    std::string where_;
+    nlohmann::json scheduler_json_;
+    std::string fingerprint_;
+    std::string active_; ///< whose parameters the model has; "": the original's, or none's
+    std::string opened_; ///< whose clip this is
+    OpenClip clip_;
+};
+
+} // namespace study
