@@ -1,12 +1,16 @@
 #include "io/temporary_folder.hpp"
 
 #include <reel/io/files/atomic_file.hpp>
+#include <reel/io/files/atomic_folder.hpp>
 #include <reel/io/files/mapped_file.hpp>
 
 #include <doctest/doctest.h>
 
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -139,4 +143,138 @@ TEST_CASE("a mapped file gives its bytes, and says why it cannot") {
     CHECK(contains(message_of<reel::Error>([&] { reel::MappedFile missing(folder / "b"); }), "No such file"));
     CHECK(contains(message_of<reel::Error>([&] { reel::MappedFile map(folder.path()); }), "not a regular file"));
     CHECK(contains(message_of<reel::Error>([&] { reel::MappedFile map("/dev/zero"); }), "not a regular file"));
+}
+
+TEST_CASE("a mapped file that is shortened while it is read is one sentence") {
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // which have handlers of their own
+    TemporaryFolder folder;
+    put_text(folder / "weights\x1b[2J", std::string(100'000, 'x'));
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    const ::pid_t child = ::fork();
+    if (child == 0) {
+        ::dup2(ends[1], STDERR_FILENO);
+        const reel::MappedFile other(folder / "weights\x1b[2J");
+        const reel::MappedFile file(folder / "weights\x1b[2J");
+        std::filesystem::resize_file(folder / "weights\x1b[2J", 10);
+        ::_exit(file.bytes()[90'000] == std::byte{'x'} ? 3 : 4);
+    }
+    ::close(ends[1]);
+    std::string message(4096, '\0');
+    const ::ssize_t first = ::read(ends[0], message.data(), message.size());
+    message.resize(static_cast<std::size_t>(std::max<::ssize_t>(first, 0)));
+    for (char more = 0; ::read(ends[0], &more, 1) == 1;) {
+        message += more;
+    }
+    ::close(ends[0]);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 1);
+    CHECK(contains(message, "weights?[2J: the file was shortened"));
+    CHECK(std::ranges::count(message, '\n') == 1);
+#endif
+}
+
+TEST_CASE("a program's own handler for a fault stays, and a fault elsewhere is not explained") {
+    TemporaryFolder folder;
+    put_text(folder / "a", std::string(100'000, 'x'));
+    const auto ends_with = [&](bool own_handler) {
+        const ::pid_t child = ::fork();
+        if (child == 0) {
+            ::signal(SIGBUS, own_handler ? [](int) { ::_exit(7); } : SIG_DFL);
+            const reel::MappedFile file(folder / "a");
+            ::raise(SIGBUS); // at no address of a map
+            ::_exit(0);
+        }
+        int status = 0;
+        ::waitpid(child, &status, 0);
+        return status;
+    };
+    const int own = ends_with(true);
+    CHECK(WIFEXITED(own));
+    CHECK(WEXITSTATUS(own) == 7);
+}
+
+TEST_CASE("a folder appears complete, and is there at every moment while another takes its place") {
+    TemporaryFolder folder;
+    for (const auto exchange : {reel::FolderExchange::atomic, reel::FolderExchange::renames}) {
+        const auto write = [&](const std::string& text) {
+            reel::AtomicFolder fresh(folder / "out", exchange);
+            reel::write_file(fresh.path() / "a", text);
+            fresh.commit();
+        };
+        write("one");
+        CHECK(read_text(folder / "out/a") == "one");
+        write("two");
+        CHECK(read_text(folder / "out/a") == "two");
+        {
+            reel::AtomicFolder unfinished(folder / "out", exchange);
+            reel::write_file(unfinished.path() / "a", "three");
+        }
+        CHECK(read_text(folder / "out/a") == "two");
+        CHECK(folder.count() == 1);
+    }
+    put_text(folder / "file", "x");
+    CHECK(contains(message_of<reel::Error>([&] { reel::AtomicFolder in_the_way(folder / "file"); }), "in the way"));
+    CHECK(read_text(folder / "file") == "x");
+
+    const ::pid_t child = ::fork();
+    if (child == 0) {
+        for (int i = 0; i < 200; ++i) {
+            reel::AtomicFolder fresh(folder / "out");
+            reel::write_file(fresh.path() / "a", std::to_string(i));
+            fresh.commit();
+        }
+        ::_exit(0);
+    }
+    int missing = 0;
+    while (::waitpid(child, nullptr, WNOHANG) == 0) {
+        missing += ::access((folder / "out").c_str(), F_OK) == 0 ? 0 : 1;
+    }
+    CHECK(missing == 0);
+    CHECK(read_text(folder / "out/a") == "199");
+}
+
+TEST_CASE("a folder that was moved aside by a killed process is found again") {
+    TemporaryFolder folder;
+    reel::make_output_folder(folder / ".out.old");
+    put_text(folder / ".out.old/a", "old");
+    reel::recover_folder(folder / "out");
+    CHECK(read_text(folder / "out/a") == "old");
+    reel::make_output_folder(folder / ".out.old"); // killed a moment later
+    reel::recover_folder(folder / "out");
+    CHECK(read_text(folder / "out/a") == "old");
+    {
+        reel::AtomicFolder fresh(folder / "out", reel::FolderExchange::renames);
+        put_text(fresh.path() / "a", "new");
+        fresh.commit();
+    }
+    CHECK(read_text(folder / "out/a") == "new");
+    CHECK(folder.count() == 1);
+}
+
+TEST_CASE("what a killed process left goes when its folder is used again, what is being written stays") {
+    TemporaryFolder folder;
+    const ::pid_t child = ::fork();
+    if (child == 0) {
+        reel::AtomicFile file(folder / "a.txt");
+        file.write(std::string(300'000, 'x'));
+        reel::AtomicFolder half(folder / "b");
+        put_text(half.path() / "c", "c");
+        ::_exit(0); // as if killed: no destructor runs
+    }
+    ::waitpid(child, nullptr, 0);
+    CHECK(folder.count() == 2);
+    put_text(folder / "mine.txt", "x");
+    reel::AtomicFile file(folder / "other.txt");
+    reel::AtomicFolder open(folder / "open");
+    reel::make_output_folder(folder.path());
+    CHECK(folder.count() == 3);
+    file.write("done");
+    file.commit();
+    open.commit();
+    CHECK(read_text(folder / "other.txt") == "done");
+    CHECK(std::filesystem::is_directory(folder / "open"));
+    CHECK(read_text(folder / "mine.txt") == "x");
 }

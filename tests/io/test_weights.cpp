@@ -1,5 +1,6 @@
 #include "io/temporary_folder.hpp"
 
+#include <reel/io/weights/finite.hpp>
 #include <reel/io/weights/torch_writer.hpp>
 #include <reel/io/weights/weights.hpp>
 
@@ -7,8 +8,10 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 #include <set>
 #include <string>
+#include <vector>
 
 using namespace reel_test;
 using reel::HostTensor;
@@ -158,4 +161,35 @@ TEST_CASE("Python's libraries read what we write") {
     reel::write_torch_checkpoint(folder / "many.bin", many);
     const std::string command = reel::concat_text("'", python, "' io/check_written.py '", folder.path().string(), "'");
     CHECK(std::system(command.c_str()) == 0);
+}
+
+TEST_CASE("weights that are no numbers are found, in every type and at every place") {
+    const auto with = [](auto zero, std::size_t count, std::size_t place, double value) {
+        using T = decltype(zero);
+        std::vector<T> values(count, static_cast<T>(1.0F));
+        values[place] = static_cast<T>(static_cast<float>(value));
+        return reel::first_non_finite(HostTensor::make({static_cast<std::int64_t>(count)}, values));
+    };
+    const double infinity = std::numeric_limits<double>::infinity();
+    for (const double value : {infinity, -infinity, std::numeric_limits<double>::quiet_NaN()}) {
+        for (const std::size_t place : {0, 1, 4095, 4096, 9999}) {
+            CHECK(with(0.0, 10'000, place, value) == place);
+            CHECK(with(0.0F, 10'000, place, value) == place);
+            CHECK(with(reel::half(), 10'000, place, value) == place);
+            CHECK(with(reel::bfloat16(), 10'000, place, value) == place);
+        }
+    }
+    CHECK_FALSE(with(0.0F, 10'000, 5000, std::numeric_limits<float>::max()).has_value());
+    CHECK_FALSE(with(0.0F, 10'000, 5000, std::numeric_limits<float>::denorm_min()).has_value());
+    CHECK_FALSE(reel::first_non_finite(HostTensor::make<std::int64_t>({1}, {-1})).has_value()); // all ones
+    CHECK_FALSE(reel::first_non_finite(HostTensor::make<float>({0}, {})).has_value());
+
+    TemporaryFolder folder;
+    reel::write_safetensors(folder / "a.safetensors",
+                            {{"a", HostTensor::make<float>({2}, {1, 2})},
+                             {"b.weight", HostTensor::make<float>({2, 2}, {1, 2, static_cast<float>(-infinity), 4})}});
+    const StateDict tensors = reel::read_safetensors(folder / "a.safetensors");
+    CHECK(contains(message_of<reel::Error>([&] { reel::require_finite(tensors, "a.safetensors"); }),
+                   "a.safetensors: tensor \"b.weight\" of shape [2, 2] holds -inf at element 2"));
+    CHECK(message_of<reel::Error>([&] { reel::require_finite({{"a", tensors.at("a")}}, "a"); }).empty());
 }

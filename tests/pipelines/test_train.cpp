@@ -170,6 +170,52 @@ TEST_CASE("a training goes on from its checkpoint as if it had not stopped") {
     CHECK(second.weight.to_host() != first.weight.to_host());
 }
 
+TEST_CASE("a checkpoint that was changed is refused by name") {
+    const TemporaryFolder folder;
+    Cpu cpu(1);
+    const nlohmann::json same{{"seed", 3}};
+    const Toy toy(cpu);
+    reel::Training<float> training({.ema_decay = 0.9});
+    toy.update(training, 2);
+    const auto save = [&](const char* name) { reel::save_training(folder / name, training, toy.parameters(), same); };
+    const auto load = [&](const char* name) {
+        return message_of([&] {
+            reel::Training<float> fresh({.ema_decay = 0.9});
+            reel::load_training(folder / name, cpu, fresh, toy.parameters(), same);
+        });
+    };
+    for (const char* file : {"parameters.safetensors", "averages.safetensors", "optimizer.safetensors"}) {
+        save("c");
+        CHECK(load("c").empty());
+        std::fstream bytes(folder / "c" / file, std::ios::in | std::ios::out | std::ios::binary);
+        bytes.seekg(-2, std::ios::end);
+        const int byte = bytes.get();
+        bytes.seekp(-2, std::ios::end);
+        bytes.put(static_cast<char>(byte ^ 4));
+        bytes.close();
+        CHECK(contains(load("c"), file));
+        CHECK(contains(load("c"), "not what was saved"));
+    }
+    save("checkpoint-2");
+    CHECK(load("checkpoint-2").empty());
+    const auto claim = [&](const char* name, std::int64_t step) {
+        nlohmann::json state = reel::read_json(folder / name / "state.json");
+        state["step"] = step;
+        reel::write_json(folder / name / "state.json", state);
+    };
+    claim("checkpoint-2", std::int64_t{1} << 62);
+    CHECK(contains(load("checkpoint-2"), "says step 4611686018427387904, but the folder is checkpoint-2"));
+    save("c");
+    claim("c", 3);
+    CHECK(contains(load("c"), "says step 3, but the optimizer's state has 2 steps"));
+    // A checkpoint from before there were digests.
+    save("c");
+    nlohmann::json state = reel::read_json(folder / "c" / "state.json");
+    state.erase("sha256");
+    reel::write_json(folder / "c" / "state.json", state);
+    CHECK(load("c").empty());
+}
+
 TEST_CASE("a checkpoint of other options or another model is refused, and nothing is changed") {
     const TemporaryFolder folder;
     Cpu cpu(1);

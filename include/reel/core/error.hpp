@@ -1,5 +1,7 @@
 #pragma once
 
+#include <reel/core/shown_text.hpp>
+
 #include <initializer_list>
 #include <ostream>
 #include <sstream>
@@ -10,10 +12,11 @@
 namespace reel {
 
 /// What every reel function throws. The text says what went wrong, where, what was expected and, where it
-/// is not obvious, what to do; programs print it on one line and exit with a non-zero status.
+/// is not obvious, what to do; programs print it on one line and exit with a non-zero status. Names in it may come from
+/// anybody's file, so it is made fit for a terminal (see terminal_text()).
 class Error : public std::runtime_error {
 public:
-    using std::runtime_error::runtime_error;
+    explicit Error(const std::string& text) : std::runtime_error(terminal_text(text)) {}
 };
 
 namespace detail {

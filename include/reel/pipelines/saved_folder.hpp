@@ -5,6 +5,7 @@
 
 #include <reel/io/config/json.hpp>
 #include <reel/io/files/atomic_folder.hpp>
+#include <reel/io/records/checkpoint_state.hpp>
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/models/from_pretrained.hpp>
 #include <reel/optim/adamw_8bit_state.hpp>
@@ -71,21 +72,18 @@ void save_checkpoint(Tuner<T, B, Unet>& tuner, const Unet& unet, const std::file
                                 {"growth_tracker", progress.scaler.growth_tracker},
                                 {"skipped", progress.skipped}};
     }
-    write_json(folder.path() / "state.json", state);
+    write_checkpoint_state(folder.path(), state);
     folder.commit();
 }
 
-/// Continues from a checkpoint. Throws Error when it does not fit the model or was made with other options, naming
-/// the first that differs.
+/// Continues from a checkpoint. Throws Error when it does not fit the model, when a file of it is not as it was saved, or
+/// when it was made with other options, naming the first that differs.
 template <Scalar T, Backend B, class Unet>
 void load_checkpoint(Tuner<T, B, Unet>& tuner, Unet& unet, B& backend, const std::filesystem::path& folder,
                      const CheckpointIdentity& identity) {
     const std::string where = (folder / "state.json").string();
-    const nlohmann::json state = read_json(folder / "state.json");
-    require(state.is_object() && state.contains("step") && state["step"].is_number_integer() &&
-                state["step"].template get<std::int64_t>() >= 0 && state.contains("options") &&
-                state["options"].is_object(),
-            where, ": expected an object with \"step\" and \"options\"");
+    const nlohmann::json state = read_checkpoint_state(folder);
+    check_checkpoint_files(folder, state);
     const auto of = [](const nlohmann::json& options, const std::string& key) {
         return options.contains(key) ? options[key] : nlohmann::json();
     };

@@ -1,6 +1,7 @@
 #pragma once
 // The state of a training from nothing, on disk. Needs reel::io.
 
+#include <reel/io/records/checkpoint_state.hpp>
 #include <reel/pipelines/saved_folder.hpp>
 #include <reel/pipelines/train.hpp>
 
@@ -26,7 +27,7 @@ void save_training(const std::filesystem::path& path, const Training<T, B>& trai
     write_safetensors(folder.path() / "parameters.safetensors", values);
     write_safetensors(folder.path() / "averages.safetensors", averages);
     write_safetensors(folder.path() / "optimizer.safetensors", adamw_state_dict(training.optimizer()));
-    write_json(folder.path() / "state.json", {{"step", training.step_count()}, {"options", options}});
+    write_checkpoint_state(folder.path(), {{"step", training.step_count()}, {"options", options}});
     folder.commit();
 }
 
@@ -34,10 +35,7 @@ void save_training(const std::filesystem::path& path, const Training<T, B>& trai
 /// first that differs.
 [[nodiscard]] inline index_t check_training(const std::filesystem::path& folder, const nlohmann::json& options) {
     const std::string where = (folder / "state.json").string();
-    const nlohmann::json state = read_json(folder / "state.json");
-    require(state.is_object() && state.contains("step") && state["step"].is_number_integer() &&
-                state["step"].get<std::int64_t>() >= 0 && state.contains("options") && state["options"].is_object(),
-            where, ": expected an object with \"step\" and \"options\"");
+    const nlohmann::json state = read_checkpoint_state(folder);
     const auto differs = [&](const std::string& key, const std::string& saved, const std::string& now) {
         fail(where, ": the checkpoint was made with ", key, " ", saved, ", this run has ", now,
              "; use the same options, or start afresh in another output folder");
@@ -56,11 +54,13 @@ void save_training(const std::filesystem::path& path, const Training<T, B>& trai
 }
 
 /// Continues from what save_training() wrote: overwrites the parameters' elements in place. Throws Error when the
-/// folder does not fit the model, and what check_training() throws.
+/// folder does not fit the model, when a file of it is not as it was saved, when the optimizer's state is of another
+/// step, and what check_training() throws.
 template <Real T, Backend B>
 void load_training(const std::filesystem::path& folder, B& backend, Training<T, B>& training,
                    const std::vector<NamedParameter<T, B>>& parameters, const nlohmann::json& options) {
     const index_t step = check_training(folder, options);
+    check_checkpoint_files(folder, read_checkpoint_state(folder));
     const auto read = [&](const char* file) {
         const std::string name = (folder / file).string();
         const StateDict tensors = read_safetensors(folder / file);
@@ -84,6 +84,12 @@ void load_training(const std::filesystem::path& folder, B& backend, Training<T, 
     training.ema().restore(read("averages.safetensors"), step);
     load_adamw_state_dict(training.optimizer(), backend, read_safetensors(folder / "optimizer.safetensors"),
                           (folder / "optimizer.safetensors").string());
+    index_t updates = 0;
+    for (const auto& [name, state] : training.optimizer().states()) {
+        updates = std::max(updates, state.step);
+    }
+    require(updates == step, (folder / "state.json").string(), ": says step ", step, ", but the optimizer's state has ",
+            updates, " steps");
     for (const auto& parameter : parameters) {
         parameter.value.copy_from(values.find(parameter.name)->second);
     }

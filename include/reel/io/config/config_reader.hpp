@@ -108,15 +108,18 @@ public:
         }
     }
 
-    /// Call last: throws Error naming every key that nobody asked for, with the nearest known one.
+    /// Call last: throws Error naming the keys that nobody asked for (ten at most), with the nearest known ones.
     void finish() const {
+        constexpr std::size_t shown_keys = 10; // each is compared with all known ones
         std::string unknown;
+        std::size_t count = 0;
         for (const auto& [key, value] : object_.items()) {
-            if (!used_.contains(key)) {
+            if (!used_.contains(key) && ++count <= shown_keys) {
                 unknown += concat_text(unknown.empty() ? "" : ", ", '"', key, '"', did_you_mean(key, used_));
             }
         }
-        reel::require(unknown.empty(), where_, ": unknown key ", unknown);
+        reel::require(unknown.empty(), where_, ": unknown key ", unknown,
+                      count > shown_keys ? concat_text(" and ", count - shown_keys, " more") : "");
     }
 
 private:

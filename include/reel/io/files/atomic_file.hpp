@@ -2,20 +2,18 @@
 // Files appear complete or not at all. Needs POSIX; no other library.
 
 #include <reel/core/error.hpp>
+#include <reel/io/files/temporaries.hpp>
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <random>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,7 +23,8 @@
 
 namespace reel {
 
-/// Creates `folder` and its missing parents, and checks that files can be made in it.
+/// Creates `folder` and its missing parents, and checks that files can be made in it. Temporaries that killed processes
+/// left there are removed.
 /// Throws Error when it exists as something else or cannot be created or written.
 inline void make_output_folder(const std::filesystem::path& folder) {
     std::error_code error;
@@ -36,6 +35,7 @@ inline void make_output_folder(const std::filesystem::path& folder) {
     // Not in one call: the order in which arguments are evaluated is not defined.
     const int reason = ::access(folder.c_str(), W_OK | X_OK) == 0 ? 0 : errno;
     require(reason == 0, "cannot write into folder ", folder.string(), ": ", std::strerror(reason));
+    remove_stale_temporaries(folder);
 }
 
 /// Writes a file under a temporary name beside its final one; commit() makes it permanent and renames it.
@@ -111,15 +111,16 @@ private:
     static constexpr std::size_t buffer_limit = std::size_t{1} << 18;
 
     void open_temporary(const std::filesystem::path& folder) {
-        static std::atomic<std::uint64_t> counter{std::random_device{}()};
         const std::string extension = path_.extension().string();
         for (int attempt = 0; attempt < 100; ++attempt) {
-            temporary_ = folder / concat_text(".reel-", ::getpid(), "-", std::hex, counter++, extension);
+            temporary_ = detail::temporary_path_in(folder, extension);
             descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-            if (descriptor_ >= 0) {
+            if (descriptor_ >= 0 && detail::lock_temporary(descriptor_)) {
                 return;
             }
-            if (errno != EEXIST) {
+            if (descriptor_ >= 0) {
+                ::close(std::exchange(descriptor_, -1));
+            } else if (errno != EEXIST) {
                 break;
             }
         }

@@ -4,9 +4,14 @@
 #include <reel/core/error.hpp>
 #include <reel/io/files/atomic_file.hpp>
 #include <reel/io/files/mapped_file.hpp>
+#include <reel/io/files/temporaries.hpp>
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <string>
 #include <system_error>
@@ -14,36 +19,119 @@
 
 namespace reel {
 
+/// How an AtomicFolder takes the place of an older one.
+enum class FolderExchange {
+    atomic, ///< in one step, where the system can (Linux 3.15 and most of its file systems); else as `renames`
+    renames ///< the old one aside, then the new one into place: between the two, recover_folder() finds the old one
+};
+
+namespace detail {
+
+/// Where the older folder lies while another takes its place in two steps.
+[[nodiscard]] inline std::filesystem::path folder_aside(const std::filesystem::path& path) {
+    return path.parent_path() / ("." + path.filename().string() + ".old");
+}
+
+/// Swaps two names in one step; false where that is not possible.
+[[nodiscard]] inline bool exchange_names(const std::filesystem::path& a, const std::filesystem::path& b) {
+#ifdef RENAME_EXCHANGE
+    return ::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0;
+#else
+    return false;
+#endif
+}
+
+} // namespace detail
+
+/// Puts a folder back that a killed process had moved aside to replace it in two steps. Does nothing when there is a
+/// folder of that name.
+inline void recover_folder(const std::filesystem::path& path) {
+    std::error_code ignored;
+    if (!std::filesystem::exists(std::filesystem::symlink_status(path, ignored))) {
+        std::filesystem::rename(detail::folder_aside(path), path, ignored);
+    }
+}
+
 /// Makes a folder under a temporary name beside its final one and renames it when complete: a folder of that name is
-/// either the old one or whole. The destructor removes what was not committed.
+/// either the old one or whole, at every moment. The destructor removes what was not committed; what a killed process
+/// left goes when the next folder is made there.
 class AtomicFolder {
 public:
-    explicit AtomicFolder(std::filesystem::path path)
-        : path_(std::move(path)), temporary_(path_.parent_path() / ("." + path_.filename().string() + "." +
-                                                                    std::to_string(::getpid()) + ".tmp")) {
+    /// Throws Error when `path` is something other than a folder, or no folder can be made beside it.
+    explicit AtomicFolder(std::filesystem::path path, FolderExchange exchange = FolderExchange::atomic)
+        : path_(std::move(path)), exchange_(exchange) {
+        const std::filesystem::path parent = path_.has_parent_path() ? path_.parent_path() : ".";
+        make_output_folder(parent);
+        recover_folder(path_);
         std::error_code ignored;
-        std::filesystem::remove_all(temporary_, ignored);
-        make_output_folder(temporary_);
+        require(!std::filesystem::exists(path_, ignored) || std::filesystem::is_directory(path_, ignored),
+                "cannot create folder ", path_.string(), ": a file of that name is in the way");
+        for (int attempt = 0; attempt < 100 && lock_ < 0; ++attempt) {
+            temporary_ = detail::temporary_path_in(parent, ".tmp");
+            make_output_folder(temporary_);
+            lock_ = ::open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            if (lock_ >= 0 && !detail::lock_temporary(lock_)) {
+                ::close(std::exchange(lock_, -1));
+            }
+        }
+        require(lock_ >= 0, "cannot create folder ", temporary_.string(), ": ", std::strerror(errno));
     }
     AtomicFolder(const AtomicFolder&) = delete;
     AtomicFolder& operator=(const AtomicFolder&) = delete;
     ~AtomicFolder() {
         std::error_code ignored;
         std::filesystem::remove_all(temporary_, ignored);
+        ::close(lock_);
     }
 
     [[nodiscard]] const std::filesystem::path& path() const { return temporary_; }
 
+    /// Gives the folder its name. Throws Error when that fails; then the old folder is there as it was.
     void commit() {
         std::error_code error;
-        std::filesystem::remove_all(path_, error);
-        std::filesystem::rename(temporary_, path_, error);
+        ::fsync(lock_); // not every file system can
+        const bool replaces = std::filesystem::exists(std::filesystem::symlink_status(path_, error));
+        if (!replaces) {
+            std::filesystem::rename(temporary_, path_, error);
+        } else if (exchange_ == FolderExchange::renames || !detail::exchange_names(temporary_, path_)) {
+            replace_by_renames(error);
+        }
         require(!error, "cannot rename ", temporary_.string(), " to ", path_.string(), ": ", error.message());
+        std::filesystem::remove_all(temporary_, error); // after an exchange, the old one
+        sync_parent();
     }
 
 private:
+    void replace_by_renames(std::error_code& error) {
+        const std::filesystem::path aside = detail::folder_aside(path_);
+        std::filesystem::remove_all(aside, error);
+        std::filesystem::rename(path_, aside, error);
+        if (error) {
+            return;
+        }
+        std::filesystem::rename(temporary_, path_, error);
+        std::error_code ignored;
+        if (error) {
+            std::filesystem::rename(aside, path_, ignored);
+        } else {
+            std::filesystem::remove_all(aside, ignored);
+        }
+    }
+
+    /// Makes the new name survive a crash. Not every file system can, so a failure is no error.
+    void sync_parent() const {
+        const std::filesystem::path parent = path_.has_parent_path() ? path_.parent_path() : ".";
+        const int descriptor = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (descriptor >= 0) {
+            ::fsync(descriptor);
+            ::close(descriptor);
+        }
+    }
+
     std::filesystem::path path_;
+    FolderExchange exchange_;
     std::filesystem::path temporary_;
+    int lock_ = -1;
 };
 
 /// Copies a file byte by byte through AtomicFile's checks.

@@ -2,6 +2,7 @@
 // Read-only memory maps. Needs POSIX; no other library.
 
 #include <reel/core/error.hpp>
+#include <reel/io/files/mapped_file_guard.hpp>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -15,13 +16,14 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
 namespace reel {
 
 /// A whole file mapped read-only. The map keeps the file's content alive when another file is renamed over it; a
-/// file that is shortened in place while mapped ends the program (SIGBUS), as with every memory map.
+/// file that is shortened in place while mapped ends the program, with a message that names it (see MappedFileGuard).
 class MappedFile {
 public:
     /// Throws Error when the file is missing, unreadable or not a regular file. An empty file is allowed.
@@ -41,12 +43,16 @@ public:
         require(regular, "cannot read ", path_, ": it is not a regular file");
         require(address != MAP_FAILED, "cannot read ", path_, ": ", std::strerror(reason));
         data_ = static_cast<const std::byte*>(address);
+        if (data_ != nullptr) {
+            guard_.emplace(data_, size_, path_.c_str());
+        }
     }
 
     MappedFile(const MappedFile&) = delete;
     MappedFile& operator=(const MappedFile&) = delete;
 
     ~MappedFile() {
+        guard_.reset();
         if (data_ != nullptr) {
             ::munmap(const_cast<std::byte*>(data_), size_);
         }
@@ -62,6 +68,7 @@ private:
     std::string path_;
     const std::byte* data_ = nullptr;
     std::size_t size_ = 0;
+    std::optional<detail::MappedFileGuard> guard_;
 };
 
 /// Hands the memory of a part of a memory-mapped file back to the system; it is read from the file again when needed.
