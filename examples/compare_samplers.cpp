@@ -7,6 +7,7 @@
 
 #include <reel/core/random.hpp>
 #include <reel/pipelines/edit.hpp>
+#include <reel/schedulers/config/model_scheduler.hpp>
 #include <reel/schedulers/scheduler_registry.hpp>
 
 #include "support/comparison_sheet.hpp"
@@ -76,12 +77,16 @@ private:
 
     /// Finds out before the work whether the samplers exist and have room for the steps.
     void prepare_samplers() {
-        const std::filesystem::path file =
-            options_.scheduler_config.empty()
-                ? std::filesystem::path(options_.model) / "scheduler" / "scheduler_config.json"
-                : std::filesystem::path(options_.scheduler_config);
+        std::filesystem::path file = options_.scheduler_config.empty()
+                                         ? std::filesystem::path(options_.model) / "scheduler"
+                                         : std::filesystem::path(options_.scheduler_config);
+        std::error_code ignored;
+        if (options_.scheduler_config.empty() || std::filesystem::is_directory(file, ignored)) {
+            file /= "scheduler_config.json";
+        }
         where_ = file.string();
-        scheduler_json_ = reel::read_scheduler_json(file);
+        scheduler_json_ = options_.scheduler_config.empty() ? reel::read_model_scheduler(file.parent_path()).config
+                                                            : reel::read_scheduler_json(file);
         for (const std::string& name : options_.samplers) {
             samplers_.emplace_back(
                 name, reel::make_scheduler<float>(name, config(options_.timestep_spacing, 0), where_, "--samplers"));
@@ -202,7 +207,8 @@ int main(int argc, char** argv) {
         app.add_option("--video", options.video, "a clip, whose latents with noise are the start");
         app.add_option("--samplers", options.samplers, "names, short or diffusers' classes")->delimiter(',');
         app.add_option("--steps", options.steps, "step counts")->delimiter(',')->check(CLI::Range(1, 1000));
-        app.add_option("--scheduler_config", options.scheduler_config, "file instead of the model's own");
+        app.add_option("--scheduler_config", options.scheduler_config,
+                       "scheduler_config.json, or a folder with one, instead of the model's own");
         app.add_option("--timestep_spacing", options.timestep_spacing, "leading, trailing or linspace");
         app.add_option("--reference_steps", options.reference_steps, "of DDIM")->check(CLI::Range(1, 1000));
         app.add_option("--frames", options.frames, "1: a picture")->check(CLI::Range(1, 1024));

@@ -12,6 +12,7 @@
 #include <reel/io/records/manifest.hpp>
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/ops/rearrange.hpp>
+#include <reel/pipelines/model_notes.hpp>
 
 #include "support/backend_option.hpp"
 #include "support/picture_model.hpp"
@@ -76,6 +77,9 @@ private:
             reel::make_output_folder(folder);
         }
         model_.emplace(cpu_, options_.model, options_.scheduler, device_.get());
+        for (const std::string& note : reel::model_notes(options_.model)) {
+            std::cerr << "note: " << note << '\n';
+        }
         model_->check(options_.sampling);
         for (auto [option, side] : {std::pair{"--height", &options_.height}, std::pair{"--width", &options_.width}}) {
             *side = *side == 0 ? model_->default_size() : *side;

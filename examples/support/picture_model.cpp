@@ -4,6 +4,7 @@
 #include <span>
 
 #include <reel/pipelines/text_to_image.hpp>
+#include <reel/schedulers/config/model_scheduler.hpp>
 #include <reel/schedulers/scheduler_registry.hpp>
 
 #include "editing.hpp"
@@ -35,9 +36,8 @@ namespace {
 
 /// The folder's sampler, or another with its configuration.
 [[nodiscard]] reel::AnyScheduler<float> sampler(const std::filesystem::path& folder, const std::string& name) {
-    const std::filesystem::path file = folder / "scheduler" / "scheduler_config.json";
-    return reel::make_scheduler<float>(name, reel::stable_diffusion_fixes(reel::read_scheduler_json(file)),
-                                       file.string());
+    const reel::ModelSchedulerConfig own = reel::read_model_scheduler(folder / "scheduler");
+    return reel::make_scheduler<float>(name, reel::stable_diffusion_fixes(own.config), own.file);
 }
 
 /// Stream of the noise that picture `number` starts from (0), or that its draw of a sampler takes (1, 2, ...).

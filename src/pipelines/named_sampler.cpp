@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <reel/pipelines/inversion.hpp>
+#include <reel/schedulers/config/model_scheduler.hpp>
 #include <reel/schedulers/scheduler_registry.hpp>
 
 namespace reel {
@@ -42,15 +43,19 @@ Sampler named_sampler(const SamplerRequest& request, const PipelineFacts& model,
     if (request.scheduler.empty() && request.scheduler_config.empty()) {
         return ddim_sampler(model, eta);
     }
-    std::filesystem::path file = model.folder / "scheduler";
-    if (!request.scheduler_config.empty()) {
-        file = request.scheduler_config;
-    }
+    std::filesystem::path file = request.scheduler_config;
     std::error_code ignored;
-    if (std::filesystem::is_directory(file, ignored)) {
+    if (request.scheduler_config.empty() || std::filesystem::is_directory(file, ignored)) {
         file /= "scheduler_config.json";
     }
-    const nlohmann::json config = read_scheduler_json(file);
+    nlohmann::json config;
+    if (request.scheduler_config.empty()) {
+        ModelSchedulerConfig own = read_model_scheduler(model.folder / "scheduler");
+        file = own.file;
+        config = std::move(own.config);
+    } else {
+        config = read_scheduler_json(file);
+    }
     require(!config.is_object() || config.value("_class_name", nlohmann::json()) != "EDMEulerScheduler", file.string(),
             ": an EDMEulerScheduler is for models with EDM's preconditioning, and ", model.folder.string(),
             " is a Stable Diffusion");

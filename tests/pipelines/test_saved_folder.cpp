@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 
@@ -9,7 +10,9 @@
 #include <reel/io/weights/torch_writer.hpp>
 #include <reel/models/from_pretrained.hpp>
 #include <reel/pipelines/clip_layout.hpp>
+#include <reel/pipelines/reference_folder.hpp>
 #include <reel/pipelines/saved_folder.hpp>
+#include <reel/text/clip_tokenizer.hpp>
 
 #include "io/temporary_folder.hpp"
 #include "support/golden.hpp"
@@ -87,6 +90,84 @@ void write_check(Cpu& cpu, const std::filesystem::path& folder) {
 }
 
 } // namespace
+
+TEST_CASE("parts that today's Python wrote are saved under the names of diffusers 0.11.1, in one file each") {
+    const TemporaryFolder folder;
+    const std::filesystem::path source = folder / "source";
+    std::filesystem::copy("golden/sd1_tiny", source, std::filesystem::copy_options::recursive);
+    // The autoencoder sharded under its new names, the text encoder without its prefix, the tokenizer in one file.
+    const StateDict vae = reel::load_weights(source / "vae", reel::diffusers_weight_names);
+    std::vector<StateDict> shards(2);
+    nlohmann::json index;
+    for (const auto& [name, tensor] : vae) {
+        std::string later = name;
+        for (const auto& [from, to] : {std::pair{".query.", ".to_q."}, std::pair{".key.", ".to_k."},
+                                       std::pair{".value.", ".to_v."}, std::pair{".proj_attn.", ".to_out.0."}}) {
+            if (const std::size_t at = later.find(from); at != std::string::npos) {
+                later.replace(at, std::string_view(from).size(), to);
+            }
+        }
+        const std::size_t shard = index["weight_map"].size() % 2;
+        index["weight_map"][later] = shard == 0 ? "one.safetensors" : "two.safetensors";
+        shards[shard].emplace(later, tensor);
+    }
+    reel::write_safetensors(source / "vae" / "one.safetensors", shards[0]);
+    reel::write_safetensors(source / "vae" / "two.safetensors", shards[1]);
+    reel::write_json(source / "vae" / "diffusion_pytorch_model.safetensors.index.json", index);
+    const StateDict text = reel::load_weights(source / "text_encoder", reel::transformers_weight_names);
+    StateDict bare;
+    for (const auto& [name, tensor] : text) {
+        bare.emplace(name.substr(std::string_view("text_model.").size()), tensor);
+    }
+    for (const auto& entry : std::filesystem::directory_iterator("golden/sd1_tiny/text_encoder")) {
+        if (entry.path().filename() != "config.json") {
+            std::filesystem::remove(source / "text_encoder" / entry.path().filename());
+        }
+    }
+    for (const auto& entry : std::filesystem::directory_iterator("golden/sd1_tiny/vae")) {
+        if (entry.path().filename() != "config.json") {
+            std::filesystem::remove(source / "vae" / entry.path().filename());
+        }
+    }
+    reel::write_safetensors(source / "text_encoder" / "model.safetensors", bare);
+    std::filesystem::remove_all(source / "tokenizer");
+    std::filesystem::copy("text/golden/tokenizer5", source / "tokenizer");
+    nlohmann::json tokenizer = reel::read_json(source / "tokenizer" / "tokenizer.json");
+    tokenizer["added_tokens"].erase(tokenizer["added_tokens"].begin() + 2, tokenizer["added_tokens"].end());
+    reel::write_json(source / "tokenizer" / "tokenizer.json", tokenizer);
+    nlohmann::json settings = reel::read_json(source / "tokenizer" / "tokenizer_config.json");
+    settings.erase("extra_special_tokens");
+    reel::write_json(source / "tokenizer" / "tokenizer_config.json", settings);
+
+    const std::filesystem::path saved = folder / "saved";
+    for (const char* part : {"tokenizer", "text_encoder", "vae"}) {
+        std::filesystem::create_directories(saved / part);
+        reel::copy_part_for_reference(part, source / part, saved / part);
+    }
+    const auto equal = [](const StateDict& made, const StateDict& expected) {
+        CHECK(made.size() == expected.size());
+        for (const auto& [name, tensor] : expected) {
+            REQUIRE(made.contains(name));
+            CHECK(std::ranges::equal(made.at(name).bytes(), tensor.bytes()));
+        }
+    };
+    equal(reel::read_torch_checkpoint(saved / "vae" / "diffusion_pytorch_model.bin").tensors, vae);
+    equal(reel::read_torch_checkpoint(saved / "text_encoder" / "pytorch_model.bin").tensors, text);
+    CHECK_FALSE(std::filesystem::exists(saved / "vae" / "one.safetensors"));
+    CHECK_FALSE(std::filesystem::exists(saved / "vae" / "diffusion_pytorch_model.safetensors.index.json"));
+    const auto slow = reel::CLIPTokenizer(saved / "tokenizer" / "vocab.json", saved / "tokenizer" / "merges.txt");
+    const auto fast = reel::CLIPTokenizer::from_pretrained(source / "tokenizer");
+    CHECK(slow.token_ids("a red ball is moving") == fast.token_ids("a red ball is moving"));
+    // What is of that time already is copied byte by byte.
+    for (const char* part : {"tokenizer", "text_encoder", "vae"}) {
+        const std::filesystem::path old = std::filesystem::path("golden/sd1_tiny") / part;
+        std::filesystem::create_directories(folder / "old" / part);
+        reel::copy_part_for_reference(part, old, folder / "old" / part);
+        for (const auto& entry : std::filesystem::directory_iterator(old)) {
+            CHECK(read_text(folder / "old" / part / entry.path().filename()) == read_text(entry.path()));
+        }
+    }
+}
 
 TEST_CASE("a UNet that the Python Tune-A-Video tuned, and a latent that it saved") {
     Cpu cpu(2);

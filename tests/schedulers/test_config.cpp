@@ -5,6 +5,7 @@
 
 #include <io/temporary_folder.hpp>
 
+#include <reel/schedulers/config/model_scheduler.hpp>
 #include <reel/schedulers/scheduler_registry.hpp>
 
 #include "support.hpp"
@@ -113,6 +114,36 @@ TEST_CASE("DPM-Solver's files of diffusers 0.42.1 load as their own class and ma
         if (json["lambda_min_clipped"].is_null()) {
             CHECK_THROWS_AS(static_cast<void>(parse_json(text, "a.json")), Error); // -Infinity is no JSON
         }
+    }
+}
+
+TEST_CASE("A model's own scheduler of a class that reel lacks becomes a DDIMScheduler, and it is said") {
+    const reel_test::TemporaryFolder folder;
+    const auto read_own = [&](const std::string& text) {
+        std::ofstream(folder.path() / "scheduler_config.json") << text;
+        return read_model_scheduler(folder.path());
+    };
+    const auto sde = read_own(R"({"_class_name": "DPMSolverSDEScheduler", "beta_end": 0.012, "noise_sampler_seed": null,
+                                  "beta_schedule": "scaled_linear", "prediction_type": "v_prediction"})");
+    CHECK(
+        sde.note.ends_with(": reel has no DPMSolverSDEScheduler; a DDIMScheduler of the same noise schedule takes its "
+                           "place"));
+    const auto ddim = scheduler_from_config<DDIMScheduler>(sde.config, sde.file).config();
+    CHECK(ddim.schedule.beta_end == 0.012);
+    CHECK(ddim.prediction_type == PredictionType::v_prediction);
+    CHECK(make_scheduler<float>("", sde.config).name() == "DDIMScheduler");
+    // diffusers 0.42.1's SASolverScheduler and IPNDMScheduler have keys that no class of reel's has.
+    const auto sa = read_own(R"({"_class_name": "SASolverScheduler", "predictor_order": 2, "corrector_order": 2,
+                                 "tau_func": null, "use_karras_sigmas": false, "trained_betas": null, "beta_end": 0.02})");
+    CHECK(scheduler_from_config<DDIMScheduler>(sa.config, sa.file).config().schedule.beta_end == 0.02);
+    CHECK(
+        read_own(R"({"_class_name": "IPNDMScheduler", "num_train_timesteps": 1000, "trained_betas": null})").config ==
+        nlohmann::json({{"_class_name", "DDIMScheduler"}, {"num_train_timesteps", 1000}, {"trained_betas", nullptr}}));
+    for (const char* known : {"DDIMScheduler", "PNDMScheduler", "LCMScheduler", "EDMEulerScheduler",
+                              "FlowMatchEulerDiscreteScheduler", "DDIMSchedular"}) {
+        const auto own = read_own(nlohmann::json{{"_class_name", known}}.dump());
+        CHECK(own.note.empty());
+        CHECK(own.config["_class_name"] == known);
     }
 }
 

@@ -15,6 +15,8 @@ struct AutoencoderKLConfig {
     index_t norm_num_groups = 32;
     index_t sample_size = 512;
     double scaling_factor = 0.18215;
+    bool use_quant_conv = true; ///< false: the encoder's moments are the latents' as they are
+    bool use_post_quant_conv = true;
 
     /// How many pixels a latent spans in each direction.
     [[nodiscard]] index_t pixels_per_latent() const {
@@ -210,20 +212,25 @@ struct AutoencoderKL {
     static void members(auto& self, const auto& visit) {
         visit("encoder", self.encoder);
         visit("decoder", self.decoder);
-        visit("quant_conv", self.quant_conv);
-        visit("post_quant_conv", self.post_quant_conv);
+        if (self.config.use_quant_conv) {
+            visit("quant_conv", self.quant_conv);
+        }
+        if (self.config.use_post_quant_conv) {
+            visit("post_quant_conv", self.post_quant_conv);
+        }
     }
 
     /// Moments (mean, then log variance) of pictures [n, height, width, in_channels]: [n, h, w, 2 * latent_channels].
     template <class V>
     [[nodiscard]] V encode(const V& pictures) const {
-        return quant_conv(encoder(pictures));
+        V moments = encoder(pictures);
+        return config.use_quant_conv ? quant_conv(moments) : moments;
     }
 
     /// Pictures [n, height, width, out_channels] of latents [n, h, w, latent_channels].
     template <class V>
     [[nodiscard]] V decode(const V& latents) const {
-        return decoder(post_quant_conv(latents));
+        return decoder(config.use_post_quant_conv ? post_quant_conv(latents) : latents);
     }
 };
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -32,6 +33,12 @@ namespace reel {
                         {"sample_size", c.sample_size}};
     if (c.scaling_factor != AutoencoderKLConfig{}.scaling_factor) {
         j["scaling_factor"] = c.scaling_factor;
+    }
+    for (const auto& [key, used] :
+         {std::pair{"use_quant_conv", c.use_quant_conv}, std::pair{"use_post_quant_conv", c.use_post_quant_conv}}) {
+        if (!used) { // keys that 0.11.1 does not know either
+            j[key] = false;
+        }
     }
     return j;
 }

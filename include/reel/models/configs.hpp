@@ -137,14 +137,13 @@ inline void ignore_ema_keys(ConfigReader& reader) {
     for (const char* key : {"mid_block_only_cross_attention", "resnet_skip_time_act", "class_embeddings_concat"}) {
         detail::expect_null_or(reader, key, false);
     }
-    if (reader.has("mid_block_type")) {
-        const auto mid = reader.require<std::string>("mid_block_type");
-        require(mid == "UNetMidBlock2DCrossAttn" || mid == "UNetMidBlock3DCrossAttn", reader.where(),
-                ": \"mid_block_type\" is \"", mid, "\", but only UNetMidBlock2DCrossAttn is supported");
-    } else {
-        // diffusers builds no mid block for null; a missing key means the default one.
-        reader.expect("mid_block_type", "UNetMidBlock2DCrossAttn");
+    if (const nlohmann::json* mid = reader.raw("mid_block_type"); mid != nullptr) { // null: none
+        c.mid_block = !mid->is_null();
+        require(!c.mid_block || *mid == "UNetMidBlock2DCrossAttn" || *mid == "UNetMidBlock3DCrossAttn", reader.where(),
+                ": \"mid_block_type\" is ", mid->dump().substr(0, 80),
+                ", but only UNetMidBlock2DCrossAttn and null are supported");
     }
+    c.time_cond_proj_dim = reader.get_optional<index_t>("time_cond_proj_dim").value_or(0);
     // Keys of later releases, at the values that leave Stable Diffusion 1.x and 2.x as they were.
     detail::expect_each(reader, "transformer_layers_per_block", 1);
     detail::expect_null_or(reader, "resnet_out_scale_factor", 1.0);
@@ -153,10 +152,10 @@ inline void ignore_ema_keys(ConfigReader& reader) {
     detail::expect_null_or(reader, "conv_out_kernel", 3);
     detail::expect_null_or(reader, "attention_type", "default");
     detail::expect_null_or(reader, "dropout", 0.0);
-    for (const char* key : {"addition_embed_type", "addition_time_embed_dim", "addition_embed_type_num_heads",
-                            "cross_attention_norm", "encoder_hid_dim", "encoder_hid_dim_type",
-                            "projection_class_embeddings_input_dim", "reverse_transformer_layers_per_block",
-                            "time_cond_proj_dim", "time_embedding_act_fn", "time_embedding_dim", "timestep_post_act"}) {
+    for (const char* key :
+         {"addition_embed_type", "addition_time_embed_dim", "addition_embed_type_num_heads", "cross_attention_norm",
+          "encoder_hid_dim", "encoder_hid_dim_type", "projection_class_embeddings_input_dim",
+          "reverse_transformer_layers_per_block", "time_embedding_act_fn", "time_embedding_dim", "timestep_post_act"}) {
         if (std::string_view(key) == "addition_embed_type_num_heads") {
             reader.ignore({key}); // means nothing without addition_embed_type
         } else {
@@ -194,7 +193,10 @@ inline void ignore_ema_keys(ConfigReader& reader) {
     j["block_out_channels"] = c.block_out_channels;
     j["down_block_types"] = types(c.down_block_attention, "Down");
     j["up_block_types"] = types(c.up_block_attention, "Up");
-    j["mid_block_type"] = "UNetMidBlock" + dimension + "CrossAttn";
+    j["mid_block_type"] = c.mid_block ? nlohmann::json("UNetMidBlock" + dimension + "CrossAttn") : nlohmann::json();
+    if (c.time_cond_proj_dim > 0) { // a key that diffusers 0.11.1 lacks
+        j["time_cond_proj_dim"] = c.time_cond_proj_dim;
+    }
     j["layers_per_block"] = c.layers_per_block;
     j["norm_num_groups"] = c.norm_num_groups;
     j["norm_eps"] = c.norm_eps;
@@ -250,9 +252,9 @@ inline void ignore_ema_keys(ConfigReader& reader) {
     bounded("latent_channels", c.latent_channels, UNetConfig::limit);
     bounded("layers_per_block", c.layers_per_block, 64);
     reader.expect("act_fn", "silu");
-    for (const char* key : {"mid_block_add_attention", "use_quant_conv", "use_post_quant_conv"}) {
-        detail::expect_null_or(reader, key, true);
-    }
+    detail::expect_null_or(reader, "mid_block_add_attention", true);
+    c.use_quant_conv = reader.get_optional<bool>("use_quant_conv").value_or(c.use_quant_conv);
+    c.use_post_quant_conv = reader.get_optional<bool>("use_post_quant_conv").value_or(c.use_post_quant_conv);
     for (const char* key : {"shift_factor", "latents_mean", "latents_std"}) {
         detail::expect_null_or(reader, key, nullptr);
     }

@@ -87,6 +87,25 @@ void forgive_exchanged(LoadRules& rules, const UNet3DConditionModel<T, B, Parts>
     rules.ignored = [standard, own](const std::string& name) { return standard.contains(name) && !own.contains(name); };
 }
 
+/// A checkpoint that was saved with exchanged parts must have all of theirs.
+template <Scalar T, Backend B, class Parts>
+void require_all_or_none(const UNet3DConditionModel<T, B, Parts>& model, const std::vector<std::string>& fresh,
+                         const std::string& file) {
+    const auto standard = parameter_names(UNet3DConditionModel<T, B>(model.config));
+    std::vector<std::string> missing;
+    std::size_t own = 0;
+    for (const auto& name : parameter_names(model)) {
+        own += standard.contains(name) ? 0 : 1;
+    }
+    for (const auto& name : fresh) {
+        if (!standard.contains(name)) {
+            missing.push_back(name);
+        }
+    }
+    require(missing.empty() || missing.size() == own, file, ": ", missing.size(), " of the ", own,
+            " tensors of the exchanged parts are missing, such as \"", missing.empty() ? "" : missing.front(), "\"");
+}
+
 template <Scalar T, Backend B, class Parts>
 void fill_unet(UNet3DConditionModel<T, B, Parts>& model, B& backend, const std::filesystem::path& folder,
                LoadRules rules, std::uint64_t seed) {
@@ -94,7 +113,10 @@ void fill_unet(UNet3DConditionModel<T, B, Parts>& model, B& backend, const std::
         forgive_exchanged(rules, model);
     }
     const auto file = find_weights(folder, diffusers_weight_names).string();
-    load_parameters(model, backend, load_model_weights(folder, diffusers_weight_names), file, rules);
+    const auto fresh = load_parameters(model, backend, load_model_weights(folder, diffusers_weight_names), file, rules);
+    if constexpr (!std::same_as<Parts, DefaultParts>) {
+        require_all_or_none(model, fresh, file);
+    }
     for_each_parameter(model, [&](const std::string& name, auto& parameter) {
         if (!parameter.defined()) {
             initialize_temporal(parameter, backend, name, seed);

@@ -30,10 +30,14 @@ struct UNet3DConditionModel {
     /// When set, gradients are computed with less memory and one more forward pass.
     std::optional<CheckpointMode> gradient_checkpointing;
 
+    /// What a distilled UNet (config.time_cond_proj_dim) is told in place of being asked twice; without it the model is
+    /// not told any, as in diffusers where no timestep_cond is given.
+    std::optional<double> guidance_scale;
+
     /// Declares the parameters; they are undefined until loaded or initialised.
     explicit UNet3DConditionModel(const UNetConfig& unet)
         : config(checked(unet)), conv_in(conv3x3<T, B>(unet.in_channels, unet.block_out_channels.front())),
-          time_embedding(unet.block_out_channels.front(), unet.time_channels()),
+          time_embedding(unet.block_out_channels.front(), unet.time_channels(), unet.time_cond_proj_dim),
           mid_block(spec(unet, unet.levels() - 1)),
           conv_norm_out(unet.norm_num_groups, unet.block_out_channels.front(), unet.norm_eps),
           conv_out(conv3x3<T, B>(unet.block_out_channels.front(), unet.out_channels)) {
@@ -72,7 +76,9 @@ struct UNet3DConditionModel {
         visit("class_embedding", self.class_table);
         visit("class_embedding", self.class_projection);
         visit("down_blocks", self.down_blocks);
-        visit("mid_block", self.mid_block);
+        if (self.config.mid_block) {
+            visit("mid_block", self.mid_block);
+        }
         visit("up_blocks", self.up_blocks);
         visit("conv_norm_out", self.conv_norm_out);
         visit("conv_out", self.conv_out);
@@ -154,7 +160,12 @@ private:
         std::vector<double> per_clip(timesteps.begin(), timesteps.end());
         per_clip.resize(static_cast<std::size_t>(clips), per_clip.front());
 
-        V time = time_embedding(V(sinusoids(sample.backend(), per_clip)));
+        V condition;
+        if (config.time_cond_proj_dim > 0 && guidance_scale) {
+            condition =
+                V(guidance_scale_embedding<T>(sample.backend(), *guidance_scale, clips, config.time_cond_proj_dim));
+        }
+        V time = time_embedding(V(sinusoids(sample.backend(), per_clip)), condition);
         if (class_embedding.defined()) {
             time = add(time, class_embedding);
         }
@@ -164,7 +175,9 @@ private:
         for (const auto& block : down_blocks) {
             x = block(std::move(x), context, skips);
         }
-        x = mid_block(x, context);
+        if (config.mid_block) {
+            x = mid_block(x, context);
+        }
         for (const auto& block : up_blocks) {
             x = block(std::move(x), context, skips);
         }

@@ -39,7 +39,9 @@ struct UNetConfig {
     bool upcast_attention = false;
     ClassEmbedding class_embedding = ClassEmbedding::none;
     index_t num_class_embeds = 0;
-    bool temporal = true; ///< with attention along frames: the inflated UNet
+    bool mid_block = true; ///< false: "mid_block_type" null, the lowest level is left as the down blocks made it
+    index_t time_cond_proj_dim = 0; ///< width of the embedded guidance scale that a distilled UNet is told; 0: none
+    bool temporal = true;           ///< with attention along frames: the inflated UNet
 
     [[nodiscard]] index_t levels() const { return static_cast<index_t>(block_out_channels.size()); }
     [[nodiscard]] index_t time_channels() const { return 4 * block_out_channels.front(); }
@@ -59,6 +61,10 @@ struct UNetConfig {
         bounded("layers_per_block", layers_per_block, 64);
         bounded("norm_num_groups", norm_num_groups, limit);
         bounded("cross_attention_dim", cross_attention_dim, limit);
+        require(time_cond_proj_dim >= 0 && time_cond_proj_dim <= limit && time_cond_proj_dim % 2 == 0 &&
+                    time_cond_proj_dim != 2,
+                where, ": \"time_cond_proj_dim\" is ", time_cond_proj_dim, ", expected an even number from 4 to ",
+                limit);
         for (std::size_t i = 0; i < n; ++i) {
             bounded("block_out_channels", block_out_channels[i], limit);
             require(block_out_channels[i] % norm_num_groups == 0, where, ": block_out_channels ", block_out_channels[i],

@@ -66,7 +66,8 @@ concept UNetValue = std::same_as<V, Tensor<T, B>> || std::same_as<V, Variable<T,
 /// A number, or numbers one after another: one for all clips or one for each.
 template <class X>
 concept Timesteps = std::is_arithmetic_v<X> ||
-    (std::ranges::input_range<const X>&& std::is_arithmetic_v<std::ranges::range_value_t<const X>>);
+    (std::ranges::input_range<const X>&& std::is_arithmetic_v<std::ranges::range_value_t<const X>> &&
+     !std::same_as<std::ranges::range_value_t<const X>, char>);
 
 /// Fails to compile, with the requirement that is not met in the error's first line, unless a UNet<T, B> can be called
 /// with these.

@@ -92,8 +92,10 @@ void initialize(Parameter<T, B>& parameter, B& backend, const std::string& name,
 }
 
 /// Gives every parameter of a module its declared start.
-template <Module M, Backend B>
+template <class M, class B>
 void initialize(M& module, B& backend, std::uint64_t seed) {
+    static_assert(check_module<M>());
+    static_assert(check_backend<B>());
     for_each_parameter(module,
                        [&](const std::string& name, auto& parameter) { initialize(parameter, backend, name, seed); });
 }

@@ -118,7 +118,7 @@ void for_each_module(M& module, const Visit& visit) {
 }
 
 /// Number of scalars in all parameters.
-template <Module M>
+template <class M>
 [[nodiscard]] index_t parameter_count(const M& module) {
     index_t count = 0;
     for_each_parameter(module,
@@ -127,7 +127,7 @@ template <Module M>
 }
 
 /// True when any parameter of the module is being trained, or comes from one that is.
-template <Module M>
+template <class M>
 [[nodiscard]] bool trains(const M& module) {
     bool any = false;
     for_each_parameter(module, [&](const std::string&, const auto& parameter) { any = any || parameter.records(); });
@@ -135,7 +135,7 @@ template <Module M>
 }
 
 /// Forgets all gradients.
-template <Module M>
+template <class M>
 void zero_grad(const M& module) {
     for_each_parameter(module, [](const std::string&, const auto& parameter) { parameter.zero_grad(); });
 }
@@ -143,7 +143,7 @@ void zero_grad(const M& module) {
 /// Trains exactly the parameters that lie in a module whose name ends with one of `suffixes` ("attn1.to_q",
 /// "attn_temp"), as the reference does, and freezes the rest. Returns how many scalars train. Throws Error when a
 /// suffix matches no module.
-template <Module M>
+template <class M>
 index_t set_trainable_modules(M& module, const std::vector<std::string>& suffixes) {
     std::vector<bool> matched(suffixes.size(), false);
     index_t count = 0;

@@ -1,5 +1,9 @@
 #pragma once
 
+#include <cmath>
+#include <optional>
+#include <vector>
+
 #include <reel/nn/check_coupling.hpp>
 #include <reel/nn/normalised_pictures.hpp>
 #include <reel/nn/parts.hpp>
@@ -146,19 +150,52 @@ template <Scalar T, Backend B = Cpu, class Parts = DefaultParts>
 struct TimestepEmbedding {
     LinearOf<Parts, T, B> linear_1;
     LinearOf<Parts, T, B> linear_2;
+    std::optional<LinearOf<Parts, T, B>> cond_proj; ///< of a condition `condition` wide, added to what comes in
 
-    TimestepEmbedding(index_t in, index_t channels) : linear_1(in, channels), linear_2(channels, channels) {}
+    TimestepEmbedding(index_t in, index_t channels, index_t condition = 0)
+        : linear_1(in, channels), linear_2(channels, channels) {
+        if (condition > 0) {
+            cond_proj.emplace(condition, in, false);
+        }
+    }
 
     static void members(auto& self, const auto& visit) {
         visit("linear_1", self.linear_1);
         visit("linear_2", self.linear_2);
+        visit("cond_proj", self.cond_proj);
     }
 
     template <class V>
     [[nodiscard]] V operator()(const V& x) const {
         return linear_2(activate(Silu{}, linear_1(x)));
     }
+
+    /// With a condition [timesteps, condition], or undefined for none.
+    template <class V>
+    [[nodiscard]] V operator()(const V& x, const V& condition) const {
+        return (*this)(condition.defined() ? add(x, (*cond_proj)(condition)) : x);
+    }
 };
+
+/// A guidance scale as sines and cosines: [rows, width], all rows alike, `width` even and above 2. As diffusers'
+/// get_guidance_scale_embedding, which embeds 1000 (scale - 1) in float (Luo et al. 2023, arXiv:2310.04378).
+template <Scalar T, Backend B>
+[[nodiscard]] Tensor<T, B> guidance_scale_embedding(B& backend, double scale, index_t rows, index_t width) {
+    const index_t half = width / 2;
+    const float step = std::log(10000.0F) / static_cast<float>(half - 1);
+    const float strength = static_cast<float>(scale - 1) * 1000.0F;
+    std::vector<T> values(static_cast<std::size_t>(rows * width));
+    for (index_t i = 0; i < half; ++i) {
+        const auto frequency = static_cast<float>(std::exp(static_cast<double>(static_cast<float>(i) * -step)));
+        const auto phase = static_cast<double>(strength * frequency);
+        for (index_t row = 0; row < rows; ++row) {
+            T* const to = values.data() + row * width + i;
+            to[0] = static_cast<T>(static_cast<float>(std::sin(phase)));
+            to[half] = static_cast<T>(static_cast<float>(std::cos(phase)));
+        }
+    }
+    return Tensor<T, B>::from_host(backend, {rows, width}, std::span<const T>(values));
+}
 
 /// Sines and cosines of a timestep at `channels / 2` frequencies: [timesteps, channels]. Computed in float as
 /// diffusers' get_timestep_embedding does, whatever T: the rounding of the phase is part of the model.

@@ -11,6 +11,7 @@
 #include <reel/pipelines/tune_options.hpp>
 #include <reel/pipelines/tune_report.hpp>
 #include <reel/schedulers/ddim.hpp>
+#include <reel/text/clip_words.hpp>
 
 namespace reel {
 
@@ -21,6 +22,7 @@ struct PipelineSource {
     std::filesystem::path unet_folder{}; ///< of a UNet that was tuned, instead of the folder's
     MixedPrecision mixed_precision = MixedPrecision::no;
     bool pictures = false; ///< the UNet as it is, for pictures
+    TextCleaning text_cleaning = TextCleaning::ftfy;
 };
 
 /// What is known of a model.

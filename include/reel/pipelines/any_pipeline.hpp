@@ -48,6 +48,8 @@ public:
     /// What of a prompt the text encoder cannot see: "" where it is short enough. Throws Error for one that is no
     /// UTF-8.
     [[nodiscard]] virtual std::string unseen(const std::string& prompt) const = 0;
+    /// See prompt_note(): "" where nothing is to be said.
+    [[nodiscard]] virtual std::string note_on(const std::string& prompt) const = 0;
     /// Tokens that the text encoder sees of a prompt.
     [[nodiscard]] virtual index_t max_tokens() const = 0;
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <reel/io/records/manifest.hpp>
+#include <reel/pipelines/model_notes.hpp>
 #include <reel/pipelines/plan.hpp>
 
 namespace reel {
@@ -21,12 +22,15 @@ namespace reel {
 struct JobOptions {
     BackendKind backend = BackendKind::cpu;
     int threads = 0;
+    TextCleaning text_cleaning = TextCleaning::ftfy;
     PlanOptions plan{};
 
     template <class Self, class Visit>
     static void options(Self& self, const Visit& visit) {
         visit(Option{"backend", "where the networks run: cpu, or cuda for an NVIDIA GPU"}, self.backend);
         visit(Option{"threads", "0: one per core", from_to(0, 1024)}, self.threads);
+        visit(Option{"text_cleaning", "what prompts go through first: ftfy, or transformers5, which repairs nothing"},
+              self.text_cleaning);
         PlanOptions::options(self.plan, visit);
     }
 };
@@ -35,7 +39,8 @@ struct JobOptions {
 class Job {
 public:
     explicit Job(const JobOptions& options, Rehearsal* rehearsal = nullptr)
-        : cpu_(options.threads, rehearsal), rehearsal_(rehearsal), backend_(open_backend(options.backend, cpu_)),
+        : text_cleaning_(options.text_cleaning), cpu_(options.threads, rehearsal), rehearsal_(rehearsal),
+          backend_(open_backend(options.backend, cpu_)),
           stages_(rehearsal_ != nullptr ? probe_of(cpu_, *rehearsal_, mapped_) : backend_->probe()) {}
 
     [[nodiscard]] Cpu& cpu() { return cpu_; }
@@ -51,8 +56,14 @@ public:
         return work();
     }
 
-    /// A model on the job's backend. `check_stop` is called between the steps of its stages.
-    [[nodiscard]] std::unique_ptr<AnyPipeline> load(const PipelineSource& source, std::function<void()> check_stop) {
+    /// A model on the job's backend; what is to be said of its folder (model_notes()) is said on stderr. `check_stop`
+    /// is called between the steps of its stages.
+    [[nodiscard]] std::unique_ptr<AnyPipeline> load(PipelineSource source, std::function<void()> check_stop) {
+        source.text_cleaning = text_cleaning_;
+        for (const std::string& note :
+             rehearsal_ == nullptr ? model_notes(source.folder) : std::vector<std::string>{}) {
+            std::cerr << "note: " << note << '\n';
+        }
         auto model = backend_->load(source);
         model->watch.after_step = std::move(check_stop);
         model->watch.looks_at = [this, &model = *model](PipelinePart part) {
@@ -95,6 +106,7 @@ public:
     [[nodiscard]] Prediction prediction() { return {stages_.stages(), stages_.total()}; }
 
 private:
+    TextCleaning text_cleaning_;
     std::size_t mapped_ = 0; ///< bytes of weights that were looked at where they lie in files
     std::set<PipelinePart> looked_at_;
     Cpu cpu_;

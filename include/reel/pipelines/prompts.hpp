@@ -9,7 +9,8 @@
 
 namespace reel {
 
-/// Says on stderr when a prompt is longer than the text encoder can see. Errors name the key it came from.
+/// Says on stderr when a prompt is longer than the text encoder can see, or has other tokens in the Python that wrote
+/// the model's tokenizer. Errors name the key it came from.
 inline void check_prompt(const AnyPipeline& model, const std::string& key, const std::string& prompt) {
     std::string unseen;
     try {
@@ -24,6 +25,9 @@ inline void check_prompt(const AnyPipeline& model, const std::string& key, const
         }
         std::cerr << "warning: " << key << " is longer than " << model.max_tokens() << " tokens; not seen: \"" << shown
                   << (shown.size() < unseen.size() ? "..." : "") << "\"\n";
+    }
+    if (const std::string note = model.note_on(prompt); !note.empty()) {
+        std::cerr << "note: " << note << '\n';
     }
 }
 

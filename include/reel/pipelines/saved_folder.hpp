@@ -9,31 +9,30 @@
 #include <reel/models/from_pretrained.hpp>
 #include <reel/optim/adamw_8bit_state.hpp>
 #include <reel/pipelines/checkpoint_folder.hpp>
+#include <reel/pipelines/reference_folder.hpp>
 #include <reel/pipelines/tune.hpp>
+#include <reel/schedulers/config/model_scheduler.hpp>
 #include <reel/schedulers/config/scheduler_config.hpp>
 #include <reel/schedulers/ddim.hpp>
 
 namespace reel {
 
 /// Saves a tuned model as Tune-A-Video does: a whole diffusers folder, with the UNet inflated
-/// (unet/diffusion_pytorch_model.bin), the scheduler that inversion and sampling use, and copies of the other parts of
-/// the folder it came from.
+/// (unet/diffusion_pytorch_model.bin), the scheduler that inversion and sampling use, and the other parts of the folder
+/// it came from as diffusers 0.11.1 loads them (copy_part_for_reference()).
 template <Module Unet>
 void save_tuned_pipeline(const Unet& unet, const std::filesystem::path& source, const std::filesystem::path& output) {
     make_output_folder(output);
     require_other_folder(output, source);
     for (const char* part : {"tokenizer", "text_encoder", "vae"}) {
         AtomicFolder folder(output / part);
-        for (const auto& entry : std::filesystem::directory_iterator(source / part)) {
-            if (entry.is_regular_file()) {
-                copy_file_atomically(entry.path(), folder.path() / entry.path().filename());
-            }
-        }
+        copy_part_for_reference(part, source / part, folder.path());
         folder.commit();
     }
     AtomicFolder scheduler(output / "scheduler");
+    const ModelSchedulerConfig own = read_model_scheduler(source / "scheduler");
     save_scheduler(
-        DDIMScheduler(stable_diffusion_fixes(scheduler_from_pretrained<DDIMScheduler>(source / "scheduler").config())),
+        DDIMScheduler(stable_diffusion_fixes(scheduler_from_config<DDIMScheduler>(own.config, own.file).config())),
         scheduler.path());
     scheduler.commit();
     AtomicFolder folder(output / "unet");

@@ -2,6 +2,7 @@
 // A Stable Diffusion folder, ready to be tuned. Needs reel::io and reel::text.
 
 #include <reel/models/from_pretrained.hpp>
+#include <reel/schedulers/config/model_scheduler.hpp>
 #include <reel/schedulers/config/scheduler_config.hpp>
 #include <reel/schedulers/ddim.hpp>
 #include <reel/schedulers/ddpm.hpp>
@@ -52,21 +53,22 @@ inline void check_model_index(const std::filesystem::path& folder) {
 /// `seed`. Throws Error for anything missing, broken or unsupported. `Parts` are what the UNet is made of:
 /// load_stable_diffusion<float, MyParts>.
 template <Scalar T, class Parts = DefaultParts, Backend B>
-[[nodiscard]] StableDiffusion<T, B, Parts> load_stable_diffusion(B& backend, const std::filesystem::path& folder,
-                                                                 std::uint64_t seed,
-                                                                 const std::filesystem::path& unet_folder = {}) {
+[[nodiscard]] StableDiffusion<T, B, Parts>
+load_stable_diffusion(B& backend, const std::filesystem::path& folder, std::uint64_t seed,
+                      const std::filesystem::path& unet_folder = {}, TextCleaning cleaning = TextCleaning::ftfy) {
     std::error_code ignored;
     require(std::filesystem::is_directory(folder, ignored), folder.string(),
             ": no such folder; expected a diffusers folder with model_index.json");
     detail::check_model_index(folder);
+    const ModelSchedulerConfig scheduler = read_model_scheduler(folder / "scheduler");
     StableDiffusion<T, B, Parts> model{
         folder,
-        CLIPTokenizer::from_pretrained(folder / "tokenizer"),
+        CLIPTokenizer::from_pretrained(folder / "tokenizer", 0, cleaning),
         load_clip_text_model<T>(backend, folder / "text_encoder"),
         load_autoencoder_kl<T>(backend, folder / "vae"),
         load_unet<T, Parts>(backend, unet_folder.empty() ? folder / "unet" : unet_folder, seed),
-        scheduler_from_pretrained<DDPMScheduler>(folder / "scheduler"),
-        stable_diffusion_fixes(scheduler_from_pretrained<DDIMScheduler>(folder / "scheduler").config())};
+        scheduler_from_config<DDPMScheduler>(scheduler.config, scheduler.file),
+        stable_diffusion_fixes(scheduler_from_config<DDIMScheduler>(scheduler.config, scheduler.file).config())};
     const auto fits = [&](bool condition, const auto&... text) { require(condition, folder.string(), ": ", text...); };
     fits(model.text_encoder.config.hidden_size == model.unet.config.cross_attention_dim, "the text encoder gives ",
          model.text_encoder.config.hidden_size, " channels, the unet expects ", model.unet.config.cross_attention_dim);
@@ -80,6 +82,9 @@ template <Scalar T, class Parts = DefaultParts, Backend B>
          model.text_encoder.config.max_position_embeddings);
     fits(model.unet.config.class_embedding == ClassEmbedding::none,
          "the unet wants a class embedding, which text-to-video tuning has none to give");
+    fits(model.unet.config.time_cond_proj_dim == 0,
+         "the unet is distilled and must be told the guidance scale (time_cond_proj_dim), which pipelines do not do; "
+         "load_unet() and its guidance_scale can");
     return model;
 }
 

@@ -161,8 +161,8 @@ template <Real T, Backend B>
 
 /// The loss of the 2D UNet on clean (scaled) latents [n, h, w, channels], each with a noise, a timestep and a text
 /// [n, tokens, channels] of its own: mean of weight * (prediction - target)^2.
-template <Real T, Backend B, class V>
-[[nodiscard]] auto diffusion_loss(const UNet3DConditionModel<T, B>& unet, const DDPMScheduler& scheduler,
+template <Real T, Backend B, class Parts, class V>
+[[nodiscard]] auto diffusion_loss(const UNet3DConditionModel<T, B, Parts>& unet, const DDPMScheduler& scheduler,
                                   const Tensor<T, B>& latents, const Tensor<T, B>& noise,
                                   std::span<const index_t> timesteps, const V& text, double snr_gamma) {
     const PredictionType type = scheduler.config().prediction_type;

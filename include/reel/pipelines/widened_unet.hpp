@@ -7,12 +7,12 @@ namespace reel {
 /// A UNet as schedulers and pipelines call it: latents, text and prediction are of the type that T computes in, float
 /// where weights and activations have 16 bits. They are cast here and nowhere else; a UNet of float or double is called
 /// as it is. The UNet must outlive it.
-template <Scalar T, Backend B = Cpu>
+template <Scalar T, Backend B = Cpu, class Parts = DefaultParts>
 class WidenedUnet {
 public:
     using C = compute_t<T>;
 
-    explicit WidenedUnet(const UNet3DConditionModel<T, B>& unet) : unet_(&unet) {}
+    explicit WidenedUnet(const UNet3DConditionModel<T, B, Parts>& unet) : unet_(&unet) {}
 
     /// As UNet3DConditionModel's.
     [[nodiscard]] Tensor<C, B> operator()(const Tensor<C, B>& sample, std::span<const double> timesteps,
@@ -25,7 +25,7 @@ public:
     }
 
 private:
-    const UNet3DConditionModel<T, B>* unet_;
+    const UNet3DConditionModel<T, B, Parts>* unet_;
 };
 
 } // namespace reel

@@ -1,6 +1,9 @@
-# cmake -DCOMPILER=.. -DSOURCE=.. -DINCLUDE=.. [-DDEFINE=..] [-DEXPECT=..] -P this
+# cmake -DCOMPILER=.. -DSOURCE=.. -DINCLUDE=.. [-DSYSTEM=..] [-DDEFINE=..] [-DEXPECT=..] -P this
 # Without EXPECT the source must compile; with it, it must not, and the first line with "error" must hold EXPECT.
 set(flags -std=c++20 -fsyntax-only -I${INCLUDE})
+if(SYSTEM)
+    list(APPEND flags -isystem ${SYSTEM})
+endif()
 if(DEFINE)
     list(APPEND flags -D${DEFINE})
 endif()

@@ -192,6 +192,11 @@ private:
     template <class T>
     [[nodiscard]] T convert(const std::string& name, const YamlNode& value) const {
         const auto refuse = [&]() {
+            // OmegaConf, which reads these files in the reference, puts another key's value there.
+            const bool interpolation =
+                value.kind == YamlNode::Kind::scalar && value.text.find("${") != std::string::npos;
+            reel::require(!interpolation, place(value.line), name,
+                          ": holds an interpolation ${...}, which is not supported; write the value itself");
             fail(place(value.line), name, ": expected ", expected<T>(), ", found ", describe(value));
         };
         const bool plain = value.kind == YamlNode::Kind::scalar && !value.quoted;

@@ -211,7 +211,8 @@ private:
 
 template <Scalar T, Backend B>
 std::unique_ptr<Networks<B>> load_networks(B& backend, const PipelineSource& source) {
-    auto parts = load_stable_diffusion<T>(backend, source.folder, source.seed, source.unet_folder);
+    auto parts =
+        load_stable_diffusion<T>(backend, source.folder, source.seed, source.unet_folder, source.text_cleaning);
     if (source.pictures) {
         parts.unet = load_unet_2d<T>(backend, source.folder / "unet");
     }

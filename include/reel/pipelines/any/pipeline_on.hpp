@@ -9,6 +9,7 @@
 #include <reel/pipelines/any/networks.hpp>
 #include <reel/pipelines/any/sampler_on.hpp>
 #include <reel/pipelines/edit_clip.hpp>
+#include <reel/pipelines/model_notes.hpp>
 #include <reel/pipelines/text_to_image.hpp>
 
 namespace reel {
@@ -27,6 +28,9 @@ public:
     [[nodiscard]] std::string unseen(const std::string& prompt) const override {
         const Encoding encoding = networks_->tokenizer().encode_with_details(prompt);
         return encoding.truncated ? encoding.dropped_text : "";
+    }
+    [[nodiscard]] std::string note_on(const std::string& prompt) const override {
+        return prompt_note(networks_->tokenizer(), prompt);
     }
     [[nodiscard]] index_t max_tokens() const override {
         return static_cast<index_t>(networks_->tokenizer().max_length());
