@@ -10,7 +10,6 @@
 #include "world/demonstration.hpp"
 
 using namespace reel;
-
 namespace {
 
 /// The sampler of the edits. To try one of your own (see custom_sampler.cpp), return it here:

@@ -43,18 +43,23 @@ private:
     [[nodiscard]] constexpr bool fits(std::int64_t value) const { return value % multiple_of == 0; }
 };
 
+/// No less.
 [[nodiscard]] constexpr OptionRange at_least(double least) {
     return {.least = least};
 }
+/// Both ends included.
 [[nodiscard]] constexpr OptionRange from_to(double least, double most) {
     return {.least = least, .most = most};
 }
+/// The first end included.
 [[nodiscard]] constexpr OptionRange from_below(double least, double most) {
     return {.least = least, .most = most, .below = true};
 }
+/// The last end included.
 [[nodiscard]] constexpr OptionRange above_to(double least, double most) {
     return {.least = least, .most = most, .above = true};
 }
+/// More.
 [[nodiscard]] constexpr OptionRange above(double least) {
     return {.least = least, .above = true};
 }

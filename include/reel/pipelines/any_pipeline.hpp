@@ -155,6 +155,7 @@ enum class BackendKind { cpu, cuda };
 inline constexpr std::array backend_kind_names{NamedValue{"cpu", BackendKind::cpu},
                                                NamedValue{"cuda", BackendKind::cuda}};
 
+/// The names of its values.
 [[nodiscard]] constexpr const auto& names_of(BackendKind) {
     return backend_kind_names;
 }

@@ -32,18 +32,23 @@ inline constexpr std::array mask_kind_names{NamedValue{"none", MaskKind::none},
                                             NamedValue{"difference", MaskKind::difference},
                                             NamedValue{"delta", MaskKind::delta}};
 
+/// The names of its values.
 [[nodiscard]] constexpr const auto& names_of(EditStart) {
     return edit_start_names;
 }
+/// The names of its values.
 [[nodiscard]] constexpr const auto& names_of(InvertedLatents) {
     return inverted_latents_names;
 }
+/// The names of its values.
 [[nodiscard]] constexpr const auto& names_of(InversionPrompt) {
     return inversion_prompt_names;
 }
+/// The names of its values.
 [[nodiscard]] constexpr const auto& names_of(GuidancePrompt) {
     return guidance_prompt_names;
 }
+/// The names of its values.
 [[nodiscard]] constexpr const auto& names_of(MaskKind) {
     return mask_kind_names;
 }

@@ -26,6 +26,7 @@ enum class LossColumns {
 /// One line per update, written whole each time.
 class LossLog {
 public:
+    /// One update.
     struct Row {
         TuneReport report;
         double seconds = 0; ///< 0 where the columns have none

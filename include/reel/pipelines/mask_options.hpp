@@ -16,6 +16,7 @@ inline constexpr std::array mask_noise_names{
     NamedValue{"inversion", MaskNoise::inversion},
 };
 
+/// The names of its values.
 [[nodiscard]] constexpr const auto& names_of(MaskNoise) {
     return mask_noise_names;
 }

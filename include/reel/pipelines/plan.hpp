@@ -16,6 +16,7 @@ namespace reel {
 /// Exit status of a job that does not fit.
 inline constexpr int job_does_not_fit = 3;
 
+/// Whether a job is looked at before it is done.
 struct PlanOptions {
     bool plan = false;
     std::size_t memory_limit = 0; ///< bytes; 0: what the machine has available

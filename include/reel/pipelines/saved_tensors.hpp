@@ -27,8 +27,8 @@ public:
     SavedTensors& operator=(const SavedTensors&) = delete;
     ~SavedTensors() { model_.watch.sees = nullptr; }
 
-    /// train.loss and train.grad_norm [steps], train.latents0 [1, 4, frames, h, w] of the first update, and
-    /// `trained.<name>`: while the parameters train.
+    /// Losses and gradient norms [steps] as train.loss and train.grad_norm, the latents of the first update [1, 4,
+    /// frames, h, w] as train.latents0, and every parameter that trains as trained.NAME: while they do.
     void record_tuning(const LossLog& log, const AnyTensor& first_latents) {
         if (!recorder_.on()) {
             return;

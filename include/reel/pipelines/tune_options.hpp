@@ -10,6 +10,7 @@
 
 namespace reel {
 
+/// The names of its values.
 [[nodiscard]] constexpr const auto& names_of(LrScheduleKind) {
     return lr_schedule_names;
 }
@@ -23,6 +24,7 @@ inline constexpr std::array mixed_precision_names{
     NamedValue{"bf16", MixedPrecision::bf16},
 };
 
+/// The names of its values.
 [[nodiscard]] constexpr const auto& names_of(MixedPrecision) {
     return mixed_precision_names;
 }

@@ -18,6 +18,7 @@
 
 namespace reel {
 
+/// Every option of tune_video: names are those of the command line.
 struct TuneVideoOptions {
     std::string config_file;
     TuneAVideoConfig config;

@@ -9,6 +9,7 @@
 
 namespace reel {
 
+/// The source's model on a backend, which must outlive it, as must the host's Cpu.
 template <Backend B>
 [[nodiscard]] std::unique_ptr<AnyPipeline> load_pipeline(B& backend, const PipelineHost& host,
                                                          const PipelineSource& source) {

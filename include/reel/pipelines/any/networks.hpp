@@ -14,6 +14,7 @@
 
 namespace reel {
 
+/// Text encoder, autoencoder and UNet.
 template <Backend B>
 class Networks {
 public:

@@ -14,6 +14,7 @@
 
 namespace reel {
 
+/// Networks of one backend, stage by stage.
 template <Backend B>
 class PipelineOn final : public AnyPipeline {
 public:
