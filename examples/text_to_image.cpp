@@ -12,7 +12,6 @@
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/pipelines/job.hpp>
-#include <reel/pipelines/model_notes.hpp>
 #include <reel/pipelines/prompt_pictures.hpp>
 #include <reel/pipelines/prompts.hpp>
 
@@ -57,9 +56,6 @@ void text_to_image(TextToImageOptions o) {
     }
     const auto model = job.load({.folder = o.model, .pictures = true}, program::check_stop);
     model->watch.bars = false;
-    for (const std::string& note : model_notes(o.model)) {
-        std::cerr << "note: " << note << '\n';
-    }
     const PromptPictures sampler(*model, o.sampling);
     sampler.settle_size(o.height, "--height");
     sampler.settle_size(o.width, "--width");

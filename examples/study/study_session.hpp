@@ -10,6 +10,7 @@
 #include <reel/metrics/edit_measures.hpp>
 #include <reel/pipelines/clip_files.hpp>
 #include <reel/pipelines/inversion.hpp>
+#include <reel/schedulers/config/model_scheduler.hpp>
 #include <reel/schedulers/scheduler_registry.hpp>
 
 #include "files.hpp"
@@ -54,7 +55,7 @@ public:
         const std::filesystem::path file = folder / "scheduler" / "scheduler_config.json";
         pipeline_ = backend_->load({.folder = folder, .seed = seed_, .mixed_precision = settings.mixed_precision});
         where_ = file.string();
-        scheduler_json_ = reel::stable_diffusion_fixes(reel::read_scheduler_json(file));
+        scheduler_json_ = reel::stable_diffusion_fixes(reel::read_model_scheduler(folder / "scheduler").config);
         fingerprint_ = pipeline_->fingerprint();
     }
     StudySession(const StudySession&) = delete;

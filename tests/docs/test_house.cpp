@@ -71,7 +71,7 @@ struct Room {
     static const std::regex line("#include [<\"]reel/([^>\"]+)[>\"]");
     std::map<std::string, std::vector<std::string>> found;
     for (const auto& entry : fs::recursive_directory_iterator(root / "include" / "reel")) {
-        if (!entry.is_regular_file()) {
+        if (!entry.is_regular_file() || entry.path().extension() == ".txt") {
             continue;
         }
         const std::string text = contents_of(entry.path());
@@ -95,8 +95,9 @@ TEST_CASE("the picture has every folder of the library, and a page for each") {
         REQUIRE(room);
         used.insert(room->name);
         const auto folder = header.substr(0, header.rfind('/') + 1);
-        // one folder below a room may share its line: a product's own in its backend
-        CHECK((room->name == header || room->name == folder || folder == room->name + "onednn/"));
+        // a folder below a room may share its line: a product's own in its backend, a target's own files
+        CHECK((room->name == header || room->name == folder || folder == room->name + "onednn/" ||
+               folder == "compiled/pipelines/" || folder == "pipelines/any/"));
     }
     for (const Room& room : house) {
         CAPTURE(room.name);

@@ -345,7 +345,7 @@ template <Scalar T, Backend B>
     return sample;
 }
 
-#ifdef REEL_COMPILED // src/compiled/models_*.cpp have these
+#ifdef REEL_COMPILED // reel/compiled/models_*.cpp have these
 extern template Tensor<float> AutoencoderEncoder<float>::operator()(const Tensor<float>&) const;
 extern template Variable<float> AutoencoderEncoder<float>::operator()(const Variable<float>&) const;
 extern template struct AutoencoderEncoder<float>;

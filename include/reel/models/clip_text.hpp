@@ -73,7 +73,7 @@ V CLIPTextModel<T, B>::operator()(std::span<const std::int32_t> ids, index_t pro
     return final_layer_norm(x);
 }
 
-#ifdef REEL_COMPILED // src/compiled/models_*.cpp have these
+#ifdef REEL_COMPILED // reel/compiled/models_*.cpp have these
 extern template Tensor<float> CLIPTextModel<float>::operator()(std::span<const std::int32_t>, index_t) const;
 extern template Variable<float> CLIPTextModel<float>::operator()(std::span<const std::int32_t>, index_t) const;
 extern template struct CLIPTextModel<float>;

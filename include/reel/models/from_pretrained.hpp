@@ -170,7 +170,7 @@ void save_unet(const UNet3DConditionModel<T, B, Parts>& model, const std::filesy
     write_json(folder / "config.json", write_unet_config(model.config));
 }
 
-#ifdef REEL_COMPILED // src/compiled/folders_*.cpp have these
+#ifdef REEL_COMPILED // reel/compiled/folders_*.cpp have these
 extern template CLIPTextModel<float> load_clip_text_model(Cpu&, const std::filesystem::path&);
 extern template AutoencoderKL<float> load_autoencoder_kl(Cpu&, const std::filesystem::path&);
 extern template UNet3DConditionModel<float> load_unet(Cpu&, const std::filesystem::path&, std::uint64_t);

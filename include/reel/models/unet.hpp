@@ -199,7 +199,7 @@ V UNet3DConditionModel<T, B, Parts>::run(const V& sample, std::span<const double
     return conv_out(conv_norm_out(x, clips, true));
 }
 
-#ifdef REEL_COMPILED // src/compiled/models_*.cpp have these
+#ifdef REEL_COMPILED // reel/compiled/models_*.cpp have these
 extern template Tensor<float> UNet3DConditionModel<float>::run(const Tensor<float>&, std::span<const double>,
                                                                const Tensor<float>&, index_t,
                                                                const Tensor<float>&) const;

@@ -96,7 +96,7 @@ template <Scalar T, Backend B, class Parts>
     return model.text_encoder(std::span<const std::int32_t>(ids));
 }
 
-#ifdef REEL_COMPILED // src/compiled/folders_*.cpp have these
+#ifdef REEL_COMPILED // reel/compiled/folders_*.cpp have these
 extern template StableDiffusion<float> load_stable_diffusion(Cpu&, const std::filesystem::path&, std::uint64_t,
                                                              const std::filesystem::path&, TextCleaning);
 extern template Tensor<float> encode_prompt(const StableDiffusion<float>&, std::string_view);

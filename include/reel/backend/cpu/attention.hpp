@@ -325,7 +325,7 @@ void attention_backward(Cpu& backend, const AttentionProblem<T>& p) {
     });
 }
 
-#ifdef REEL_COMPILED // src/compiled/kernels_*.cpp have these
+#ifdef REEL_COMPILED // reel/compiled/kernels_*.cpp have these
 extern template void attention_forward(Cpu&, const AttentionProblem<float>&);
 extern template void attention_backward(Cpu&, const AttentionProblem<float>&);
 extern template void attention_forward(Cpu&, const AttentionProblem<double>&);

@@ -270,7 +270,7 @@ void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_
 
 #endif // REEL_ONEDNN
 
-#ifdef REEL_COMPILED // src/compiled/kernels_*.cpp have these
+#ifdef REEL_COMPILED // reel/compiled/kernels_*.cpp have these
 extern template void convolution(Cpu&, const ConvGeometry&, const float*, const float*, const float*, float*);
 extern template void convolution_input_gradient(Cpu&, const ConvGeometry&, const float*, const float*, float*);
 extern template void convolution_kernel_gradient(Cpu&, const ConvGeometry&, const float*, const float*, float*);

@@ -167,7 +167,7 @@ void geglu_backward(Cpu& backend, const T* x, const T* y_gradient, T* x_gradient
     });
 }
 
-#ifdef REEL_COMPILED // src/compiled/kernels_*.cpp have these
+#ifdef REEL_COMPILED // reel/compiled/kernels_*.cpp have these
 extern template void map_unary(Cpu&, generic::Silu, const float*, float*, index_t);
 extern template void map_unary(Cpu&, generic::Gelu, const float*, float*, index_t);
 extern template void map_unary(Cpu&, generic::QuickGelu, const float*, float*, index_t);

@@ -148,7 +148,7 @@ void gemm(Cpu& backend, const GemmProblem<T>& problem) {
     }
 }
 
-#ifdef REEL_COMPILED // src/compiled/kernels_*.cpp have these
+#ifdef REEL_COMPILED // reel/compiled/kernels_*.cpp have these
 extern template void gemm(Cpu&, const GemmProblem<float>&);
 extern template void gemm(Cpu&, const GemmProblem<double>&);
 extern template void gemm(Cpu&, const GemmProblem<bfloat16>&);

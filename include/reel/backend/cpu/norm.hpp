@@ -263,7 +263,7 @@ void norm_forward(Cpu& backend, const NormProblem<T>& p) {
     norm_apply(backend, with_statistics);
 }
 
-#ifdef REEL_COMPILED // src/compiled/kernels_*.cpp have these
+#ifdef REEL_COMPILED // reel/compiled/kernels_*.cpp have these
 extern template void norm_statistics(Cpu&, const NormProblem<float>&);
 extern template void norm_apply(Cpu&, const NormProblem<float>&);
 extern template void norm_forward(Cpu&, const NormProblem<float>&);
