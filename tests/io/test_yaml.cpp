@@ -126,6 +126,14 @@ TEST_CASE("scalars get their type on request") {
     }
 }
 
+TEST_CASE("an interpolation in place of a number or boolean is named, as one in a text is") {
+    for (const std::string& message :
+         {value_error<int>("${train_data.width}"), value_error<double>("${a}"), value_error<bool>("${b.c}")}) {
+        CHECK(message == "t.yaml:1: a: holds an interpolation ${...}, which is not supported; write the value itself");
+    }
+    CHECK(contains(value_error<std::vector<int>>("[1, \"${x}\"]"), "a[1]: holds an interpolation"));
+}
+
 TEST_CASE("scalars of another type are refused") {
     for (const char* text : {"1.0", "1e3", "x", "True", "\"1\"", "010", "0x10", "1:30", "2147483648", "1_", "_1", "+",
                              "--1", "+-1", "1 2", "[1]", "{b: 1}"}) {
