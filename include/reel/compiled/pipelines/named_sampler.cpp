@@ -44,13 +44,13 @@ Sampler named_sampler(const SamplerRequest& request, const PipelineFacts& model,
         return ddim_sampler(model, eta);
     }
     std::filesystem::path file = request.scheduler_config;
-    const bool own = file.empty() || file == model.folder / "scheduler";
+    const bool models_own = file.empty() || file == model.folder / "scheduler";
     std::error_code ignored;
-    if (own || std::filesystem::is_directory(file, ignored)) {
+    if (models_own || std::filesystem::is_directory(file, ignored)) {
         file /= "scheduler_config.json";
     }
     nlohmann::json config;
-    if (own) {
+    if (models_own) {
         ModelSchedulerConfig own = read_model_scheduler(model.folder / "scheduler");
         file = own.file;
         config = std::move(own.config);
