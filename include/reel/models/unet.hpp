@@ -35,7 +35,14 @@ struct UNet3DConditionModel {
     std::optional<double> guidance_scale;
 
     /// Declares the parameters; they are undefined until loaded or initialised.
-    explicit UNet3DConditionModel(const UNetConfig& unet);
+    explicit UNet3DConditionModel(const UNetConfig& unet)
+        : config(checked(unet)), conv_in(conv3x3<T, B>(unet.in_channels, unet.block_out_channels.front())),
+          time_embedding(unet.block_out_channels.front(), unet.time_channels(), unet.time_cond_proj_dim),
+          mid_block(spec(unet, unet.levels() - 1)),
+          conv_norm_out(unet.norm_num_groups, unet.block_out_channels.front(), unet.norm_eps),
+          conv_out(conv3x3<T, B>(unet.block_out_channels.front(), unet.out_channels)) {
+        add_blocks();
+    }
 
     static void members(auto& self, const auto& visit) {
         visit("conv_in", self.conv_in);
@@ -111,6 +118,9 @@ private:
                                      config.freq_shift);
     }
 
+    /// What a configuration has beside the members that every one has.
+    void add_blocks();
+
     template <class V>
     [[nodiscard]] V run(const V& sample, std::span<const double> timesteps, const V& text, index_t frames,
                         const V& class_embedding) const;
@@ -123,13 +133,8 @@ private:
 
 // Outside of the class: what is inside is compiled wherever it is called, compiled already or not.
 
-template <Scalar T, Backend B, class Parts>
-UNet3DConditionModel<T, B, Parts>::UNet3DConditionModel(const UNetConfig& unet)
-    : config(checked(unet)), conv_in(conv3x3<T, B>(unet.in_channels, unet.block_out_channels.front())),
-      time_embedding(unet.block_out_channels.front(), unet.time_channels(), unet.time_cond_proj_dim),
-      mid_block(spec(unet, unet.levels() - 1)),
-      conv_norm_out(unet.norm_num_groups, unet.block_out_channels.front(), unet.norm_eps),
-      conv_out(conv3x3<T, B>(unet.block_out_channels.front(), unet.out_channels)) {
+template <class T, class B, class Parts>
+void UNet3DConditionModel<T, B, Parts>::add_blocks() {
     if (config.class_embedding == ClassEmbedding::table) {
         class_table.emplace(config.num_class_embeds, config.time_channels());
     } else if (config.class_embedding == ClassEmbedding::timestep) {
@@ -159,7 +164,7 @@ UNet3DConditionModel<T, B, Parts>::UNet3DConditionModel(const UNetConfig& unet)
     }
 }
 
-template <Scalar T, Backend B, class Parts>
+template <class T, class B, class Parts>
 template <class V>
 V UNet3DConditionModel<T, B, Parts>::run(const V& sample, std::span<const double> timesteps, const V& text,
                                          index_t frames, const V& class_embedding) const {
