@@ -311,7 +311,7 @@ TEST_CASE("a file that does not say mixed_precision gets none") {
     REQUIRE(at != std::string::npos);
     put_text(work / "config.yaml", text.erase(at, text.find('\n', at) + 1 - at));
     CHECK(run_well(command).err == "");
-    CHECK(reel::read_tune_config(work / "out" / "config.yaml").mixed_precision == "no");
+    CHECK(reel::read_tune_config(work / "out" / "config.yaml").mixed_precision == reel::MixedPrecision::no);
 }
 
 TEST_CASE("more steps than before continue a constant rate; a rate that depends on the end does not allow it") {
@@ -325,7 +325,7 @@ TEST_CASE("more steps than before continue a constant rate; a rate that depends 
     run_well(work.command("whole"));
     CHECK(tuned_weights(work / "out") == tuned_weights(work / "whole"));
 
-    work.config.lr_scheduler = "linear";
+    work.config.lr_scheduler = reel::LrScheduleKind::linear;
     run_well(work.command("linear"));
     work.config.resume_from_checkpoint = "latest";
     work.config.max_train_steps = 8;
@@ -347,7 +347,7 @@ TEST_CASE("learning-rate schedules with warm-up") {
     std::map<std::string, std::string> weights;
     for (const auto& [name, expected] : factors) {
         CAPTURE(name);
-        work.config.lr_scheduler = name;
+        work.config.lr_scheduler = reel::choice_of<reel::LrScheduleKind>(name, "lr_scheduler");
         run_well(work.command(name));
         const auto rates = loss_column(work / name, 3);
         REQUIRE(rates.size() == expected.size());
