@@ -2,7 +2,7 @@
 
 #include "fuzz/fuzz.hpp"
 
-#include <reel/io/config/tune_config.hpp>
+#include <reel/pipelines/tune_config_file.hpp>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::string_view text = fuzz::text_of(data, size);

@@ -48,17 +48,17 @@ public:
 
     /// From what a tokenizer.json holds; `where` (the file) starts messages.
     template <class = void>
-    CLIPTokenizer(const text::TokenizerJson& json, CLIPTokenizerConfig config, const std::string& where)
-        : vocabulary_(json.vocab, json.merges, where), config_(std::move(config)) {
-        for (const text::AddedToken& added : json.added) {
+    CLIPTokenizer(const text::TokenizerJson& file, CLIPTokenizerConfig config, const std::string& where)
+        : vocabulary_(file.vocab, file.merges, where), config_(std::move(config)) {
+        for (const text::AddedToken& added : file.added) {
             vocabulary_.add(added.token.content, added.id, where);
         }
         add_roles(where);
-        for (const text::AddedToken& added : json.added) {
+        for (const text::AddedToken& added : file.added) {
             add_token(added);
         }
         for (const std::string& extra : config_.extra_special_tokens) {
-            require(std::any_of(json.added.begin(), json.added.end(),
+            require(std::any_of(file.added.begin(), file.added.end(),
                                 [&](const text::AddedToken& added) { return added.token.content == extra; }),
                     where, ": lacks the special token '", extra, "' that tokenizer_config.json names");
         }
