@@ -115,90 +115,90 @@ template <Scalar T, Backend B>
     return masked(x, Variable<T, B>(mask));
 }
 
-template <Scalar T, Backend B>
+template <Scalar T, Backend B> /// x + y, element by element.
 [[nodiscard]] Variable<T, B> operator+(const Variable<T, B>& x, const Variable<T, B>& y) {
     return add(x, y);
 }
-template <Scalar T, Backend B>
+template <Scalar T, Backend B> /// x + y, element by element.
 [[nodiscard]] Variable<T, B> operator+(const Variable<T, B>& x, const Tensor<T, B>& y) {
     return add(x, Variable<T, B>(y));
 }
-template <Scalar T, Backend B>
+template <Scalar T, Backend B> /// x + y, element by element.
 [[nodiscard]] Variable<T, B> operator+(const Tensor<T, B>& x, const Variable<T, B>& y) {
     return add(Variable<T, B>(x), y);
 }
-template <Scalar T, Backend B, Number N>
+template <Scalar T, Backend B, Number N> /// x + number, element by element.
 [[nodiscard]] Variable<T, B> operator+(const Variable<T, B>& x, N number) {
     return affine(x, 1, static_cast<compute_t<T>>(number));
 }
-template <Scalar T, Backend B, Number N>
+template <Scalar T, Backend B, Number N> /// number + x, element by element.
 [[nodiscard]] Variable<T, B> operator+(N number, const Variable<T, B>& x) {
     return x + number;
 }
 
-template <Scalar T, Backend B>
+template <Scalar T, Backend B> /// x - y, element by element.
 [[nodiscard]] Variable<T, B> operator-(const Variable<T, B>& x, const Variable<T, B>& y) {
     return subtract(x, y);
 }
-template <Scalar T, Backend B>
+template <Scalar T, Backend B> /// x - y, element by element.
 [[nodiscard]] Variable<T, B> operator-(const Variable<T, B>& x, const Tensor<T, B>& y) {
     return subtract(x, Variable<T, B>(y));
 }
-template <Scalar T, Backend B>
+template <Scalar T, Backend B> /// x - y, element by element.
 [[nodiscard]] Variable<T, B> operator-(const Tensor<T, B>& x, const Variable<T, B>& y) {
     return subtract(Variable<T, B>(x), y);
 }
-template <Scalar T, Backend B, Number N>
+template <Scalar T, Backend B, Number N> /// x - number, element by element.
 [[nodiscard]] Variable<T, B> operator-(const Variable<T, B>& x, N number) {
     return affine(x, 1, -static_cast<compute_t<T>>(number));
 }
-template <Scalar T, Backend B, Number N>
+template <Scalar T, Backend B, Number N> /// number - x, element by element.
 [[nodiscard]] Variable<T, B> operator-(N number, const Variable<T, B>& x) {
     return affine(x, -1, static_cast<compute_t<T>>(number));
 }
-template <Scalar T, Backend B>
+template <Scalar T, Backend B> /// -x, element by element.
 [[nodiscard]] Variable<T, B> operator-(const Variable<T, B>& x) {
     return scale(x, -1);
 }
 
-template <Scalar T, Backend B>
+template <Scalar T, Backend B> /// x * y, element by element.
 [[nodiscard]] Variable<T, B> operator*(const Variable<T, B>& x, const Variable<T, B>& y) {
     return multiply(x, y);
 }
-template <Scalar T, Backend B>
+template <Scalar T, Backend B> /// x * y, element by element.
 [[nodiscard]] Variable<T, B> operator*(const Variable<T, B>& x, const Tensor<T, B>& y) {
     return multiply(x, Variable<T, B>(y));
 }
-template <Scalar T, Backend B>
+template <Scalar T, Backend B> /// x * y, element by element.
 [[nodiscard]] Variable<T, B> operator*(const Tensor<T, B>& x, const Variable<T, B>& y) {
     return multiply(Variable<T, B>(x), y);
 }
-template <Scalar T, Backend B, Number N>
+template <Scalar T, Backend B, Number N> /// x * number, element by element.
 [[nodiscard]] Variable<T, B> operator*(const Variable<T, B>& x, N number) {
     return scale(x, static_cast<compute_t<T>>(number));
 }
-template <Scalar T, Backend B, Number N>
+template <Scalar T, Backend B, Number N> /// number * x, element by element.
 [[nodiscard]] Variable<T, B> operator*(N number, const Variable<T, B>& x) {
     return x * number;
 }
 
-template <Scalar T, Backend B>
+template <Scalar T, Backend B> /// x / y, element by element.
 [[nodiscard]] Variable<T, B> operator/(const Variable<T, B>& x, const Variable<T, B>& y) {
     return divide(x, y);
 }
-template <Scalar T, Backend B>
+template <Scalar T, Backend B> /// x / y, element by element.
 [[nodiscard]] Variable<T, B> operator/(const Variable<T, B>& x, const Tensor<T, B>& y) {
     return divide(x, Variable<T, B>(y));
 }
-template <Scalar T, Backend B>
+template <Scalar T, Backend B> /// x / y, element by element.
 [[nodiscard]] Variable<T, B> operator/(const Tensor<T, B>& x, const Variable<T, B>& y) {
     return divide(Variable<T, B>(x), y);
 }
-template <Scalar T, Backend B, Number N>
+template <Scalar T, Backend B, Number N> /// x / number, element by element.
 [[nodiscard]] Variable<T, B> operator/(const Variable<T, B>& x, N number) {
     return divide(x, static_cast<compute_t<T>>(number));
 }
-template <Scalar T, Backend B, Number N>
+template <Scalar T, Backend B, Number N> /// number / x, element by element.
 [[nodiscard]] Variable<T, B> operator/(N number, const Variable<T, B>& x) {
     return divide(static_cast<compute_t<T>>(number), x);
 }

@@ -17,7 +17,7 @@ enum class Couples : unsigned {
     clip = 3,       ///< all tokens of all frames of a clip
     everything = 7, ///< all clips of a call too, such as the halves of guidance
 };
-
+/// What two parts couple together.
 [[nodiscard]] constexpr Couples operator|(Couples a, Couples b) {
     return static_cast<Couples>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
 }
@@ -26,7 +26,7 @@ enum class Couples : unsigned {
 [[nodiscard]] constexpr bool includes(Couples a, Couples b) {
     return (a | b) == a;
 }
-
+/// For messages.
 [[nodiscard]] inline std::string to_string(Couples couples) {
     switch (couples) {
     case Couples::nothing:

@@ -34,11 +34,11 @@ struct DefaultParts {
     using Temporal = TemporalAttention<T, B, Parts>;
 };
 
-template <class Parts, class T, class B>
+template <class Parts, class T, class B> /// The linear layer of some parts.
 using LinearOf = typename Parts::template Linear<T, B>;
-template <class Parts, class T, class B>
+template <class Parts, class T, class B> /// Their attention.
 using AttentionOf = typename Parts::template Attention<T, B, Parts>;
-template <class Parts, class T, class B>
+template <class Parts, class T, class B> /// Their temporal block.
 using TemporalOf = typename Parts::template Temporal<T, B, Parts>;
 
 } // namespace reel

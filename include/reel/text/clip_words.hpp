@@ -23,7 +23,7 @@ enum class TextCleaning {
 
 inline constexpr std::array text_cleaning_names{NamedValue{"ftfy", TextCleaning::ftfy},
                                                 NamedValue{"transformers5", TextCleaning::transformers5}};
-[[nodiscard]] constexpr const auto& names_of(TextCleaning) {
+/** Their names. */ [[nodiscard]] constexpr const auto& names_of(TextCleaning) {
     return text_cleaning_names;
 }
 
