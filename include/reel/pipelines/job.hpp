@@ -60,11 +60,11 @@ public:
     /// is called between the steps of its stages.
     [[nodiscard]] std::unique_ptr<AnyPipeline> load(PipelineSource source, std::function<void()> check_stop) {
         source.text_cleaning = text_cleaning_;
+        auto model = backend_->load(source); // first, since it says better what is wrong with a folder
         for (const std::string& note :
              rehearsal_ == nullptr ? model_notes(source.folder) : std::vector<std::string>{}) {
             std::cerr << "note: " << note << '\n';
         }
-        auto model = backend_->load(source);
         model->watch.after_step = std::move(check_stop);
         model->watch.looks_at = [this, &model = *model](PipelinePart part) {
             if (looked_at_.insert(part).second) {
