@@ -1,4 +1,4 @@
-#pragma once
+#pragma once // Needs reel::text and reel::io.
 // What a model is loaded from and tuned with, whatever its scalar type and backend.
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-#pragma once
+#pragma once // Needs reel::text and reel::io.
 // A Stable Diffusion folder of whatever scalar type and backend, chosen at run time. What is handed from stage to stage
 // stays where the networks are: latents, texts, masks, samplers' states. Link reel::pipelines, which has the usual
 // scalar types and backends; any/pipeline_on.hpp makes others.

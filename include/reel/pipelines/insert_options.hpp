@@ -1,4 +1,4 @@
-#pragma once
+#pragma once // Needs reel::text, reel::io and reel::video.
 // What insert_object is asked to do, and how its run is recorded. Link reel::pipelines and reel::video.
 
 #include <algorithm>

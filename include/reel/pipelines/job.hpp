@@ -1,4 +1,4 @@
-#pragma once
+#pragma once // Needs reel::text and reel::io.
 // A program's run around a pipeline: where it computes, what each stage takes, what it writes. Link reel::pipelines.
 
 #include <cstdio>

@@ -1,4 +1,4 @@
-#pragma once
+#pragma once // Needs reel::text and reel::io.
 // The sampler of a run, chosen by name when the program is started. Light: link reel::pipelines for its functions.
 
 #include <filesystem>

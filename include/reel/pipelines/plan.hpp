@@ -1,4 +1,4 @@
-#pragma once
+#pragma once // Needs reel::text and reel::io.
 // --plan and --memory_limit: what a job will take, found out before it begins. Link reel::pipelines.
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-#pragma once
+#pragma once // Needs reel::text and reel::io.
 // Pictures of prompts, with a Stable Diffusion folder of whatever scalar type and backend. Link reel::pipelines.
 
 #include <cstdint>

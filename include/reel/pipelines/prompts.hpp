@@ -1,4 +1,4 @@
-#pragma once
+#pragma once // Needs reel::text and reel::io.
 // Prompts are looked at before the work begins.
 
 #include <iostream>

@@ -1,4 +1,4 @@
-#pragma once
+#pragma once // Needs reel::text, reel::io and reel::video.
 // What tune_video is asked to do. Link reel::pipelines and reel::video.
 
 #include <functional>

@@ -1,4 +1,4 @@
-#pragma once
+#pragma once // Needs utf8proc (target reel::text).
 
 #include <algorithm>
 #include <array>

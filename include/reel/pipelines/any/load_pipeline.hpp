@@ -1,4 +1,4 @@
-#pragma once
+#pragma once // Needs reel::text and reel::io.
 // A pipeline on a backend, of whatever scalar type the source asks for. Its networks are compiled elsewhere
 // (load_networks<T>(), one file for each scalar type).
 

@@ -1,4 +1,4 @@
-#pragma once
+#pragma once // Needs reel::text and reel::io.
 // The networks of a Stable Diffusion folder on one backend, whatever scalar type they compute with: float goes in and
 // comes out, and stays on the backend. So stages are compiled once for a backend, and each scalar type costs the
 // compiler the networks alone.

@@ -1,4 +1,4 @@
-#pragma once
+#pragma once // Needs reel::text and reel::io.
 // A sampler on the backend where its tensors are.
 
 #include <span>
