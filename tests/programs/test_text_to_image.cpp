@@ -153,5 +153,6 @@ TEST_CASE("evaluate_text_to_image refuses a classifier that has not learnt enoug
     reel::write_safetensors(file, reel::StateDict{}, {{"size", "64"}});
     fails({"--classifier", file}, {file, "missing"});
     fails({"--captions", "0"}, {"--captions"}, 2);
-    fails({"--eta", "1"}, {"--eta", "unknown option"}, 2);
+    fails({"--eta", "1"}, {"PNDMScheduler has no eta"});
+    fails({"--etta", "1"}, {"--etta", "unknown option"}, 2);
 }
