@@ -17,6 +17,7 @@
 #include <reel/pipelines/clips.hpp>
 #include <reel/pipelines/stable_diffusion.hpp>
 #include <reel/schedulers/ddim_inverse.hpp>
+#include <reel/text/clip_tokenizer.hpp>
 
 using Tensor = reel::Tensor<float>;
 using reel::index_t;
@@ -70,9 +71,9 @@ void edit_with_prompt_to_prompt(const Job& job) {
     const auto edit = reel::encode_prompt(model, job.edit);
 
     // Which tokens are the same, and which is the word.
-    const auto of_source = model.tokenizer.encode(job.prompt);
-    const auto of_edit = model.tokenizer.encode(job.edit);
-    const auto last = std::ranges::find(of_edit, model.tokenizer.encode("").at(1)) - 1; // before the end
+    const auto of_source = model.tokenizer->encode(job.prompt);
+    const auto of_edit = model.tokenizer->encode(job.edit);
+    const auto last = std::ranges::find(of_edit, model.tokenizer->encode("").at(1)) - 1; // before the end
     PromptToPrompt control{.shared = std::ranges::mismatch(of_source, of_edit).in1 - of_source.begin(),
                            .word = last - of_edit.begin(),
                            .frames = latents.shape(0)};

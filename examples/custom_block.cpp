@@ -13,7 +13,7 @@
 #include <reel/optim/trained_parameters.hpp>
 #include <reel/pipelines/clips.hpp>
 #include <reel/pipelines/edit.hpp>
-#include <reel/pipelines/stable_diffusion.hpp>
+#include <reel/pipelines/load_stable_diffusion.hpp>
 #include <reel/pipelines/tune.hpp>
 #include <reel/schedulers/ddim_inverse.hpp>
 

@@ -1,7 +1,7 @@
 // A convolution along time in the place of the temporal attention, tuned on a clip. temporal_convolution MODEL CLIP
 #include <reel/io/video/video_reader.hpp>
 #include <reel/pipelines/clips.hpp>
-#include <reel/pipelines/stable_diffusion.hpp>
+#include <reel/pipelines/load_stable_diffusion.hpp>
 #include <reel/pipelines/tune.hpp>
 
 template <reel::Scalar T, reel::Backend B>

@@ -5,7 +5,7 @@
 #include <reel/io/video/video_reader.hpp>
 #include <reel/pipelines/blend.hpp>
 #include <reel/pipelines/clips.hpp>
-#include <reel/pipelines/stable_diffusion.hpp>
+#include <reel/pipelines/load_stable_diffusion.hpp>
 #include <reel/schedulers/ddim_inverse.hpp>
 
 using Tensor = reel::Tensor<float>;
@@ -17,8 +17,8 @@ int main(int, char** argv) {
     const auto latents = reel::encode_latents(model.vae, reel::to_tensor<float>(cpu, clip));
     const auto source = reel::encode_prompt(model, "a woman is swinging");
     const auto edit = reel::encode_prompt(model, "a woman is swinging a red tennis racket");
-    const auto ids = model.tokenizer.encode("a woman is swinging a red tennis racket");
-    const auto word = std::ranges::find(ids, model.tokenizer.encode("racket")[1]) - ids.begin();
+    const auto ids = model.tokenizer->encode("a woman is swinging a red tennis racket");
+    const auto word = std::ranges::find(ids, model.tokenizer->encode("racket")[1]) - ids.begin();
     reel::DDIMInverseScheduler inverse(model.sampling);
     const auto trajectory = reel::invert_trajectory(model.unet, inverse, latents, source, 10);
     reel::DDIMScheduler sampler(model.sampling);

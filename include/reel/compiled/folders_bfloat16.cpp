@@ -1,4 +1,5 @@
 // Models from and to folders, as their headers declare them under REEL_COMPILED.
+#include <reel/pipelines/load_stable_diffusion.hpp>
 #include <reel/pipelines/stable_diffusion.hpp>
 
 namespace reel {
@@ -8,7 +9,13 @@ template AutoencoderKL<bfloat16> load_autoencoder_kl(Cpu&, const std::filesystem
 template UNet3DConditionModel<bfloat16> load_unet(Cpu&, const std::filesystem::path&, std::uint64_t);
 template UNet3DConditionModel<bfloat16> load_unet_2d(Cpu&, const std::filesystem::path&);
 template void save_unet(const UNet3DConditionModel<bfloat16>&, const std::filesystem::path&, bool, DType);
-template StableDiffusion<bfloat16> load_stable_diffusion(Cpu&, const std::filesystem::path&, std::uint64_t,
+template struct StableDiffusion<bfloat16>;
+template <class T>
+StableDiffusion<T> detail::load_compiled(Cpu& backend, const std::filesystem::path& folder, std::uint64_t seed,
+                                         const std::filesystem::path& unet_folder, TextCleaning cleaning) {
+    return load_folder<T, DefaultParts>(backend, folder, seed, unet_folder, cleaning);
+}
+template StableDiffusion<bfloat16> detail::load_compiled(Cpu&, const std::filesystem::path&, std::uint64_t,
                                                          const std::filesystem::path&, TextCleaning);
 template Tensor<bfloat16> encode_prompt(const StableDiffusion<bfloat16>&, std::string_view);
 

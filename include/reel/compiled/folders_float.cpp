@@ -1,4 +1,5 @@
 // Models from and to folders, as their headers declare them under REEL_COMPILED.
+#include <reel/pipelines/load_stable_diffusion.hpp>
 #include <reel/pipelines/stable_diffusion.hpp>
 
 namespace reel {
@@ -8,7 +9,13 @@ template AutoencoderKL<float> load_autoencoder_kl(Cpu&, const std::filesystem::p
 template UNet3DConditionModel<float> load_unet(Cpu&, const std::filesystem::path&, std::uint64_t);
 template UNet3DConditionModel<float> load_unet_2d(Cpu&, const std::filesystem::path&);
 template void save_unet(const UNet3DConditionModel<float>&, const std::filesystem::path&, bool, DType);
-template StableDiffusion<float> load_stable_diffusion(Cpu&, const std::filesystem::path&, std::uint64_t,
+template struct StableDiffusion<float>;
+template <class T>
+StableDiffusion<T> detail::load_compiled(Cpu& backend, const std::filesystem::path& folder, std::uint64_t seed,
+                                         const std::filesystem::path& unet_folder, TextCleaning cleaning) {
+    return load_folder<T, DefaultParts>(backend, folder, seed, unet_folder, cleaning);
+}
+template StableDiffusion<float> detail::load_compiled(Cpu&, const std::filesystem::path&, std::uint64_t,
                                                       const std::filesystem::path&, TextCleaning);
 template Tensor<float> encode_prompt(const StableDiffusion<float>&, std::string_view);
 

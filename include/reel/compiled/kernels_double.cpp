@@ -1,9 +1,8 @@
-// The Cpu's products, convolutions, attention and norms, as their headers declare them under REEL_COMPILED.
+// The Cpu's products, convolutions, attention and norms, as reel/backend/cpu/kernels.hpp declares them.
 #include <reel/backend/cpu/attention.hpp>
 #include <reel/backend/cpu/convolution.hpp>
 #include <reel/backend/cpu/elementwise.hpp>
 #include <reel/backend/cpu/gemm.hpp>
-#include <reel/backend/cpu/norm.hpp>
 #include <reel/backend/cpu/norm_backward.hpp>
 #include <reel/backend/cpu/reduce.hpp>
 
@@ -21,11 +20,13 @@ template void norm_forward(Cpu&, const NormProblem<double>&);
 template void norm_backward(Cpu&, const NormProblem<double>&);
 template void column_sums(Cpu&, const double*, double*, index_t, index_t);
 template void map_unary(Cpu&, generic::Silu, const double*, double*, index_t);
-template void map_unary(Cpu&, generic::Gelu, const double*, double*, index_t);
-template void map_unary(Cpu&, generic::QuickGelu, const double*, double*, index_t);
 template void map_unary_backward(Cpu&, generic::Silu, const double*, const double*, double*, index_t);
+template void map_unary(Cpu&, generic::Gelu, const double*, double*, index_t);
 template void map_unary_backward(Cpu&, generic::Gelu, const double*, const double*, double*, index_t);
+template void map_unary(Cpu&, generic::QuickGelu, const double*, double*, index_t);
 template void map_unary_backward(Cpu&, generic::QuickGelu, const double*, const double*, double*, index_t);
+template void map_unary(Cpu&, generic::Relu, const double*, double*, index_t);
+template void map_unary_backward(Cpu&, generic::Relu, const double*, const double*, double*, index_t);
 template void geglu(Cpu&, const double*, double*, index_t, index_t);
 template void geglu_backward(Cpu&, const double*, const double*, double*, index_t, index_t);
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <reel/backend/cpu/elementwise.hpp>
+#include <reel/backend/cpu/kernels.hpp>
 #include <reel/backend/generic/elementwise.hpp>
 #include <reel/ops/elementwise.hpp>
 

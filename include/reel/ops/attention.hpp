@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include <reel/backend/cpu/attention.hpp>
+#include <reel/backend/cpu/kernels.hpp>
 #include <reel/backend/generic/attention.hpp>
 #include <reel/ops/elementwise.hpp>
 
@@ -180,8 +180,8 @@ template <Scalar T, Backend B>
 attention_gradients(const AttentionInputs<T, B>& inputs, const AttentionOptions& options,
                     const AttentionResult<T, B>& forward, const Tensor<T, B>& out_gradient,
                     const AttentionWants& wants) {
-    const auto& [q, k, v] = inputs;
-    detail::AttentionCall<T, B> call(q, k, v, options);
+    const Tensor<T, B>& q = inputs.q;
+    detail::AttentionCall<T, B> call(q, inputs.k, inputs.v, options);
     AttentionProblem<T>& problem = call.problem;
     require(out_gradient.shape() == q.shape(), "attention_gradients: gradient ", out_gradient.shape(), " for q ",
             q.shape());
@@ -194,11 +194,11 @@ attention_gradients(const AttentionInputs<T, B>& inputs, const AttentionOptions&
         problem.q_gradient = sums.q.data();
     }
     if (wants.k) {
-        sums.k = Tensor<compute_t<T>, B>::zeros(k.backend(), k.shape());
+        sums.k = Tensor<compute_t<T>, B>::zeros(q.backend(), inputs.k.shape());
         problem.k_gradient = sums.k.data();
     }
     if (wants.v) {
-        sums.v = Tensor<compute_t<T>, B>::zeros(v.backend(), v.shape());
+        sums.v = Tensor<compute_t<T>, B>::zeros(q.backend(), inputs.v.shape());
         problem.v_gradient = sums.v.data();
     }
     if constexpr (requires { attention_backward(q.backend(), problem); }) {

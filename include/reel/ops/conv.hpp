@@ -1,6 +1,6 @@
 #pragma once
 
-#include <reel/backend/cpu/convolution.hpp>
+#include <reel/backend/cpu/kernels.hpp>
 #include <reel/backend/generic/convolution.hpp>
 #include <reel/tensor.hpp>
 

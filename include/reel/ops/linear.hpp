@@ -1,6 +1,6 @@
 #pragma once
 
-#include <reel/backend/cpu/gemm.hpp>
+#include <reel/backend/cpu/kernels.hpp>
 #include <reel/backend/generic/gemm.hpp>
 #include <reel/tensor.hpp>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <reel/backend/cpu/reduce.hpp>
+#include <reel/backend/cpu/kernels.hpp>
 #include <reel/ops/elementwise.hpp>
 
 namespace reel {

@@ -1,111 +1,43 @@
 #pragma once
 // A Stable Diffusion folder, ready to be tuned. Needs reel::io and reel::text.
 
-#include <reel/models/from_pretrained.hpp>
-#include <reel/schedulers/config/model_scheduler.hpp>
-#include <reel/schedulers/config/scheduler_config.hpp>
-#include <reel/schedulers/ddim.hpp>
-#include <reel/schedulers/ddpm.hpp>
-#include <reel/text/clip_tokenizer.hpp>
+#include <reel/pipelines/stable_diffusion_parts.hpp>
+
+#ifndef REEL_COMPILED
+
+#include <reel/pipelines/load_stable_diffusion.hpp>
+
+#else
+
+#include <concepts>
+#include <cstdint>
+
+#include <reel/text/text_cleaning.hpp>
 
 namespace reel {
-
-/// The parts of a Stable Diffusion 1.x or 2.x folder, the UNet inflated to clips. With a 16-bit T, WidenedUnet is what
-/// schedulers and pipelines call.
-template <Scalar T, Backend B = Cpu, class Parts = DefaultParts>
-struct StableDiffusion {
-    std::filesystem::path folder;
-    CLIPTokenizer tokenizer;
-    CLIPTextModel<T, B> text_encoder;
-    AutoencoderKL<T, B> vae;
-    UNet3DConditionModel<T, B, Parts> unet;
-    DDPMScheduler training_scheduler;
-    DDIMConfig sampling; ///< of the folder's scheduler, with the pipeline's fixes for latents
-};
-
 namespace detail {
 
-/// Checks that model_index.json describes parts that reel has.
-template <class = void>
-void check_model_index(const std::filesystem::path& folder) {
-    const std::filesystem::path path = folder / "model_index.json";
-    const nlohmann::json index = read_json(path);
-    require(index.is_object(), path.string(), ": expected a JSON object");
-    const std::map<std::string, std::vector<std::string>> classes{
-        {"tokenizer", {"CLIPTokenizer", "CLIPTokenizerFast"}},
-        {"text_encoder", {"CLIPTextModel"}},
-        {"vae", {"AutoencoderKL"}},
-        {"unet", {"UNet2DConditionModel", "UNet3DConditionModel"}}};
-    for (const auto& [part, supported] : classes) {
-        const auto entry = index.find(part);
-        require(entry != index.end(), path.string(), ": the part \"", part, "\" is missing");
-        require(entry->is_array() && entry->size() == 2 && (*entry)[1].is_string(), path.string(), ": \"", part,
-                "\" should be a list of a library and a class name");
-        const auto name = (*entry)[1].template get<std::string>();
-        require(std::find(supported.begin(), supported.end(), name) != supported.end(), path.string(), ": \"", part,
-                "\" is a ", name, ", but only ", supported.front(), " is supported");
-    }
-}
+/// What reel/compiled/folders_*.cpp have.
+template <class T>
+[[nodiscard]] StableDiffusion<T> load_compiled(Cpu& backend, const std::filesystem::path& folder, std::uint64_t seed,
+                                               const std::filesystem::path& unet_folder, TextCleaning cleaning);
+
+/// A model that reel::compiled can load. For another include reel/pipelines/load_stable_diffusion.hpp.
+template <class T, class Parts, class B>
+concept LoadedByReelCompiled = std::same_as<Parts, DefaultParts> && std::same_as<B, Cpu> && !std::same_as<T, half>;
 
 } // namespace detail
 
-/// Loads a diffusers folder: model_index.json, tokenizer/, text_encoder/, vae/, unet/, scheduler/. `unet_folder`, when
-/// given, is where the UNet is read instead (one that was tuned). A 2D UNet is inflated with parameters fresh from
-/// `seed`. Throws Error for anything missing, broken or unsupported. `Parts` are what the UNet is made of:
-/// load_stable_diffusion<float, MyParts>.
+/// load_stable_diffusion() of reel/pipelines/load_stable_diffusion.hpp, compiled once.
 template <Scalar T, class Parts = DefaultParts, Backend B>
-[[nodiscard]] StableDiffusion<T, B, Parts>
-load_stable_diffusion(B& backend, const std::filesystem::path& folder, std::uint64_t seed,
-                      const std::filesystem::path& unet_folder = {}, TextCleaning cleaning = TextCleaning::ftfy) {
-    std::error_code ignored;
-    require(std::filesystem::is_directory(folder, ignored), folder.string(),
-            ": no such folder; expected a diffusers folder with model_index.json");
-    detail::check_model_index(folder);
-    const ModelSchedulerConfig scheduler = read_model_scheduler(folder / "scheduler");
-    StableDiffusion<T, B, Parts> model{
-        folder,
-        CLIPTokenizer::from_pretrained(folder / "tokenizer", 0, cleaning),
-        load_clip_text_model<T>(backend, folder / "text_encoder"),
-        load_autoencoder_kl<T>(backend, folder / "vae"),
-        load_unet<T, Parts>(backend, unet_folder.empty() ? folder / "unet" : unet_folder, seed),
-        scheduler_from_config<DDPMScheduler>(scheduler.config, scheduler.file),
-        stable_diffusion_fixes(scheduler_from_config<DDIMScheduler>(scheduler.config, scheduler.file).config())};
-    const auto fits = [&](bool condition, const auto&... text) { require(condition, folder.string(), ": ", text...); };
-    fits(model.text_encoder.config.hidden_size == model.unet.config.cross_attention_dim, "the text encoder gives ",
-         model.text_encoder.config.hidden_size, " channels, the unet expects ", model.unet.config.cross_attention_dim);
-    fits(model.vae.config.latent_channels == model.unet.config.in_channels &&
-             model.unet.config.in_channels == model.unet.config.out_channels,
-         "the vae has ", model.vae.config.latent_channels, " latent channels, the unet takes ",
-         model.unet.config.in_channels, " and gives ", model.unet.config.out_channels,
-         "; expected equal numbers (an inpainting or depth model is not supported)");
-    fits(static_cast<index_t>(model.tokenizer.max_length()) <= model.text_encoder.config.max_position_embeddings,
-         "the tokenizer gives ", model.tokenizer.max_length(), " ids, the text encoder takes ",
-         model.text_encoder.config.max_position_embeddings);
-    fits(model.unet.config.class_embedding == ClassEmbedding::none,
-         "the unet wants a class embedding, which text-to-video tuning has none to give");
-    fits(model.unet.config.time_cond_proj_dim == 0,
-         "the unet is distilled and must be told the guidance scale (time_cond_proj_dim), which pipelines do not do; "
-         "load_unet() and its guidance_scale can");
-    return model;
+requires detail::LoadedByReelCompiled<T, Parts, B>
+[[nodiscard]] StableDiffusion<T, B, Parts> load_stable_diffusion(B& backend, const std::filesystem::path& folder,
+                                                                 std::uint64_t seed,
+                                                                 const std::filesystem::path& unet_folder = {},
+                                                                 TextCleaning cleaning = TextCleaning::ftfy) {
+    return detail::load_compiled<T>(backend, folder, seed, unet_folder, cleaning);
 }
-
-/// A prompt for the UNet: [1, tokens, channels]. Throws Error when an id is beyond the text encoder's table.
-template <Scalar T, Backend B, class Parts>
-[[nodiscard]] Tensor<T, B> encode_prompt(const StableDiffusion<T, B, Parts>& model, std::string_view prompt) {
-    const std::vector<std::int32_t> ids = model.tokenizer.encode(prompt);
-    return model.text_encoder(std::span<const std::int32_t>(ids));
-}
-
-#ifdef REEL_COMPILED // reel/compiled/folders_*.cpp have these
-extern template StableDiffusion<float> load_stable_diffusion(Cpu&, const std::filesystem::path&, std::uint64_t,
-                                                             const std::filesystem::path&, TextCleaning);
-extern template Tensor<float> encode_prompt(const StableDiffusion<float>&, std::string_view);
-extern template StableDiffusion<double> load_stable_diffusion(Cpu&, const std::filesystem::path&, std::uint64_t,
-                                                              const std::filesystem::path&, TextCleaning);
-extern template Tensor<double> encode_prompt(const StableDiffusion<double>&, std::string_view);
-extern template StableDiffusion<bfloat16> load_stable_diffusion(Cpu&, const std::filesystem::path&, std::uint64_t,
-                                                                const std::filesystem::path&, TextCleaning);
-extern template Tensor<bfloat16> encode_prompt(const StableDiffusion<bfloat16>&, std::string_view);
-#endif
 
 } // namespace reel
+
+#endif

@@ -7,27 +7,11 @@
 #include <string_view>
 #include <utility>
 
-#include <reel/core/named_values.hpp>
 #include <reel/core/utf8.hpp>
 #include <reel/text/clip_vocabulary.hpp>
 #include <reel/text/fix_text.hpp>
+#include <reel/text/text_cleaning.hpp>
 #include <reel/text/unicode.hpp>
-
-namespace reel {
-
-/// What a prompt goes through before it is cut into words.
-enum class TextCleaning {
-    ftfy,          ///< repaired by ftfy, as for Stable Diffusion's training and by transformers 4 (with ftfy)
-    transformers5, ///< NFC alone, as by transformers 5
-};
-
-inline constexpr std::array text_cleaning_names{NamedValue{"ftfy", TextCleaning::ftfy},
-                                                NamedValue{"transformers5", TextCleaning::transformers5}};
-/** Their names. */ [[nodiscard]] constexpr const auto& names_of(TextCleaning) {
-    return text_cleaning_names;
-}
-
-} // namespace reel
 
 /// From a prompt to the words that BPE takes apart, and back.
 namespace reel::text {

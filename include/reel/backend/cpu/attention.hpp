@@ -325,13 +325,4 @@ void attention_backward(Cpu& backend, const AttentionProblem<T>& p) {
     });
 }
 
-#ifdef REEL_COMPILED // reel/compiled/kernels_*.cpp have these
-extern template void attention_forward(Cpu&, const AttentionProblem<float>&);
-extern template void attention_backward(Cpu&, const AttentionProblem<float>&);
-extern template void attention_forward(Cpu&, const AttentionProblem<double>&);
-extern template void attention_backward(Cpu&, const AttentionProblem<double>&);
-extern template void attention_forward(Cpu&, const AttentionProblem<bfloat16>&);
-extern template void attention_backward(Cpu&, const AttentionProblem<bfloat16>&);
-#endif
-
 } // namespace reel

@@ -270,18 +270,10 @@ void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_
 
 #endif // REEL_ONEDNN
 
-#ifdef REEL_COMPILED // reel/compiled/kernels_*.cpp have these
+#ifdef REEL_COMPILED // 16 bits go through float, which kernels_float.cpp has
 extern template void convolution(Cpu&, const ConvGeometry&, const float*, const float*, const float*, float*);
 extern template void convolution_input_gradient(Cpu&, const ConvGeometry&, const float*, const float*, float*);
 extern template void convolution_kernel_gradient(Cpu&, const ConvGeometry&, const float*, const float*, float*);
-extern template void convolution(Cpu&, const ConvGeometry&, const double*, const double*, const double*, double*);
-extern template void convolution_input_gradient(Cpu&, const ConvGeometry&, const double*, const double*, double*);
-extern template void convolution_kernel_gradient(Cpu&, const ConvGeometry&, const double*, const double*, double*);
-extern template void convolution(Cpu&, const ConvGeometry&, const bfloat16*, const bfloat16*, const bfloat16*,
-                                 bfloat16*);
-extern template void convolution_input_gradient(Cpu&, const ConvGeometry&, const bfloat16*, const bfloat16*, bfloat16*);
-extern template void convolution_kernel_gradient(Cpu&, const ConvGeometry&, const bfloat16*, const bfloat16*,
-                                                 bfloat16*);
 #endif
 
 } // namespace reel

@@ -3,9 +3,9 @@
 // Eigen's vectorised error function lives beside its core.
 #include <unsupported/Eigen/SpecialFunctions>
 
-#include <reel/backend/cpu/gemm.hpp>
+#include <reel/backend/cpu/gemm_serial.hpp>
+#include <reel/backend/cpu/strip_functions.hpp>
 #include <reel/backend/cpu/widen.hpp>
-#include <reel/backend/generic/elementwise.hpp>
 
 namespace reel {
 
@@ -97,18 +97,10 @@ void store_strip(T* y, index_t count, const Expression& values) {
     }
 }
 
-/// Functions with a version for whole strips; others run through generic/.
-template <class F, class T>
-concept StripFunction = requires(F f, const Strip<compute_t<T>>& x) {
-    cpu::value(f, x);
-    cpu::slope(f, x);
-};
-
 } // namespace cpu
 
 /// y = f(x) on the CPU, in strips that Eigen computes with vector instructions.
-template <class F, class T>
-requires cpu::StripFunction<F, T>
+template <cpu::StripFunction F, class T>
 void map_unary(Cpu& backend, F f, const T* x, T* y, index_t count) {
     cpu::for_each_strip(backend, count, [&](index_t i, index_t n) {
         cpu::store_strip(y + i, n, cpu::value(f, cpu::load_strip(x + i, n)));
@@ -116,8 +108,7 @@ void map_unary(Cpu& backend, F f, const T* x, T* y, index_t count) {
 }
 
 /// x_gradient = y_gradient * f'(x) on the CPU.
-template <class F, class T>
-requires cpu::StripFunction<F, T>
+template <cpu::StripFunction F, class T>
 void map_unary_backward(Cpu& backend, F f, const T* x, const T* y_gradient, T* x_gradient, index_t count) {
     cpu::for_each_strip(backend, count, [&](index_t i, index_t n) {
         cpu::store_strip(x_gradient + i, n,
@@ -166,32 +157,5 @@ void geglu_backward(Cpu& backend, const T* x, const T* y_gradient, T* x_gradient
         cpu::store_strip(x_gradient + at + width, n, gradient * value * cpu::slope(generic::Gelu{}, gate));
     });
 }
-
-#ifdef REEL_COMPILED // reel/compiled/kernels_*.cpp have these
-extern template void map_unary(Cpu&, generic::Silu, const float*, float*, index_t);
-extern template void map_unary(Cpu&, generic::Gelu, const float*, float*, index_t);
-extern template void map_unary(Cpu&, generic::QuickGelu, const float*, float*, index_t);
-extern template void map_unary_backward(Cpu&, generic::Silu, const float*, const float*, float*, index_t);
-extern template void map_unary_backward(Cpu&, generic::Gelu, const float*, const float*, float*, index_t);
-extern template void map_unary_backward(Cpu&, generic::QuickGelu, const float*, const float*, float*, index_t);
-extern template void geglu(Cpu&, const float*, float*, index_t, index_t);
-extern template void geglu_backward(Cpu&, const float*, const float*, float*, index_t, index_t);
-extern template void map_unary(Cpu&, generic::Silu, const double*, double*, index_t);
-extern template void map_unary(Cpu&, generic::Gelu, const double*, double*, index_t);
-extern template void map_unary(Cpu&, generic::QuickGelu, const double*, double*, index_t);
-extern template void map_unary_backward(Cpu&, generic::Silu, const double*, const double*, double*, index_t);
-extern template void map_unary_backward(Cpu&, generic::Gelu, const double*, const double*, double*, index_t);
-extern template void map_unary_backward(Cpu&, generic::QuickGelu, const double*, const double*, double*, index_t);
-extern template void geglu(Cpu&, const double*, double*, index_t, index_t);
-extern template void geglu_backward(Cpu&, const double*, const double*, double*, index_t, index_t);
-extern template void map_unary(Cpu&, generic::Silu, const bfloat16*, bfloat16*, index_t);
-extern template void map_unary(Cpu&, generic::Gelu, const bfloat16*, bfloat16*, index_t);
-extern template void map_unary(Cpu&, generic::QuickGelu, const bfloat16*, bfloat16*, index_t);
-extern template void map_unary_backward(Cpu&, generic::Silu, const bfloat16*, const bfloat16*, bfloat16*, index_t);
-extern template void map_unary_backward(Cpu&, generic::Gelu, const bfloat16*, const bfloat16*, bfloat16*, index_t);
-extern template void map_unary_backward(Cpu&, generic::QuickGelu, const bfloat16*, const bfloat16*, bfloat16*, index_t);
-extern template void geglu(Cpu&, const bfloat16*, bfloat16*, index_t, index_t);
-extern template void geglu_backward(Cpu&, const bfloat16*, const bfloat16*, bfloat16*, index_t, index_t);
-#endif
 
 } // namespace reel

@@ -263,16 +263,4 @@ void norm_forward(Cpu& backend, const NormProblem<T>& p) {
     norm_apply(backend, with_statistics);
 }
 
-#ifdef REEL_COMPILED // reel/compiled/kernels_*.cpp have these
-extern template void norm_statistics(Cpu&, const NormProblem<float>&);
-extern template void norm_apply(Cpu&, const NormProblem<float>&);
-extern template void norm_forward(Cpu&, const NormProblem<float>&);
-extern template void norm_statistics(Cpu&, const NormProblem<double>&);
-extern template void norm_apply(Cpu&, const NormProblem<double>&);
-extern template void norm_forward(Cpu&, const NormProblem<double>&);
-extern template void norm_statistics(Cpu&, const NormProblem<bfloat16>&);
-extern template void norm_apply(Cpu&, const NormProblem<bfloat16>&);
-extern template void norm_forward(Cpu&, const NormProblem<bfloat16>&);
-#endif
-
 } // namespace reel

@@ -240,10 +240,4 @@ void norm_backward(Cpu& backend, const NormProblem<T>& p) {
         1);
 }
 
-#ifdef REEL_COMPILED // reel/compiled/kernels_*.cpp have these
-extern template void norm_backward(Cpu&, const NormProblem<float>&);
-extern template void norm_backward(Cpu&, const NormProblem<double>&);
-extern template void norm_backward(Cpu&, const NormProblem<bfloat16>&);
-#endif
-
 } // namespace reel

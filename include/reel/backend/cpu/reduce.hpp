@@ -38,10 +38,4 @@ void column_sums(Cpu& backend, const T* x, T* y, index_t rows, index_t columns) 
     }
 }
 
-#ifdef REEL_COMPILED // reel/compiled/kernels_*.cpp have these
-extern template void column_sums(Cpu&, const float*, float*, index_t, index_t);
-extern template void column_sums(Cpu&, const double*, double*, index_t, index_t);
-extern template void column_sums(Cpu&, const bfloat16*, bfloat16*, index_t, index_t);
-#endif
-
 } // namespace reel

@@ -8,7 +8,7 @@
 #include <reel/pipelines/any/networks.hpp>
 #include <reel/pipelines/clips.hpp>
 #include <reel/pipelines/initialize.hpp>
-#include <reel/pipelines/stable_diffusion.hpp>
+#include <reel/pipelines/load_stable_diffusion.hpp>
 #include <reel/pipelines/tuning_run.hpp>
 #include <reel/pipelines/widened_unet.hpp>
 
@@ -84,7 +84,7 @@ public:
 
     [[nodiscard]] B& backend() const override { return backend_; }
     [[nodiscard]] const PipelineFacts& facts() const override { return facts_; }
-    [[nodiscard]] const CLIPTokenizer& tokenizer() const override { return model_.tokenizer; }
+    [[nodiscard]] const CLIPTokenizer& tokenizer() const override { return *model_.tokenizer; }
     [[nodiscard]] double scaling_factor() const override { return model_.vae.config.scaling_factor; }
 
     [[nodiscard]] Tensor<float, B> predict(const Tensor<float, B>& sample, std::span<const double> timesteps,
