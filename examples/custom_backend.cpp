@@ -96,7 +96,7 @@ void sample_and_measure(const Options& o) {
     const auto noise = reel::randn<float>(backend, shape, 33);
     const reel::Stopwatch watch;
     const auto latents =
-        reel::sample_clip(model.unet, sampler, noise, guidance, 5);
+        reel::sample_clip(model.unet, sampler, noise, {.guidance = guidance, .num_inference_steps = 5});
     const auto pixels = reel::decode_clip(model.vae, latents);
     double left = watch.seconds();
     std::printf("%-18s %8s %10s %9s %9s\n", "", "calls", "GFLOP", "seconds", "GFLOP/s");

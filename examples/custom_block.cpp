@@ -94,7 +94,8 @@ void tune_and_edit(const Job& job, Cpu& cpu, const auto& model, const auto& trai
     DDIMInverseScheduler inverse(model.sampling);
     const auto noise = invert(model.unet, inverse, latents, prompt, 10);
     DDIMScheduler sampler(model.sampling);
-    const auto x = sample_clip(model.unet, sampler, noise, {encode_prompt(model, job.edit), prompt, 7.5}, 10);
+    const Guidance<float, Cpu> guidance{encode_prompt(model, job.edit), prompt, 7.5};
+    const auto x = sample_clip(model.unet, sampler, noise, {.guidance = guidance, .num_inference_steps = 10});
     const auto frames = to_frames(decode_clip(model.vae, x), clip.fps);
     write_gif(job.output, side_by_side({clip, frames}), clip.fps);
     std::cout << "written: " << job.output << '\n';

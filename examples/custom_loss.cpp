@@ -82,7 +82,8 @@ void tune_and_edit(const program::ClipEdit& job) {
     reel::DDIMInverseScheduler inverse(model.sampling);
     const auto noise = reel::invert(model.unet, inverse, latents, source, 10);
     reel::DDIMScheduler sampler(model.sampling);
-    const auto edited = reel::sample_clip(model.unet, sampler, noise, {edit, source, 7.5}, 10);
+    const auto edited =
+        reel::sample_clip(model.unet, sampler, noise, {.guidance = {edit, source, 7.5}, .num_inference_steps = 10});
     const auto frames = reel::to_frames(reel::decode_clip(model.vae, edited), clip.fps);
     reel::write_gif(job.output, reel::side_by_side({clip, frames}), clip.fps);
     std::cout << "written: " << job.output << '\n';
