@@ -180,7 +180,9 @@ template <Scalar T, Backend B>
 attention_gradients(const AttentionInputs<T, B>& inputs, const AttentionOptions& options,
                     const AttentionResult<T, B>& forward, const Tensor<T, B>& out_gradient,
                     const AttentionWants& wants) {
-    const auto& [q, k, v] = inputs;
+    const Tensor<T, B>& q = inputs.q; // clang 14 knows no structured binding in a requirement
+    const Tensor<T, B>& k = inputs.k;
+    const Tensor<T, B>& v = inputs.v;
     detail::AttentionCall<T, B> call(q, k, v, options);
     AttentionProblem<T>& problem = call.problem;
     require(out_gradient.shape() == q.shape(), "attention_gradients: gradient ", out_gradient.shape(), " for q ",
