@@ -262,7 +262,8 @@ struct Tuning {
     /// On a clip's moments.
     void begin(Tensor<float> moments) {
         const Tensor<T> text = cheap_text<T>(moments.backend(), unet.config);
-        tuner.emplace(unet, scheduler, std::move(moments), text, scaling_factor, reel::TuneOptions{});
+        const reel::TuneOptions options; // g++ 12 crashes over one that is made in the call
+        tuner.emplace(unet, scheduler, std::move(moments), text, scaling_factor, options);
     }
 
     double step(Cpu& cpu) {
