@@ -5,12 +5,14 @@
 #include <charconv>
 #include <csignal>
 #include <exception>
+#include <filesystem>
 #include <initializer_list>
 #include <iostream>
 #include <new>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -300,6 +302,14 @@ struct ClipEdit {
         visit(reel::Option{"prompt", "what it shows"}, self.prompt);
         visit(reel::Option{"edit", "what it shall show"}, self.edit);
         visit(reel::Option{"output", "what to write"}, self.output);
+    }
+
+    /// Where there is no folder to write into, the work would be in vain.
+    void check(const reel::KeyLocator& locate) const {
+        const std::filesystem::path folder = std::filesystem::path(output).parent_path();
+        std::error_code ignored;
+        reel::require(folder.empty() || std::filesystem::is_directory(folder, ignored), locate("output"), " ", output,
+                      ": there is no folder ", folder.string(), "; make it first");
     }
 };
 
