@@ -262,7 +262,8 @@ struct Tuning {
     /// On a clip's moments.
     void begin(Tensor<float> moments) {
         const Tensor<T> text = cheap_text<T>(moments.backend(), unet.config);
-        tuner.emplace(unet, scheduler, std::move(moments), text, scaling_factor, reel::TuneOptions{});
+        const reel::TuneOptions options; // g++ 12 crashes over one that is made in the call
+        tuner.emplace(unet, scheduler, std::move(moments), text, scaling_factor, options);
     }
 
     double step(Cpu& cpu) {
@@ -353,7 +354,8 @@ Case whole_job(Cpu& cpu, const Options& options) {
         const Tensor<float> noise = reel::invert(unet, inverse, clean, text, 10, nothing);
         reel::DDIMScheduler scheduler(config);
         const reel::Guidance<float, Cpu> guidance{text, reel::scale(text, -1.0F), 7.5};
-        const Tensor<float> edited = reel::sample_clip(unet, scheduler, noise, guidance, 10, reel::NoNoise{}, nothing);
+        const Tensor<float> edited =
+            reel::sample_clip(unet, scheduler, noise, {.guidance = guidance, .num_inference_steps = 10});
         return mean_of(reel::decode_clip(*vae, as<T>(edited), [] {}));
     };
     return {run, [=] { return weight_bytes(tuning->unet) + weight_bytes(*vae); }};

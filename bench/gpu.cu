@@ -270,7 +270,7 @@ void measure_edit(Cuda& cuda, index_t frames) {
     reel::DDIMScheduler scheduler(config);
     const reel::Guidance<float, Cuda> guidance{text, reel::scale(text, -1.0F), 7.5};
     const Tensor<float> edited =
-        reel::sample_clip(predict, scheduler, noise, guidance, steps, reel::NoNoise{}, nothing);
+        reel::sample_clip(predict, scheduler, noise, {.guidance = guidance, .num_inference_steps = steps});
     const Tensor<bfloat16> pictures = reel::decode_clip(vae, as<bfloat16>(edited), [] {});
     cuda.synchronize();
     row("edit, 50 steps back, 50 forth, " + std::to_string(frames) + " frames", "bfloat16",

@@ -247,7 +247,7 @@ void model_rows(Cpu& cpu) {
             [&] { step(true); });
     }
     {
-        reel::Transformer3DModel<float> transformer(channels, 768, heads, 32, 1, false, true);
+        reel::Transformer3DModel<float> transformer({.channels = channels, .text_channels = 768, .heads = heads});
         reel::initialize(transformer, cpu, 1);
         const Tensor x = randoms(cpu, {pictures, 2 * side, 2 * side, channels}, 1); // 512 x 512 pixels
         const Tensor text = randoms(cpu, {2, 77, 768}, 2);

@@ -3,11 +3,9 @@
 // The clip is inverted under its own prompt, and its states are kept. At every step of the edit the UNet first sees
 // the clip's own state and prompt, and a processor keeps how its words share out the attention; then it sees the edit,
 // and the words that both prompts begin with look where they looked in the clip. So the picture keeps its composition,
-// and new words have the rest. custom_attention MODEL CLIP PROMPT EDIT OUTPUT
+// and new words have the rest.
 
 #include <cmath>
-#include <exception>
-#include <iostream>
 
 #include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/pictures/png.hpp>
@@ -19,20 +17,14 @@
 #include <reel/schedulers/ddim_inverse.hpp>
 #include <reel/text/clip_tokenizer.hpp>
 
+#include "options.hpp"
+
 using Tensor = reel::Tensor<float>;
 using reel::index_t;
 
 namespace {
 
 constexpr index_t steps = 10; // of inversion and of sampling
-
-struct Job {
-    std::string model;  ///< a Stable Diffusion folder
-    std::string video;  ///< the clip
-    std::string prompt; ///< what it shows
-    std::string edit;   ///< what it shall show
-    std::string output; ///< OUTPUT.gif: clip and edit; OUTPUT.png: where the last word of the edit looks
-};
 
 /// What the layers that look at the prompt are told, and what they tell.
 struct PromptToPrompt {
@@ -62,7 +54,7 @@ struct PromptToPrompt {
     }
 };
 
-void edit_with_prompt_to_prompt(const Job& job) {
+void edit_with_prompt_to_prompt(const program::ClipEdit& job) {
     reel::Cpu cpu;
     auto model = reel::load_stable_diffusion<float>(cpu, job.model, 33);
     const auto clip = reel::read_video(job.video);
@@ -105,12 +97,10 @@ void edit_with_prompt_to_prompt(const Job& job) {
 } // namespace
 
 int main(int argc, char** argv) {
-    try {
-        reel::require(argc == 6, "usage: custom_attention MODEL CLIP PROMPT EDIT OUTPUT");
-        edit_with_prompt_to_prompt({argv[1], argv[2], argv[3], argv[4], argv[5]});
-        return 0;
-    } catch (const std::exception& error) {
-        std::cerr << "custom_attention: error: " << error.what() << '\n';
-        return 1;
-    }
+    return program::run(
+        {"custom_attention",
+         "Edits a clip by prompt-to-prompt. Writes OUTPUT.gif, clip and edit side by side, and OUTPUT.png:\n"
+         "frames of both, and where the last word of the edit looks.",
+         program::clip_edit_options},
+        argc, argv, program::ClipEdit{}, edit_with_prompt_to_prompt);
 }

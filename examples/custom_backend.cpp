@@ -1,19 +1,17 @@
 // A backend of one's own: the CPU's with a stopwatch and a look at every result. It runs the whole of Stable
-// Diffusion, says where the time goes, and stops at the first operation whose result is not finite. custom_backend
-// MODEL PROMPT PIXELS: eight frames of PIXELS x PIXELS.
+// Diffusion, says where the time goes, and stops at the first operation whose result is not finite.
 
 #include <cmath>
 #include <cstdio>
-#include <exception>
-#include <iostream>
 #include <map>
-#include <string>
 
 #include <reel/core/stopwatch.hpp>
 #include <reel/models/latent_shape.hpp>
 #include <reel/pipelines/clips.hpp>
 #include <reel/pipelines/edit.hpp>
 #include <reel/pipelines/stable_diffusion.hpp>
+
+#include "options.hpp"
 
 using reel::index_t;
 
@@ -78,16 +76,27 @@ void norm_forward(MeasuredCpu& backend, const reel::NormProblem<T>& p) {
                     [&](reel::Cpu& cpu) { norm_forward(cpu, p); });
 }
 
-void sample_and_measure(const std::string& folder, const std::string& prompt, index_t side) {
+struct Options {
+    std::string model, prompt;
+    int size = 512;
+    static void options(auto& self, const auto& visit) {
+        visit(reel::Option{"model", "diffusers folder of a Stable Diffusion"}, self.model);
+        visit(reel::Option{"prompt", "what to show"}, self.prompt);
+        visit(reel::Option{"size", "of a frame, pixels a side", reel::from_to(8, 4096)}, self.size);
+    }
+};
+
+void sample_and_measure(const Options& o) {
     MeasuredCpu backend;
-    const auto model = reel::load_stable_diffusion<float>(backend, folder, 33);
-    const reel::Guidance<float, MeasuredCpu> guidance{reel::encode_prompt(model, prompt),
+    const auto model = reel::load_stable_diffusion<float>(backend, o.model, 33);
+    const reel::Guidance<float, MeasuredCpu> guidance{reel::encode_prompt(model, o.prompt),
                                                       reel::encode_prompt(model, "")};
-    const auto shape = reel::latent_shape(model, 8, side, side);
+    const auto shape = reel::latent_shape(model, 8, o.size, o.size);
     reel::DDIMScheduler sampler(model.sampling);
     const auto noise = reel::randn<float>(backend, shape, 33);
     const reel::Stopwatch watch;
-    const auto latents = reel::sample_clip(model.unet, sampler, noise, guidance, 5);
+    const auto latents =
+        reel::sample_clip(model.unet, sampler, noise, {.guidance = guidance, .num_inference_steps = 5});
     const auto pixels = reel::decode_clip(model.vae, latents);
     double left = watch.seconds();
     std::printf("%-18s %8s %10s %9s %9s\n", "", "calls", "GFLOP", "seconds", "GFLOP/s");
@@ -102,12 +111,8 @@ void sample_and_measure(const std::string& folder, const std::string& prompt, in
 } // namespace
 
 int main(int argc, char** argv) {
-    try {
-        reel::require(argc == 4, "usage: custom_backend MODEL PROMPT PIXELS");
-        sample_and_measure(argv[1], argv[2], std::stoi(argv[3]));
-        return 0;
-    } catch (const std::exception& error) {
-        std::cerr << "custom_backend: error: " << error.what() << '\n';
-        return 1;
-    }
+    return program::run({"custom_backend",
+                         "Samples eight frames in five steps, and says where the time goes.",
+                         {"--model", "--prompt"}},
+                        argc, argv, Options{}, sample_and_measure);
 }

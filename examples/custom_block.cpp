@@ -1,9 +1,6 @@
 // Blocks of one's own in the UNet, two ways. `convolution`: another module in the place of the temporal attention, by
 // a template argument. `lora`: low-rank matrices beside the weights of every attention (Hu et al. 2021,
-// arXiv:2106.09685), by parameters that are derived from others. custom_block convolution|lora MODEL CLIP PROMPT EDIT
-// OUTPUT.gif
-
-#include <iostream>
+// arXiv:2106.09685), by parameters that are derived from others.
 
 #include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/video/gif.hpp>
@@ -17,20 +14,31 @@
 #include <reel/pipelines/tune.hpp>
 #include <reel/schedulers/ddim_inverse.hpp>
 
-using reel::index_t;
+#include "options.hpp"
+
+using namespace reel;
 
 namespace {
 
-/// The files of a model and of a clip, what the clip shows and what it shall show, and the GIF of both.
-struct Job {
-    std::string model, video, prompt, edit, output;
+enum class Block { convolution, lora };
+inline constexpr std::array block_names{NamedValue{"convolution", Block::convolution}, NamedValue{"lora", Block::lora}};
+constexpr const auto& names_of(Block) {
+    return block_names;
+}
+
+struct Job : program::ClipEdit {
+    Block block = Block::convolution;
+    static void options(auto& self, const auto& visit) {
+        visit(Option{"block", "what is exchanged"}, self.block);
+        ClipEdit::options(self, visit);
+    }
 };
 
 /// Along time, three frames wide, each token alone; zero at first.
-template <reel::Scalar T, reel::Backend B>
+template <Scalar T, Backend B>
 struct TemporalConvolution {
-    static constexpr reel::Couples couples = reel::Couples::frames; // long clips may go through some tokens at a time
-    reel::Parameter<T, B> weight; ///< [channels, 3 * channels]: of the frame before, the frame, the frame after
+    static constexpr Couples couples = Couples::frames; // long clips may go through some tokens at a time
+    Parameter<T, B> weight; ///< [channels, 3 * channels]: of the frame before, the frame, the frame after
     TemporalConvolution(index_t channels, index_t /*heads*/) : weight({.shape = {channels, 3 * channels}}) {}
     static void members(auto& self, const auto& visit) { visit("conv_temp.weight", self.weight); }
     /// x [clips * frames, tokens, channels]; beyond a clip's ends its last frames stand still.
@@ -45,76 +53,68 @@ struct TemporalConvolution {
         return linear(three, weight.template as<V>());
     }
 };
-struct ConvolutionParts : reel::DefaultParts {
-    template <reel::Scalar T, reel::Backend B, class>
+struct ConvolutionParts : DefaultParts {
+    template <Scalar T, Backend B, class>
     using Temporal = TemporalConvolution<T, B>;
 };
 
 /// W + 0.1 B A for every weight W of the attentions: A [4, in] is random, B [out, 4] zero at first.
 struct Lora {
-    std::vector<reel::Parameter<float>> matrices;
+    std::vector<Parameter<float>> matrices;
     static void members(auto& self, const auto& visit) { visit("lora", self.matrices); }
 
-    Lora(reel::UNet3DConditionModel<float>& unet, reel::Cpu& cpu) {
-        reel::for_each_module<reel::Linear<float>>(unet, [&](const std::string& name, auto& layer) {
+    Lora(UNet3DConditionModel<float>& unet, Cpu& cpu) {
+        for_each_module<Linear<float>>(unet, [&](const std::string& name, auto& layer) {
             if (name.find(".attn") != std::string::npos) {
-                const reel::Shape weight = layer.weight.spec().shape;
-                matrices.emplace_back(
-                    reel::ParameterSpec{.shape = {4, weight[1]}, .init = reel::ParameterInit::normal});
-                matrices.emplace_back(reel::ParameterSpec{.shape = {weight[0], 4}});
+                const Shape weight = layer.weight.spec().shape;
+                matrices.emplace_back(ParameterSpec{.shape = {4, weight[1]}, .init = ParameterInit::normal});
+                matrices.emplace_back(ParameterSpec{.shape = {weight[0], 4}});
                 layer.weight.derive([](const auto& w, const auto& a, const auto& b) { return w + 0.1 * matmul(b, a); },
                                     layer.weight, matrices.end()[-2], matrices.back());
             }
         });
-        reel::initialize(*this, cpu, 33);
-        reel::for_each_parameter(*this, [](const std::string&, auto& matrix) { matrix.train(true); });
+        initialize(*this, cpu, 33);
+        for_each_parameter(*this, [](const std::string&, auto& matrix) { matrix.train(true); });
     }
 };
 
 /// Tunes what trains in `trained`, which is the UNet or a part of it, on the clip; then inverts the clip and edits it.
-void tune_and_edit(const Job& job, reel::Cpu& cpu, const auto& model, const auto& trained) {
-    const auto clip = reel::read_video(job.video);
-    const auto latents = reel::encode_latents(model.vae, reel::to_tensor<float>(cpu, clip));
-    const auto prompt = reel::encode_prompt(model, job.prompt);
-    reel::AdamW<float> optimizer({.learning_rate = 1e-3});
+void tune_and_edit(const Job& job, Cpu& cpu, const auto& model, const auto& trained) {
+    const auto clip = read_video(job.video);
+    const auto latents = encode_latents(model.vae, to_tensor<float>(cpu, clip));
+    const auto prompt = encode_prompt(model, job.prompt);
+    AdamW<float> optimizer({.learning_rate = 1e-3});
     for (index_t step = 0; step < 50; ++step) {
-        const auto draw = reel::training_noise<float>(cpu, latents.shape(), 33, step, 1000);
-        const reel::Variable<float> noisy(model.training_scheduler.add_noise(latents, draw.noise, draw.timestep));
-        backward(
-            mse_loss(model.unet(noisy, draw.timestep, reel::Variable<float>(prompt), latents.shape(0)), draw.noise));
-        optimizer.step(reel::trained_parameters<float>(trained));
-        reel::zero_grad(trained);
+        const auto draw = training_noise<float>(cpu, latents.shape(), 33, step, 1000);
+        const Variable<float> noisy(model.training_scheduler.add_noise(latents, draw.noise, draw.timestep));
+        backward(mse_loss(model.unet(noisy, draw.timestep, Variable<float>(prompt), latents.shape(0)), draw.noise));
+        optimizer.step(trained_parameters<float>(trained));
+        zero_grad(trained);
     }
-    reel::DDIMInverseScheduler inverse(model.sampling);
-    const auto noise = reel::invert(model.unet, inverse, latents, prompt, 10);
-    reel::DDIMScheduler sampler(model.sampling);
-    const auto x =
-        reel::sample_clip(model.unet, sampler, noise, {reel::encode_prompt(model, job.edit), prompt, 7.5}, 10);
-    const auto frames = reel::to_frames(reel::decode_clip(model.vae, x), clip.fps);
-    reel::write_gif(job.output, reel::side_by_side({clip, frames}), clip.fps);
+    DDIMInverseScheduler inverse(model.sampling);
+    const auto noise = invert(model.unet, inverse, latents, prompt, 10);
+    DDIMScheduler sampler(model.sampling);
+    const Guidance<float, Cpu> guidance{encode_prompt(model, job.edit), prompt, 7.5};
+    const auto x = sample_clip(model.unet, sampler, noise, {.guidance = guidance, .num_inference_steps = 10});
+    const auto frames = to_frames(decode_clip(model.vae, x), clip.fps);
+    write_gif(job.output, side_by_side({clip, frames}), clip.fps);
     std::cout << "written: " << job.output << '\n';
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
-    try {
-        const std::string block = argc == 7 ? argv[1] : "";
-        reel::require(block == "convolution" || block == "lora",
-                      "usage: custom_block convolution|lora MODEL CLIP PROMPT EDIT "
-                      "OUTPUT.gif");
-        const Job job{argv[2], argv[3], argv[4], argv[5], argv[6]};
-        reel::Cpu cpu;
-        if (block == "convolution") {
-            auto model = reel::load_stable_diffusion<float, ConvolutionParts>(cpu, job.model, 33);
-            reel::set_trainable_modules(model.unet, {"conv_temp"});
+    const auto work = [](const Job& job) {
+        Cpu cpu;
+        if (job.block == Block::convolution) {
+            auto model = load_stable_diffusion<float, ConvolutionParts>(cpu, job.model, 33);
+            set_trainable_modules(model.unet, {"conv_temp"});
             tune_and_edit(job, cpu, model, model.unet);
         } else {
-            auto model = reel::load_stable_diffusion<float>(cpu, job.model, 33);
+            auto model = load_stable_diffusion<float>(cpu, job.model, 33);
             tune_and_edit(job, cpu, model, Lora(model.unet, cpu));
         }
-    } catch (const std::exception& error) {
-        std::cerr << "custom_block: error: " << error.what() << '\n';
-        return 1;
-    }
+    };
+    const char* text = "Tunes a block of its own on a clip, and edits the clip. Writes OUTPUT, a GIF of both.";
+    return program::run({"custom_block", text, program::clip_edit_options}, argc, argv, Job{}, work);
 }

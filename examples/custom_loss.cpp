@@ -1,9 +1,6 @@
 // A loss of one's own, and parameters of one's own beside the UNet's: what the clip's prompt lacks is learnt as an
 // offset of its vectors, the loss counts where the clip moves, and neighbouring frames should err alike. Then an edit
-// is sampled with both prompts moved by that offset. custom_loss MODEL CLIP PROMPT EDIT OUTPUT.gif
-
-#include <exception>
-#include <iostream>
+// is sampled with both prompts moved by that offset.
 
 #include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/video/gif.hpp>
@@ -17,18 +14,12 @@
 #include <reel/pipelines/tune.hpp>
 #include <reel/schedulers/ddim_inverse.hpp>
 
+#include "options.hpp"
+
 using Tensor = reel::Tensor<float>;
 using Variable = reel::Variable<float>;
 
 namespace {
-
-struct Job {
-    std::string model;  ///< a Stable Diffusion folder
-    std::string video;  ///< the clip
-    std::string prompt; ///< what it shows
-    std::string edit;   ///< what it shall show
-    std::string output; ///< the GIF: clip and edit side by side
-};
 
 /// Added to every prompt: [1, tokens, channels], zero at first.
 struct PromptOffset {
@@ -55,7 +46,7 @@ struct PromptOffset {
     return mean(masked(square(error), weights)) + 0.1 * mean(square(change));
 }
 
-void tune_and_edit(const Job& job) {
+void tune_and_edit(const program::ClipEdit& job) {
     reel::Cpu cpu;
     auto model = reel::load_stable_diffusion<float>(cpu, job.model, 33);
     const auto clip = reel::read_video(job.video);
@@ -91,7 +82,8 @@ void tune_and_edit(const Job& job) {
     reel::DDIMInverseScheduler inverse(model.sampling);
     const auto noise = reel::invert(model.unet, inverse, latents, source, 10);
     reel::DDIMScheduler sampler(model.sampling);
-    const auto edited = reel::sample_clip(model.unet, sampler, noise, {edit, source, 7.5}, 10);
+    const auto edited =
+        reel::sample_clip(model.unet, sampler, noise, {.guidance = {edit, source, 7.5}, .num_inference_steps = 10});
     const auto frames = reel::to_frames(reel::decode_clip(model.vae, edited), clip.fps);
     reel::write_gif(job.output, reel::side_by_side({clip, frames}), clip.fps);
     std::cout << "written: " << job.output << '\n';
@@ -100,12 +92,10 @@ void tune_and_edit(const Job& job) {
 } // namespace
 
 int main(int argc, char** argv) {
-    try {
-        reel::require(argc == 6, "usage: custom_loss MODEL CLIP PROMPT EDIT OUTPUT");
-        tune_and_edit({argv[1], argv[2], argv[3], argv[4], argv[5]});
-        return 0;
-    } catch (const std::exception& error) {
-        std::cerr << "custom_loss: error: " << error.what() << '\n';
-        return 1;
-    }
+    return program::run(
+        {"custom_loss",
+         "Tunes a model on a clip with a loss and an offset of the prompt of its own, and edits the clip.\n"
+         "Writes OUTPUT, a GIF: clip and edit side by side.",
+         program::clip_edit_options},
+        argc, argv, program::ClipEdit{}, tune_and_edit);
 }

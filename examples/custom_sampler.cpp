@@ -4,14 +4,14 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <exception>
-#include <iostream>
 
 #include <reel/core/random.hpp>
 #include <reel/schedulers/any_scheduler.hpp>
 #include <reel/schedulers/ddim.hpp>
 #include <reel/schedulers/dpm_solver_multistep.hpp>
 #include <reel/schedulers/gaussian_mixture.hpp>
+
+#include "options.hpp"
 
 using reel::index_t;
 
@@ -71,32 +71,41 @@ void report(const std::string& name, index_t steps, const reel::Tensor<float>& p
     std::printf("\n");
 }
 
+struct Options {
+    int points = 4000;
+    std::uint64_t seed = 1;
+    static void options(auto& self, const auto& visit) {
+        visit(reel::Option{"points", "to sample", reel::from_to(1, 1e6)}, self.points);
+        visit(reel::Option{"seed", "of the noise"}, self.seed);
+    }
+};
+
+void compare(const Options& o) {
+    reel::Cpu cpu;
+    const reel::GaussianMixture<float> model(cpu, clusters);
+    reel::Tensor<float> noise(cpu, {o.points, 2});
+    fill_normal(cpu, noise, o.seed, 0);
+    std::vector<reel::AnyScheduler<float>> samplers;
+    samplers.emplace_back("TenLines", TenLines{});
+    samplers.emplace_back("DDIMScheduler", reel::DDIMScheduler({.clip_sample = false}));
+    samplers.emplace_back("DPMSolverMultistepScheduler", reel::DPMSolverMultistepScheduler<float>());
+    std::printf("sampler                     steps    share of the points (spread, in the cluster's own) ...\n");
+    std::printf("%-28s       ", "the data");
+    for (const auto& cluster : clusters) {
+        std::printf("  %5.3f (1.00)", cluster.weight);
+    }
+    std::printf("\n");
+    for (auto& sampler : samplers) {
+        for (const index_t steps : {10, 50, 200}) {
+            report(sampler.name(), steps, sample(sampler, model, noise, steps));
+        }
+    }
+}
+
 } // namespace
 
-int main() {
-    try {
-        reel::Cpu cpu;
-        const reel::GaussianMixture<float> model(cpu, clusters);
-        reel::Tensor<float> noise(cpu, {4000, 2});
-        fill_normal(cpu, noise, 1, 0);
-        std::vector<reel::AnyScheduler<float>> samplers;
-        samplers.emplace_back("TenLines", TenLines{});
-        samplers.emplace_back("DDIMScheduler", reel::DDIMScheduler({.clip_sample = false}));
-        samplers.emplace_back("DPMSolverMultistepScheduler", reel::DPMSolverMultistepScheduler<float>());
-        std::printf("sampler                     steps    share of the points (spread, in the cluster's own) ...\n");
-        std::printf("%-28s       ", "the data");
-        for (const auto& cluster : clusters) {
-            std::printf("  %5.3f (1.00)", cluster.weight);
-        }
-        std::printf("\n");
-        for (auto& sampler : samplers) {
-            for (const index_t steps : {10, 50, 200}) {
-                report(sampler.name(), steps, sample(sampler, model, noise, steps));
-            }
-        }
-        return 0;
-    } catch (const std::exception& error) {
-        std::cerr << "custom_sampler: error: " << error.what() << '\n';
-        return 1;
-    }
+int main(int argc, char** argv) {
+    return program::run(
+        {"custom_sampler", "Compares a sampler of ten lines with others, where the right answer is known."}, argc, argv,
+        Options{}, compare);
 }

@@ -1,21 +1,16 @@
 // make_demo DIR: a Stable Diffusion folder with random weights and a drawn clip, to try reel's programs with.
 // Random weights have learned nothing: whatever is made with them is noise.
 
-#include <cstdint>
-#include <exception>
 #include <filesystem>
-#include <iostream>
-#include <string>
-#include <vector>
-
-#include <CLI/CLI.hpp>
 
 #include <reel/io/video/video_writer.hpp>
 #include <reel/models/config_writers.hpp>
 #include <reel/models/from_pretrained.hpp>
+#include <reel/models/random_weights.hpp>
 #include <reel/schedulers/config/scheduler_config.hpp>
 #include <reel/text/tokenizer_writer.hpp>
 
+#include "options.hpp"
 #include "world/stick_figure.hpp"
 
 namespace {
@@ -53,44 +48,33 @@ Sizes small_sizes(std::int64_t vocabulary) {
     return sizes;
 }
 
-/// Every parameter of a model with random values, each made when the writer asks for it, so that a large model is never
-/// in memory.
-template <reel::Module M>
-std::vector<reel::TensorSource> random_weights(const M& model, reel::Cpu& cpu, std::uint64_t seed, reel::DType dtype) {
-    std::vector<reel::TensorSource> sources;
-    reel::for_each_parameter(model, [&](const std::string& name, const auto& parameter) {
-        const reel::Shape shape = parameter.spec().file_shape();
-        sources.push_back({name, dtype, std::vector<std::int64_t>(shape.begin(), shape.end()), [=, &cpu, &parameter] {
-                               reel::Parameter<float> fresh(parameter.spec());
-                               reel::initialize(fresh, cpu, name, seed);
-                               return reel::to_file_tensor(fresh.value(), fresh.spec(), dtype);
-                           }});
-    });
-    return sources;
-}
+struct Weights {
+    std::uint64_t seed;
+    reel::DType dtype;
+};
 
 template <reel::Module M>
 void write_model(const std::filesystem::path& folder, const std::string& file, const nlohmann::json& config,
-                 const M& model, reel::Cpu& cpu, std::uint64_t seed, reel::DType dtype) {
+                 const M& model, const Weights& weights) {
+    reel::Cpu cpu;
     std::cout << folder.string() << ": " << reel::parameter_count(model) << " random parameters\n" << std::flush;
     reel::make_output_folder(folder);
     reel::write_json(folder / "config.json", config);
-    reel::write_safetensors(folder / file, random_weights(model, cpu, seed, dtype));
+    reel::write_safetensors(folder / file, reel::random_weights(model, cpu, weights.seed, weights.dtype));
 }
 
-void write_folder(const std::filesystem::path& folder, bool full_size, std::uint64_t seed, reel::DType dtype) {
-    reel::Cpu cpu;
+void write_folder(const std::filesystem::path& folder, bool full_size, const Weights& weights) {
     const std::vector<std::string> captions = {"a man is swinging", "a woman is swinging a red tennis racket",
                                                "a photo of the man with the racket"};
     const reel::LearnedVocabulary vocabulary = reel::learn_bpe(captions, reel::largest_bpe_vocabulary, 1);
     const Sizes sizes = full_size ? full_sizes() : small_sizes(static_cast<std::int64_t>(vocabulary.size()));
     reel::make_output_folder(folder);
     write_model(folder / "unet", "diffusion_pytorch_model.safetensors", reel::write_unet_config(sizes.unet),
-                reel::UNet3DConditionModel<float>(sizes.unet), cpu, seed, dtype);
+                reel::UNet3DConditionModel<float>(sizes.unet), weights);
     write_model(folder / "vae", "diffusion_pytorch_model.safetensors", reel::write_autoencoder_kl_config(sizes.vae),
-                reel::AutoencoderKL<float>(sizes.vae), cpu, seed, dtype);
+                reel::AutoencoderKL<float>(sizes.vae), weights);
     write_model(folder / "text_encoder", "model.safetensors", reel::write_clip_text_config(sizes.text),
-                reel::CLIPTextModel<float>(sizes.text), cpu, seed, dtype);
+                reel::CLIPTextModel<float>(sizes.text), weights);
     reel::write_tokenizer(folder / "tokenizer", vocabulary,
                           static_cast<std::size_t>(sizes.text.max_position_embeddings),
                           static_cast<std::size_t>(sizes.text.vocab_size));
@@ -108,29 +92,29 @@ void write_folder(const std::filesystem::path& folder, bool full_size, std::uint
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app{
-        "Writes DIR/model, a Stable Diffusion folder with random weights (it makes noise), and DIR/clip.mp4, a "
-        "drawn clip."};
-    std::string output;
-    std::uint64_t seed = 0;
-    bool full_size = false;
-    std::string type = "fp32";
-    app.add_option("DIR", output, "where to write; made if it is not there")->required();
-    app.add_option("--seed", seed, "equal seeds make equal weights")->capture_default_str();
-    app.add_flag("--full_size", full_size, "as large as Stable Diffusion 1.4: 4.3 GB (fp32), for measurements");
-    app.add_option("--dtype", type, "type of the weights")
-        ->check(CLI::IsMember({"fp32", "fp16"}))
-        ->capture_default_str();
-    CLI11_PARSE(app, argc, argv);
-    try {
-        const std::filesystem::path folder = output;
+    return program::run("make_demo", [&] {
+        CLI::App app(
+            "Writes DIR/model, a Stable Diffusion folder with random weights (it makes noise), and DIR/clip.mp4, a\n"
+            "drawn clip.");
+        std::filesystem::path folder;
+        std::uint64_t seed = 0;
+        bool full_size = false;
+        std::string type = "fp32";
+        app.add_option("DIR", folder, "where to write; made if it is not there")->required();
+        app.add_option("--seed", seed, "equal seeds make equal weights")
+            ->check(program::not_negative)
+            ->capture_default_str();
+        app.add_flag("--full_size", full_size, "as large as Stable Diffusion 1.4: 4.3 GB (fp32), for measurements");
+        app.add_option("--dtype", type, "type of the weights")
+            ->check(CLI::IsMember({"fp32", "fp16"}))
+            ->capture_default_str();
+        if (const auto status = program::parse(app, argc, argv)) {
+            return *status;
+        }
         reel::make_output_folder(folder);
         reel::write_mp4(folder / "clip.mp4", demo::stick_figure_clip(24, 128, 12), 12);
-        write_folder(folder / "model", full_size, seed, type == "fp16" ? reel::DType::f16 : reel::DType::f32);
+        write_folder(folder / "model", full_size, {seed, type == "fp16" ? reel::DType::f16 : reel::DType::f32});
         std::cout << "wrote " << (folder / "model").string() << " and " << (folder / "clip.mp4").string() << "\n";
-    } catch (const std::exception& error) {
-        std::cerr << "make_demo: " << error.what() << "\n";
-        return 1;
-    }
-    return 0;
+        return 0;
+    });
 }

@@ -5,12 +5,15 @@
 #include <charconv>
 #include <csignal>
 #include <exception>
+#include <filesystem>
 #include <initializer_list>
 #include <iostream>
 #include <new>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -260,5 +263,58 @@ int run(const char* name, const Body& body) {
     }
     return failed;
 }
+
+/// What a program whose options are one struct says of itself.
+struct About {
+    const char* name;
+    const char* text;                              ///< what it does, for --help
+    std::initializer_list<const char*> required{}; ///< options that must be given
+};
+
+/// Reads the command line into `options`, checks them and calls `work(options)`; see run() above.
+template <reel::Options O, class Work>
+int run(const About& about, int argc, char** argv, O options, const Work& work) {
+    return run(about.name, [&] {
+        CLI::App app(about.text);
+        add_options(app, options);
+        require_given(app, about.required);
+        if (const auto status = parse(app, argc, argv)) {
+            return *status;
+        }
+        check(options);
+        work(std::move(options));
+        return 0;
+    });
+}
+
+/// What the programs that change one thing of the method, and edit a clip, have in common.
+struct ClipEdit {
+    std::string model{};
+    std::string video{};
+    std::string prompt{};
+    std::string edit{};
+    std::string output{};
+
+    template <class Self, class Visit>
+    static void options(Self& self, const Visit& visit) {
+        visit(reel::Option{"model", "diffusers folder of a Stable Diffusion"}, self.model);
+        visit(reel::Option{"video", "the clip"}, self.video);
+        visit(reel::Option{"prompt", "what it shows"}, self.prompt);
+        visit(reel::Option{"edit", "what it shall show"}, self.edit);
+        visit(reel::Option{"output", "what to write"}, self.output);
+    }
+
+    /// Where there is no folder to write into, the work would be in vain.
+    void check(const reel::KeyLocator& locate) const {
+        const std::filesystem::path folder = std::filesystem::path(output).parent_path();
+        std::error_code ignored;
+        reel::require(folder.empty() || std::filesystem::is_directory(folder, ignored), locate("output"), " ", output,
+                      ": there is no folder ", folder.string(), "; make it first");
+    }
+};
+
+/// All of them.
+inline constexpr std::initializer_list<const char*> clip_edit_options{"--model", "--video", "--prompt", "--edit",
+                                                                      "--output"};
 
 } // namespace program

@@ -40,7 +40,7 @@ int main(int, char** argv) {
     const reel::Guidance<float, reel::Cpu> guidance{reel::encode_prompt(model, argv[4]), reel::encode_prompt(model, ""),
                                                     7.5};
     const auto latents =
-        reel::sample_clip(model.unet, scheduler, noise, guidance, 5, reel::Tensor<float>{}, [](auto, const auto&) {});
+        reel::sample_clip(model.unet, scheduler, noise, {.guidance = guidance, .num_inference_steps = 5});
     const auto edited = reel::decode_clip(model.vae, latents, [] {});
     reel::write_gif(argv[5], reel::to_frames_u8(edited.to_host(), clip.count, side, side), 8);
 }

@@ -68,7 +68,7 @@ struct SheetRow {
         }
         top += first.height + gap;
         for (const std::string& line : reel::wrap_text(row.caption, letters)) {
-            reel::draw_text(sheet, 0, line, top, gap, 1, {0, 0, 0});
+            reel::draw_text(sheet, 0, line, {.top = top, .left = gap, .colour = {}});
             top += reel::text_line_height;
         }
         top += gap;

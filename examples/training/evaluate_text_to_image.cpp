@@ -13,6 +13,7 @@
 #include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/records/manifest.hpp>
+#include <reel/pipelines/picture_size.hpp>
 #include <reel/pipelines/prompt_pictures.hpp>
 
 #include "options.hpp"
@@ -63,7 +64,7 @@ public:
         : options_(std::move(options)), cpu_(options_.threads), backend_(reel::open_backend(options_.backend, cpu_)),
           output_(made(options_.output)), stages_(backend_->probe()),
           pipeline_(backend_->load({.folder = options_.model, .pictures = true})),
-          pictures_(*pipeline_, options_.sampling), classifier_(pictures_.default_size()),
+          pictures_(*pipeline_, options_.sampling), classifier_(reel::default_size(pipeline_->facts())),
           classifier_file_(options_.classifier.empty() ? output_ / "classifier.safetensors"
                                                        : std::filesystem::path(options_.classifier)),
           trials_(training::trials_of(options_.captions, true)) {

@@ -310,16 +310,15 @@ private:
                 const Tensor latents = encode(pixels_of(batch), posterior);
                 const std::vector<std::int32_t> ids = ids_of(batch.captions);
                 const Variable text = text_encoder.template operator()<Variable>(ids, batch_size);
-                const Variable loss =
-                    reel::diffusion_loss(unet, scheduler, latents, random.noise,
-                                         std::span<const index_t>(random.timesteps), text, options_.snr_gamma);
+                const Variable loss = reel::diffusion_loss(unet, scheduler, {latents, random.noise, random.timesteps},
+                                                           text, options_.snr_gamma);
                 reel::backward(loss);
                 return static_cast<double>(loss.value().to_host()[0]);
             },
             [&] {
                 const Tensor text = text_encoder(std::span<const std::int32_t>(unseen_ids), held_out_pictures);
-                return static_cast<double>(reel::diffusion_loss(unet, scheduler, unseen_latents, fixed.noise,
-                                                                std::span<const index_t>(fixed.timesteps), text,
+                return static_cast<double>(reel::diffusion_loss(unet, scheduler,
+                                                                {unseen_latents, fixed.noise, fixed.timesteps}, text,
                                                                 options_.snr_gamma)
                                                .to_host()[0]);
             },
@@ -355,8 +354,9 @@ private:
         Tensor noise(backend_, {count, unet.config.sample_size, unet.config.sample_size, unet.config.in_channels});
         reel::fill_normal(backend_, noise, options_.seed, ~std::uint64_t{0});
         reel::DDIMScheduler scheduler(schedule(options_));
-        const Tensor latents = reel::sample_pictures(unet, scheduler, noise, guidance, 25, reel::NoNoise{},
-                                                     [this](index_t, const Tensor&) { setup_.check_stop(); });
+        const Tensor latents =
+            reel::sample_pictures(unet, scheduler, noise, {.guidance = guidance, .num_inference_steps = 25},
+                                  reel::NoNoise{}, [this](index_t, const Tensor&) { setup_.check_stop(); });
         reel::write_png(
             path, sheet_of(vae_.decode(reel::scale(latents, static_cast<float>(1 / vae_.config.scaling_factor))), 8));
     }

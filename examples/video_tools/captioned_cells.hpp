@@ -71,7 +71,9 @@ private:
         int y = top(cell) + cell_.height + style_.gap;
         for (const std::string& line : lines) {
             const int x = left(cell) + std::max(0, (cell_.width - reel::text_width(line, style_.text_size)) / 2);
-            reel::draw_text(sheet, 0, line, y, x, style_.text_size, {style_.ink, style_.ink, style_.ink});
+            reel::draw_text(
+                sheet, 0, line,
+                {.top = y, .left = x, .size = style_.text_size, .colour = {style_.ink, style_.ink, style_.ink}});
             y += reel::text_line_height * style_.text_size;
         }
     }

@@ -92,8 +92,11 @@ struct Grid {
         for (int y = 0; y < std::min(height, frame.height); ++y) {
             std::fill_n(frame.pixel(0, y, 0), 3 * std::min(width, frame.width), style.paper);
         }
-        reel::draw_text(frame, 0, text, style.text_size, style.text_size, style.text_size,
-                        {style.ink, style.ink, style.ink});
+        reel::draw_text(frame, 0, text,
+                        {.top = style.text_size,
+                         .left = style.text_size,
+                         .size = style.text_size,
+                         .colour = {style.ink, style.ink, style.ink}});
     }
 
     int run() {

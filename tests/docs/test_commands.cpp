@@ -94,6 +94,8 @@ const std::vector<NotRun> not_run{
     {"tests/fuzz/run.sh",
      {"tests/fuzz/run.sh"},
      "needs clang and takes minutes; fuzz_* run the targets over their corpus"},
+    {"custom_loss", {"custom_loss --help"}, "example_custom_loss runs it"},
+    {"custom_backend", {"custom_backend --help"}, "example_custom_backend runs it"},
     {"bench/compare", {"bench/compare"}, "minutes, and PyTorch"},
     {"bench/stop_study.sh",
      {"run_study --help"},

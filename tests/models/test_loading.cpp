@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <fstream>
 
+#include <reel/models/random_weights.hpp>
+
 #include "golden_models.hpp"
 #include "io/temporary_folder.hpp"
 
@@ -442,4 +444,34 @@ TEST_CASE("trainable_modules choose by the ends of module names, and count") {
                        static_cast<void>(count({"attn1.to_q", "attn3"}));
                    }),
                    "trainable_modules: no module's name ends with \"attn3\""));
+}
+
+TEST_CASE("random weights are those of initialize(), written without a model that holds them") {
+    Cpu cpu(1);
+    const TemporaryFolder folder;
+    const auto config = reel::read_unet_config(reel::ConfigReader::from_file(sd2_unet + "/config.json"));
+    const UNet empty(config);
+    const auto loaded = [&](const std::filesystem::path& path) {
+        UNet unet(config);
+        reel::load_parameters(unet, cpu, reel::read_safetensors(path), path.string());
+        return unet;
+    };
+    const std::filesystem::path file = folder / "weights.safetensors";
+    reel::write_safetensors(file, reel::random_weights(empty, cpu, 5));
+    reel::for_each_parameter(empty, [](const std::string&, const auto& p) { CHECK_FALSE(p.defined()); });
+    UNet expected(config);
+    reel::initialize(expected, cpu, 5);
+    CHECK(same_parameters(loaded(file), expected));
+    reel::write_safetensors(file, reel::random_weights(empty, cpu, 6));
+    CHECK_FALSE(same_parameters(loaded(file), expected));
+
+    reel::write_safetensors(file, reel::random_weights(empty, cpu, 5, DType::f16));
+    const StateDict halves = reel::read_safetensors(file);
+    const auto of_expected = reel::parameter_sources(expected, DType::f16);
+    REQUIRE(halves.size() == of_expected.size());
+    for (const reel::TensorSource& source : of_expected) {
+        const HostTensor& half = halves.at(source.name);
+        CHECK(half.dtype == DType::f16);
+        CHECK(std::ranges::equal(half.bytes(), source.load().bytes()));
+    }
 }

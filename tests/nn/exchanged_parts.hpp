@@ -184,7 +184,7 @@ struct GlobalParts : DefaultParts {
 
 template <class T, class Parts, class B>
 Transformer3DModel<T, B, Parts> transformer(B& backend) {
-    Transformer3DModel<T, B, Parts> model(16, 12, 2, 4, 2, false, true);
+    Transformer3DModel<T, B, Parts> model({.channels = 16, .text_channels = 12, .heads = 2, .groups = 4, .layers = 2});
     initialize(model, backend, 1);
     return model;
 }

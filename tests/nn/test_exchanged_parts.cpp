@@ -39,7 +39,7 @@ struct reel::Linear<double, OwnCpu> {
 
 TEST_CASE("a linear layer of one's own is not passed over in pieces") {
     OwnCpu cpu(2);
-    Transformer3DModel<double, OwnCpu> model(16, 12, 2, 4, 1, false, true);
+    Transformer3DModel<double, OwnCpu> model({.channels = 16, .text_channels = 12, .heads = 2, .groups = 4});
     initialize(model, cpu, 1);
     const auto x = randoms<double>(cpu, {6, 6, 5, 16}, 1);
     const auto text = randoms<double>(cpu, {2, 7, 12}, 2);

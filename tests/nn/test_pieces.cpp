@@ -70,7 +70,8 @@ TEST_CASE("a transformer gives the same in pieces, on clips of every length") {
     Cpu cpu(2);
     for (const index_t frames : {1, 2, 5}) {
         CAPTURE(frames);
-        Transformer3DModel<double> model(16, 12, 2, 4, 2, false, frames > 1);
+        Transformer3DModel<double> model(
+            {.channels = 16, .text_channels = 12, .heads = 2, .groups = 4, .layers = 2, .temporal = frames > 1});
         initialize(model, cpu, 1);
         const Tensors x = randoms(cpu, {2 * frames, 6, 5, 16}, 1);
         const Tensors text = randoms(cpu, {2, 7, 12}, 2);
@@ -109,7 +110,7 @@ TEST_CASE("a resnet and an upsampling give the same in pieces") {
 
 TEST_CASE("gradients through a transformer are the same with the feed-forward in pieces") {
     Cpu cpu(2);
-    Transformer3DModel<double> model(8, 12, 2, 4, 1, false, true);
+    Transformer3DModel<double> model({.channels = 8, .text_channels = 12, .heads = 2, .groups = 4});
     initialize(model, cpu, 1);
     const Tensors x = randoms(cpu, {6, 24, 40, 8}, 1); // 5760 rows, of which at least 2048 are widened at once
     const Tensors text = randoms(cpu, {2, 7, 12}, 2);

@@ -24,12 +24,16 @@ TEST_CASE("callbacks and noise may be left out") {
 
     reel::DDIMScheduler sampler({.clip_sample = false});
     const reel::Guidance<double, Cpu> guidance{text(cpu, 0.8), text(cpu, 0.5), 3};
-    const auto edited = reel::sample_clip(unet, sampler, noise, {text(cpu, 0.8), text(cpu, 0.5), 3}, 4);
-    CHECK(edited.to_host() == reel::sample_clip(unet, sampler, noise, guidance, 4, reel::NoNoise{}, nothing).to_host());
+    const auto edited = reel::sample_clip(unet, sampler, noise,
+                                          {.guidance = {text(cpu, 0.8), text(cpu, 0.5), 3}, .num_inference_steps = 4});
+    CHECK(edited.to_host() == reel::sample_clip(unet, sampler, noise, {.guidance = guidance, .num_inference_steps = 4},
+                                                reel::NoNoise{}, nothing)
+                                  .to_host());
     const auto mask = reel::abs(random(cpu, mask_shape, 3));
-    CHECK(reel::sample_clip_blended(unet, sampler, noise, guidance, 4, trajectory, mask).to_host() ==
-          reel::sample_clip_blended(unet, sampler, noise, guidance, 4, trajectory, mask, reel::NoNoise{}, nothing)
-              .to_host());
+    const reel::BlendedSampling<double, Cpu> there{
+        .guidance = guidance, .outside = trajectory, .mask = mask, .num_inference_steps = 4};
+    CHECK(reel::sample_clip_blended(unet, sampler, noise, there).to_host() ==
+          reel::sample_clip_blended(unet, sampler, noise, there, reel::NoNoise{}, nothing).to_host());
 }
 
 TEST_CASE("a sampler that draws wants noise, and a seed gives it") {
@@ -37,12 +41,13 @@ TEST_CASE("a sampler that draws wants noise, and a seed gives it") {
     int calls = 0;
     const FormulaUnet unet{&calls};
     const auto start = reel::randn<double>(cpu, clip_shape, 7);
-    const reel::Guidance<double, Cpu> guidance{text(cpu, 0.8), text(cpu, 0.5), 3};
+    const reel::Sampling<double, Cpu> sampling{.guidance = {text(cpu, 0.8), text(cpu, 0.5), 3},
+                                               .num_inference_steps = 4};
     reel::EulerAncestralDiscreteScheduler sampler;
-    CHECK_THROWS_WITH_AS(static_cast<void>(reel::sample_clip(unet, sampler, start, guidance, 4)),
+    CHECK_THROWS_WITH_AS(static_cast<void>(reel::sample_clip(unet, sampler, start, sampling)),
                          doctest::Contains("draws noise"), reel::Error);
     const auto sample = [&](std::uint64_t seed) {
-        return reel::sample_clip(unet, sampler, start, guidance, 4, reel::SeededNoise<double>(cpu, seed)).to_host();
+        return reel::sample_clip(unet, sampler, start, sampling, reel::SeededNoise<double>(cpu, seed)).to_host();
     };
     CHECK(sample(1) == sample(1));
     CHECK(sample(1) != sample(2));

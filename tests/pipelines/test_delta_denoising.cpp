@@ -118,15 +118,18 @@ TEST_CASE("delta denoising takes the steps of its definition, for every predicti
         }
         int calls = 0;
         int steps = 0;
-        const Tensor result = reel::delta_denoise(FormulaUnet{&calls}, scheduler, clean, text(cpu, -0.25),
-                                                  text(cpu, 1.5), options, 33, 100, [&] { ++steps; });
+        const Tensor result = reel::delta_denoise(
+            FormulaUnet{&calls}, scheduler, clean,
+            {.source = text(cpu, -0.25), .edited = text(cpu, 1.5), .options = options, .seed = 33, .first_stream = 100},
+            [&] { ++steps; });
         CHECK(largest_difference(result.to_host(), moved) < 1e-12);
         CHECK(largest_difference(moved, start) > 0.01);
         CHECK(calls == 4); // all three predictions in one
         CHECK(steps == 4);
         // Nothing to change: the text is the clip's own.
-        const Tensor same = reel::delta_denoise(FormulaUnet{&calls}, scheduler, clean, text(cpu, 0.5), text(cpu, 0.5),
-                                                options, 33, 100, [] {});
+        const Tensor same = reel::delta_denoise(
+            FormulaUnet{&calls}, scheduler, clean,
+            {.source = text(cpu, 0.5), .edited = text(cpu, 0.5), .options = options, .seed = 33, .first_stream = 100});
         CHECK(largest_difference(same.to_host(), start) < 1e-14);
     }
     CHECK(filled > 0);
@@ -185,13 +188,13 @@ TEST_CASE("sampling that skips its first steps is the rest of a whole run") {
     reel::DDIMScheduler sampler(latent_ddim());
     const reel::Guidance<double, Cpu> guidance{text(cpu, 1.5), text(cpu, 0.5), 3};
     std::vector<Tensor> states{random(cpu, clip_shape, 3)};
-    const Tensor whole = reel::sample_clip(unet, sampler, states[0], guidance, 6, reel::NoNoise{},
-                                           [&](index_t, const Tensor& x) { states.push_back(x); });
+    const Tensor whole = reel::sample_clip(unet, sampler, states[0], {.guidance = guidance, .num_inference_steps = 6},
+                                           reel::NoNoise{}, [&](index_t, const Tensor& x) { states.push_back(x); });
     calls = 0;
     std::vector<index_t> seen;
-    const Tensor rest = reel::sample_clip(
-        unet, sampler, states[2], guidance, 6, reel::NoNoise{}, [&](index_t k, const Tensor&) { seen.push_back(k); },
-        2);
+    const Tensor rest =
+        reel::sample_clip(unet, sampler, states[2], {.guidance = guidance, .num_inference_steps = 6, .skipped = 2},
+                          reel::NoNoise{}, [&](index_t k, const Tensor&) { seen.push_back(k); });
     CHECK(rest.to_host() == whole.to_host());
     CHECK(calls == 4);
     CHECK(seen == std::vector<index_t>{3, 4, 5, 6});
@@ -200,21 +203,28 @@ TEST_CASE("sampling that skips its first steps is the rest of a whole run") {
     const Tensor clean = random(cpu, clip_shape, 1);
     const auto trajectory = reel::noised_trajectory(sampler, clean, random(cpu, clip_shape, 2), 6);
     const auto blended = [&](double share) {
-        return reel::sample_clip_blended(unet, sampler, states[2], guidance, 6, trajectory,
-                                         Tensor::full(cpu, mask_shape, share), reel::NoNoise{}, nothing, 2)
+        return reel::sample_clip_blended(unet, sampler, states[2],
+                                         {.guidance = guidance,
+                                          .outside = trajectory,
+                                          .mask = Tensor::full(cpu, mask_shape, share),
+                                          .num_inference_steps = 6,
+                                          .skipped = 2})
             .to_host();
     };
     CHECK(blended(1) == whole.to_host());
     CHECK(blended(0) == clean.to_host());
     for (const index_t wrong : {index_t{-1}, index_t{6}}) {
         CHECK(message_of([&] {
-                  static_cast<void>(reel::sample_clip_blended(unet, sampler, clean, guidance, 6, trajectory,
-                                                              Tensor::zeros(cpu, mask_shape), reel::NoNoise{}, nothing,
-                                                              wrong));
+                  static_cast<void>(reel::sample_clip_blended(unet, sampler, clean,
+                                                              {.guidance = guidance,
+                                                               .outside = trajectory,
+                                                               .mask = Tensor::zeros(cpu, mask_shape),
+                                                               .num_inference_steps = 6,
+                                                               .skipped = wrong}));
               }).find("skipped") != std::string::npos);
         CHECK(message_of([&] {
-                  static_cast<void>(
-                      reel::sample_clip(unet, sampler, clean, guidance, 6, reel::NoNoise{}, nothing, wrong));
+                  static_cast<void>(reel::sample_clip(
+                      unet, sampler, clean, {.guidance = guidance, .num_inference_steps = 6, .skipped = wrong}));
               }).find("skipped") != std::string::npos);
     }
 }

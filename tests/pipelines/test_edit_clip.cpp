@@ -46,6 +46,9 @@ struct Job {
         return reel::edit_clip(editor, start, reel::EditTexts<double, Cpu>{source, edited, away}).to_host();
     }
     [[nodiscard]] reel::Guidance<double, Cpu> guidance() const { return {edited, away, 3}; }
+    [[nodiscard]] reel::Sampling<double, Cpu> guided() const {
+        return {.guidance = guidance(), .num_inference_steps = 5};
+    }
     [[nodiscard]] Tensor noise(reel::NoiseStream stream) const { return reel::noise_like(clean, 7, stream); }
     [[nodiscard]] Tensor shared() const {
         return reel::shared_noise<double>(clean.backend(), clip_shape, 7,
@@ -60,8 +63,7 @@ TEST_CASE("from the inversion, everywhere: inverted and sampled") {
     reel::DDIMInverseScheduler inverse(job.model);
     reel::DDIMScheduler sampler(job.model);
     const Tensor start = reel::invert(job.unet, inverse, job.clean, job.source, 5, nothing);
-    const Values expected =
-        reel::sample_clip(job.unet, sampler, start, job.guidance(), 5, reel::NoNoise{}, nothing).to_host();
+    const Values expected = reel::sample_clip(job.unet, sampler, start, job.guided()).to_host();
     CHECK(job.edit(job.ddim({})) == expected);
     CHECK(job.edit(job.editor(reel::AnyScheduler<double>("DDIM", reel::DDIMScheduler(job.model)), {})) == expected);
     CHECK(job.edit(job.ddim({.reference = {.reference_inversion = true}})) == expected); // epsilon: the same formula
@@ -72,8 +74,7 @@ TEST_CASE("from noise, everywhere: noise of the sampler's first level; what is d
     reel::DDIMScheduler sampler(job.model);
     const Tensor start = job.noise(reel::NoiseStream::start);
     const reel::EditOptions from_noise{.start = reel::EditStart::noise};
-    CHECK(job.edit(job.ddim(from_noise)) ==
-          reel::sample_clip(job.unet, sampler, start, job.guidance(), 5, reel::NoNoise{}, nothing).to_host());
+    CHECK(job.edit(job.ddim(from_noise)) == reel::sample_clip(job.unet, sampler, start, job.guided()).to_host());
     sampler.options.eta = 1;
     auto drawing = job.editor(sampler, from_noise);
     const Values once = job.edit(drawing);
@@ -109,9 +110,11 @@ TEST_CASE("only where predictions differ, from the inversion and from noise") {
             CHECK(std::set<double>(marks.begin(), marks.end()).size() == 2); // something in, something out
             const Tensor start =
                 from == reel::EditStart::inversion ? trajectory.latents.back() : job.noise(reel::NoiseStream::start);
-            CHECK(job.edit(job.ddim(edit)) == reel::sample_clip_blended(job.unet, sampler, start, job.guidance(), 5,
-                                                                        trajectory, mask, reel::NoNoise{}, nothing)
-                                                  .to_host());
+            CHECK(job.edit(job.ddim(edit)) ==
+                  reel::sample_clip_blended(
+                      job.unet, sampler, start,
+                      {.guidance = job.guidance(), .outside = trajectory, .mask = mask, .num_inference_steps = 5})
+                      .to_host());
         }
     }
 }
@@ -122,8 +125,12 @@ TEST_CASE("from a draft, only where it changes the clip") {
     edit.delta.steps = 4;
     edit.delta.strength = 0.6;
     const reel::DDIMScheduler levels(job.model);
-    const Tensor moved = reel::delta_denoise(job.unet, levels, job.clean, job.source, job.edited, edit.delta, 7,
-                                             static_cast<std::uint64_t>(reel::NoiseStream::draft), [] {});
+    const Tensor moved = reel::delta_denoise(job.unet, levels, job.clean,
+                                             {.source = job.source,
+                                              .edited = job.edited,
+                                              .options = edit.delta,
+                                              .seed = 7,
+                                              .first_stream = static_cast<std::uint64_t>(reel::NoiseStream::draft)});
     const Tensor mask = reel::mask_of(reel::latent_difference(moved, job.clean), edit.mask_options);
     for (const auto from : {reel::EditStart::inversion, reel::EditStart::noise}) {
         edit.start = from;
@@ -139,8 +146,12 @@ TEST_CASE("from a draft, only where it changes the clip") {
         CHECK(place.skipped == 2);
         CHECK(place.mask.to_host() == mask.to_host());
         CHECK(place.start.to_host() == start.to_host());
-        CHECK(job.edit(editor) == reel::sample_clip_blended(job.unet, sampler, start, job.guidance(), 5, trajectory,
-                                                            mask, reel::NoNoise{}, nothing, 2)
+        CHECK(job.edit(editor) == reel::sample_clip_blended(job.unet, sampler, start,
+                                                            {.guidance = job.guidance(),
+                                                             .outside = trajectory,
+                                                             .mask = mask,
+                                                             .num_inference_steps = 5,
+                                                             .skipped = 2})
                                       .to_host());
     }
 }

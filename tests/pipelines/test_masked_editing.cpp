@@ -169,7 +169,8 @@ TEST_CASE("blended sampling keeps the trajectory outside the mask at every step 
     }
     std::size_t done = 0;
     const Tensor edited =
-        reel::sample_clip_blended(unet, sampler, trajectory.latents.back(), guidance, 4, trajectory, mask,
+        reel::sample_clip_blended(unet, sampler, trajectory.latents.back(),
+                                  {.guidance = guidance, .outside = trajectory, .mask = mask, .num_inference_steps = 4},
                                   reel::NoNoise{}, [&](index_t k, const Tensor& latents) {
                                       REQUIRE(static_cast<std::size_t>(k) == done + 1);
                                       CHECK(largest_difference(latents.to_host(), expected[done++]) < 1e-12);
@@ -179,18 +180,24 @@ TEST_CASE("blended sampling keeps the trajectory outside the mask at every step 
 
     // All of it inside: plain sampling. Nothing: the clip itself.
     const Tensor plain =
-        reel::sample_clip(unet, sampler, trajectory.latents.back(), guidance, 4, reel::NoNoise{}, nothing);
+        reel::sample_clip(unet, sampler, trajectory.latents.back(), {.guidance = guidance, .num_inference_steps = 4});
     const auto blended = [&](double share) {
-        return reel::sample_clip_blended(unet, sampler, trajectory.latents.back(), guidance, 4, trajectory,
-                                         Tensor::full(cpu, mask_shape, share), reel::NoNoise{}, nothing)
+        return reel::sample_clip_blended(unet, sampler, trajectory.latents.back(),
+                                         {.guidance = guidance,
+                                          .outside = trajectory,
+                                          .mask = Tensor::full(cpu, mask_shape, share),
+                                          .num_inference_steps = 4})
             .to_host();
     };
     CHECK(blended(1) == plain.to_host());
     CHECK(blended(0) == clean.to_host());
     CHECK(largest_difference(plain.to_host(), clean.to_host()) > 0.1);
     // Noise of one's own to start with: outside the mask the trajectory counts from the first step.
-    CHECK(reel::sample_clip_blended(unet, sampler, random(cpu, clip_shape, 3), guidance, 4, trajectory,
-                                    Tensor::zeros(cpu, mask_shape), reel::NoNoise{}, nothing)
+    CHECK(reel::sample_clip_blended(unet, sampler, random(cpu, clip_shape, 3),
+                                    {.guidance = guidance,
+                                     .outside = trajectory,
+                                     .mask = Tensor::zeros(cpu, mask_shape),
+                                     .num_inference_steps = 4})
               .to_host() == clean.to_host());
 }
 
@@ -204,8 +211,11 @@ TEST_CASE("blended sampling wants the inversion's noise levels") {
     const reel::Guidance<double, Cpu> guidance{text(cpu, 1.5), text(cpu, 0.5), 3};
     const auto sample = [&](reel::DDIMScheduler sampler, index_t steps, const Shape& shape) {
         return message_of([&] {
-            static_cast<void>(reel::sample_clip_blended(unet, sampler, clean, guidance, steps, trajectory,
-                                                        Tensor::zeros(cpu, shape), reel::NoNoise{}, nothing));
+            static_cast<void>(reel::sample_clip_blended(unet, sampler, clean,
+                                                        {.guidance = guidance,
+                                                         .outside = trajectory,
+                                                         .mask = Tensor::zeros(cpu, shape),
+                                                         .num_inference_steps = steps}));
         });
     };
     CHECK(sample(reel::DDIMScheduler(latent_ddim()), 4, mask_shape) == "");

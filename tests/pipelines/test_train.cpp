@@ -122,8 +122,7 @@ TEST_CASE("diffusion_loss is the weighted mean of the squared error of what the 
             const Tensor<float> found = unet(noisy, std::span<const double>(&at, 1), text.slice(i, i + 1), 1);
             expected += reel::min_snr_weight(scheduler.schedule(), type, t, 5) * reel::mse(found, target) / 2;
         }
-        const Tensor<float> loss =
-            reel::diffusion_loss(unet, scheduler, latents, noise, std::span<const index_t>(timesteps), text, 5);
+        const Tensor<float> loss = reel::diffusion_loss(unet, scheduler, {latents, noise, timesteps}, text, 5);
         CHECK(static_cast<double>(loss.to_host()[0]) == doctest::Approx(expected).epsilon(1e-4));
     }
 }

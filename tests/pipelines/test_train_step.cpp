@@ -75,8 +75,8 @@ TEST_CASE("training steps of UNet and text encoder are PyTorch's, in float64") {
         reel::zero_grad(unet);
         reel::zero_grad(text_encoder);
         const auto text = text_encoder.template operator()<Variable<double>>(words, count);
-        const auto loss = reel::diffusion_loss(unet, scheduler, step_of("latents", k), step_of("noise", k),
-                                               std::span<const index_t>(at), text, options["snr_gamma"]);
+        const auto loss = reel::diffusion_loss(unet, scheduler, {step_of("latents", k), step_of("noise", k), at}, text,
+                                               options["snr_gamma"]);
         reel::backward(loss);
         const reel::TrainReport report = training.update(parameters());
         const auto step = static_cast<std::size_t>(k);

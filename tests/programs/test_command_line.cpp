@@ -2,6 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <iostream>
+#include <sstream>
+#include <utility>
+#include <vector>
+
 #include "options.hpp"
 
 #include "io/temporary_folder.hpp"
@@ -134,4 +139,84 @@ TEST_CASE("what leads to other options is found before they are parsed") {
     CHECK(program::any_given(4, arguments.data(), {"--model", "--edit"}));
     CHECK(program::any_given(4, arguments.data(), {"--config"}));
     CHECK_FALSE(program::any_given(4, arguments.data(), {"--model"}));
+}
+
+namespace {
+
+struct Outcome {
+    int status = 0;
+    std::string out;
+    std::string err;
+};
+
+/// program::run() with a command line, and what it writes.
+template <class O, class Work>
+[[nodiscard]] Outcome outcome(const program::About& about, std::vector<std::string> words, const Work& work) {
+    words.insert(words.begin(), about.name);
+    std::vector<char*> arguments;
+    for (std::string& word : words) {
+        arguments.push_back(word.data());
+    }
+    std::ostringstream out;
+    std::ostringstream err;
+    std::streambuf* const usual_out = std::cout.rdbuf(out.rdbuf());
+    std::streambuf* const usual_err = std::cerr.rdbuf(err.rdbuf());
+    const int status = program::run(about, static_cast<int>(arguments.size()), arguments.data(), O{}, work);
+    std::cout.rdbuf(usual_out);
+    std::cerr.rdbuf(usual_err);
+    return {status, out.str(), err.str()};
+}
+
+} // namespace
+
+TEST_CASE("a program of one struct of options does its work, or says in one line why not") {
+    std::vector<Everything> done;
+    const auto work = [&](const Everything& options) {
+        reel::require(options.name != "bad", "no work with ", options.name);
+        done.push_back(options);
+    };
+    const auto run = [&](const std::vector<std::string>& words) {
+        return outcome<Everything>({"worker", "Works.", {"--name", "--count"}}, words, work);
+    };
+    CHECK(run({"--name", "y", "--count", "4"}).status == 0);
+    REQUIRE(done.size() == 1);
+    CHECK(done[0].name == "y");
+    CHECK(done[0].count == 4);
+    const Outcome help = run({"--help"});
+    CHECK(help.status == 0);
+    CHECK(help.out.starts_with("Works.\n"));
+    CHECK(help.out.find("--count INT=3 REQUIRED") != std::string::npos);
+    for (const auto& [words, says] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+             {{"--count", "4"}, "--name is required; see --help"},
+             {{"--name", "y", "--count", "-4"}, "--count: expected at least 0, found -4; see --help"},
+             {{"--name", "y", "--count", "4", "--cuont", "1"},
+              "--cuont: unknown option (did you mean \"--count\"?); see --help"}}) {
+        const Outcome refused = run(words);
+        CHECK(refused.status == program::wrong_command_line);
+        CHECK(refused.err == "worker: error: " + says + "\n");
+    }
+    const Outcome failed = run({"--name", "bad", "--count", "4"});
+    CHECK(failed.status == program::failed);
+    CHECK(failed.err == "worker: error: no work with bad\n");
+    CHECK(done.size() == 1);
+}
+
+TEST_CASE("an edit of a clip wants all its options, and a folder to write into before the work") {
+    int done = 0;
+    const auto run = [&](const std::string& output) {
+        return outcome<program::ClipEdit>(
+            {"editor", "Edits.", program::clip_edit_options},
+            {"--model", "m", "--video", "v", "--prompt", "p", "--edit", "e", "--output", output},
+            [&](const program::ClipEdit&) { ++done; });
+    };
+    const reel_test::TemporaryFolder folder;
+    CHECK(run("edit.gif").status == 0);
+    CHECK(run(folder / "edit.gif").status == 0);
+    CHECK(done == 2);
+    const std::string absent = folder / "absent";
+    const Outcome refused = run(absent + "/edit.gif");
+    CHECK(refused.status == program::wrong_command_line);
+    CHECK(refused.err == "editor: error: --output " + absent + "/edit.gif: there is no folder " + absent +
+                             "; make it first; see --help\n");
+    CHECK(done == 2);
 }

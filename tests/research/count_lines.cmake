@@ -1,8 +1,9 @@
-# Every program of FOLDER must have a limit, -DNAME=LINES, and keep it; empty lines do not count. The examples that
-# change one thing of the method are whole programs, and small: CUSTOM, a list, 40 to 120 lines each.
+# Every program of FOLDER must have a limit, -DNAME=LINES, and keep it; empty lines do not count. The examples to
+# copy are whole programs, and small: EXAMPLES, a list, 40 to 120 lines each, with nothing between them and the library
+# but options.hpp and, where something is drawn, the world.
 file(GLOB programs ${FOLDER}/*.cpp)
-if(NOT programs OR NOT CUSTOM)
-    message(FATAL_ERROR "no programs in ${FOLDER}, or none in CUSTOM")
+if(NOT programs OR NOT EXAMPLES)
+    message(FATAL_ERROR "no programs in ${FOLDER}, or none in EXAMPLES")
 endif()
 foreach(program IN LISTS programs)
     get_filename_component(name ${program} NAME_WE)
@@ -18,7 +19,7 @@ foreach(program IN LISTS programs)
         message(SEND_ERROR "${program}: ${lines} lines; at most ${${name}} are allowed")
     endif()
 endforeach()
-foreach(program IN LISTS CUSTOM)
+foreach(program IN LISTS EXAMPLES)
     file(READ ${program} text)
     string(REGEX REPLACE "[^\n]*\n" "x" text "${text}")
     string(LENGTH "${text}" lines)
@@ -26,4 +27,10 @@ foreach(program IN LISTS CUSTOM)
     if(lines LESS 40 OR lines GREATER 120)
         message(SEND_ERROR "${program}: ${lines} lines; expected 40 to 120")
     endif()
+    file(STRINGS ${program} own REGEX "^#include \"")
+    foreach(line IN LISTS own)
+        if(NOT line MATCHES "^#include \"(options|world/[a-z_]+)\\.hpp\"$")
+            message(SEND_ERROR "${program}: ${line} stands between a program to copy and the library")
+        endif()
+    endforeach()
 endforeach()

@@ -38,8 +38,8 @@ int main(int, char** argv) {
         const auto output = reel::guided_prediction(model.unet, x, static_cast<double>(t), {edit, source, 12.5});
         x = sampler.step(output, t, x, reel::NoNoise{});
     }
-    const auto same = reel::sample_clip(model.unet, sampler, noise, {edit, source, 12.5}, 20);
-    const auto back = reel::sample_clip(model.unet, sampler, noise, {source, source, 1}, 20);
+    const auto same = reel::sample_clip(model.unet, sampler, noise, {{edit, source, 12.5}, 20});
+    const auto back = reel::sample_clip(model.unet, sampler, noise, {{source, source, 1}, 20});
     reel::require(same.to_host() == x.to_host(), "the loop is not sample_clip()'s");
     reel::require(std::ranges::max(abs(x).to_host()) <= sampler.bound, "the bound does not hold");
     reel::require(mse(back, latents) < 0.2 * mse(x, latents), "the clip's own prompt does not lead back to it");

@@ -22,7 +22,7 @@ int main(int, char** argv) {
     reel::DDIMInverseScheduler inverse(model.sampling);
     const auto trajectory = reel::invert_trajectory(model.unet, inverse, latents, source, 10);
     reel::DDIMScheduler sampler(model.sampling);
-    const auto plain = reel::sample_clip(model.unet, sampler, trajectory.latents[10], {edit, source, 7.5}, 10);
+    const auto plain = reel::sample_clip(model.unet, sampler, trajectory.latents[10], {{edit, source, 7.5}, 10});
 
     std::map<std::string, Tensor> of_clip; // where its words look, by layer
     auto map = Tensor::zeros(cpu, {4, 64});

@@ -4,6 +4,17 @@
 
 namespace reel {
 
+/// What a Transformer3DModel is made of.
+struct TransformerSpec {
+    index_t channels = 0;
+    index_t text_channels = 0;
+    index_t heads = 1;
+    index_t groups = 32;            ///< of its group norm
+    index_t layers = 1;             ///< blocks, one after the other
+    bool linear_projection = false; ///< checkpoints hold proj_in and proj_out as [out, in], not as [out, in, 1, 1]
+    bool temporal = true;           ///< with attention along time
+};
+
 /// Transformer over the pixels of every frame and the frames of every pixel: diffusers' Transformer2DModel, inflated
 /// (the reference's Transformer3DModel). The group norm looks at each picture alone and has its own epsilon.
 template <Scalar T, Backend B = Cpu, class Parts = DefaultParts>
@@ -16,13 +27,11 @@ struct Transformer3DModel {
     std::vector<Block> transformer_blocks;
     Linear proj_out;
 
-    /// `linear_projection` says how checkpoints hold proj_in and proj_out: [out, in] or [out, in, 1, 1].
-    Transformer3DModel(index_t channels, index_t text_channels, index_t heads, index_t groups, index_t layers,
-                       bool linear_projection, bool temporal)
-        : norm(groups, channels, 1e-6), proj_in(channels, channels, true, layout(linear_projection)),
-          proj_out(channels, channels, true, layout(linear_projection)) {
-        for (index_t i = 0; i < layers; ++i) {
-            transformer_blocks.emplace_back(channels, text_channels, heads, temporal);
+    explicit Transformer3DModel(const TransformerSpec& s)
+        : norm(s.groups, s.channels, 1e-6), proj_in(s.channels, s.channels, true, layout(s.linear_projection)),
+          proj_out(s.channels, s.channels, true, layout(s.linear_projection)) {
+        for (index_t i = 0; i < s.layers; ++i) {
+            transformer_blocks.emplace_back(s.channels, s.text_channels, s.heads, s.temporal);
         }
     }
 

@@ -31,7 +31,12 @@ namespace detail {
 
 template <Scalar T, Backend B, class Parts>
 [[nodiscard]] Transformer3DModel<T, B, Parts> make_transformer(const BlockSpec& s) {
-    return {s.channels, s.text_channels, s.heads, s.groups, 1, s.linear_projection, s.temporal};
+    return Transformer3DModel<T, B, Parts>({.channels = s.channels,
+                                            .text_channels = s.text_channels,
+                                            .heads = s.heads,
+                                            .groups = s.groups,
+                                            .linear_projection = s.linear_projection,
+                                            .temporal = s.temporal});
 }
 
 /// One resnet and, where the block has them, its transformer, each checkpointed when asked for. The resnet sees the

@@ -180,8 +180,10 @@ template <Scalar T, Backend B>
 attention_gradients(const AttentionInputs<T, B>& inputs, const AttentionOptions& options,
                     const AttentionResult<T, B>& forward, const Tensor<T, B>& out_gradient,
                     const AttentionWants& wants) {
-    const Tensor<T, B>& q = inputs.q;
-    detail::AttentionCall<T, B> call(q, inputs.k, inputs.v, options);
+    const Tensor<T, B>& q = inputs.q; // clang 14 knows no structured binding in a requirement
+    const Tensor<T, B>& k = inputs.k;
+    const Tensor<T, B>& v = inputs.v;
+    detail::AttentionCall<T, B> call(q, k, v, options);
     AttentionProblem<T>& problem = call.problem;
     require(out_gradient.shape() == q.shape(), "attention_gradients: gradient ", out_gradient.shape(), " for q ",
             q.shape());
@@ -194,11 +196,11 @@ attention_gradients(const AttentionInputs<T, B>& inputs, const AttentionOptions&
         problem.q_gradient = sums.q.data();
     }
     if (wants.k) {
-        sums.k = Tensor<compute_t<T>, B>::zeros(q.backend(), inputs.k.shape());
+        sums.k = Tensor<compute_t<T>, B>::zeros(k.backend(), k.shape());
         problem.k_gradient = sums.k.data();
     }
     if (wants.v) {
-        sums.v = Tensor<compute_t<T>, B>::zeros(q.backend(), inputs.v.shape());
+        sums.v = Tensor<compute_t<T>, B>::zeros(v.backend(), v.shape());
         problem.v_gradient = sums.v.data();
     }
     if constexpr (requires { attention_backward(q.backend(), problem); }) {

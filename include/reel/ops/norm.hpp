@@ -209,7 +209,7 @@ template <Scalar T, Backend B>
 [[nodiscard]] NormGradients<T, B> norm_gradients(const NormInputs<T, B>& inputs, const NormOptions& options,
                                                  const NormStatistics<T, B>& statistics, const Tensor<T, B>& y_gradient,
                                                  const NormWants& wants) {
-    const Tensor<T, B>& x = inputs.x;
+    const Tensor<T, B>& x = inputs.x; // clang 14 knows no structured binding in a requirement
     NormProblem<T> problem = detail::norm_problem(x, inputs.gamma, inputs.beta, options);
     require(y_gradient.shape() == x.shape(), "norm_gradients: gradient ", y_gradient.shape(), " for input ", x.shape());
     problem.mean = statistics.mean.data();

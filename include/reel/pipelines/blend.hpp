@@ -94,16 +94,27 @@ template <Real T, Backend B, class S>
     return trajectory;
 }
 
+/// How latents are sampled where a clip is known; see Sampling.
+template <class T, Backend B>
+struct BlendedSampling {
+    Guidance<T, B> guidance;
+    Trajectory<T, B> outside; ///< the clip at the sampler's noise levels
+    Tensor<T, B> mask;        ///< [frames, h, w, 1]: 1 inside, where it may change, 0 outside
+    index_t num_inference_steps = 50;
+    index_t skipped = 0;
+};
+
 /// sample_clip() that changes the clip inside a mask alone: after every step the latents outside it are replaced by the
 /// clip's own of the same noise level, and at the end by its clean ones (Avrahami et al. 2022, Blended Latent
-/// Diffusion, arXiv:2206.02779). mask [frames, h, w, 1]: 1 inside, 0 outside. `after_step` sees the blended latents.
-/// Throws Error unless the sampler's noise levels are those of the trajectory: equal numbers of steps, and a sampler
-/// with the timesteps of the inversion. `skipped` as in sample_clip().
+/// Diffusion, arXiv:2206.02779). `after_step` sees the blended latents. Throws Error unless the sampler's noise levels
+/// are those of the trajectory: equal numbers of steps, and a sampler with the timesteps of the inversion.
 template <class Unet, Real T, Backend B, class S, class Noise = NoNoise, class AfterStep = NoCallback>
-[[nodiscard]] Tensor<T, B>
-sample_clip_blended(const Unet& unet, S& scheduler, const Tensor<T, B>& latents, const Guidance<T, B>& guidance,
-                    index_t steps, const Trajectory<T, B>& outside, const Tensor<T, B>& mask, Noise&& noise = {},
-                    const AfterStep& after_step = {}, index_t skipped = 0) {
+[[nodiscard]] Tensor<T, B> sample_clip_blended(const Unet& unet, S& scheduler, const Tensor<T, B>& latents,
+                                               const BlendedSampling<T, B>& sampling, Noise&& noise = {},
+                                               const AfterStep& after_step = {}) {
+    const Trajectory<T, B>& outside = sampling.outside;
+    const index_t steps = sampling.num_inference_steps;
+    const index_t skipped = sampling.skipped;
     require(steps == outside.steps() && outside.latents.size() == outside.timesteps.size() + 1,
             "sample_clip_blended: ", steps, " sampling steps, but the clip is known at ", outside.steps(),
             " noise levels; sample with as many steps as it was inverted with");
@@ -115,15 +126,16 @@ sample_clip_blended(const Unet& unet, S& scheduler, const Tensor<T, B>& latents,
         require(same, "sample_clip_blended: the sampler's timestep ", timestep,
                 " is none of the inversion's at that step; use a sampler and an inversion with equal timesteps");
     }
-    const auto at = [&](index_t k) { return outside.latents[static_cast<std::size_t>(steps - k)]; };
-    return sample_clip(
-        unet, scheduler, blend(latents, at(skipped), mask), guidance, steps, std::forward<Noise>(noise),
-        [&](index_t k, const Tensor<T, B>& x) {
-            Tensor<T, B> blended = blend(x, at(k), mask);
-            after_step(k, blended);
-            return blended;
-        },
-        skipped);
+    const auto blended = [&](const Tensor<T, B>& x, index_t k) {
+        return blend(x, outside.latents[static_cast<std::size_t>(steps - k)], sampling.mask);
+    };
+    return sample_clip(unet, scheduler, blended(latents, skipped),
+                       {.guidance = sampling.guidance, .num_inference_steps = steps, .skipped = skipped},
+                       std::forward<Noise>(noise), [&](index_t k, const Tensor<T, B>& x) {
+                           Tensor<T, B> result = blended(x, k);
+                           after_step(k, result);
+                           return result;
+                       });
 }
 
 } // namespace reel

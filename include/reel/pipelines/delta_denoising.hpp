@@ -54,6 +54,16 @@ struct ShrinkTowards {
     return options.fill_below > 0 && (step + 1 == options.steps * 2 / 3 || step + 1 == options.steps * 5 / 6);
 }
 
+/// What delta_denoise() makes of a clip.
+template <class T, Backend B>
+struct DeltaEdit {
+    Tensor<T, B> source; ///< [1, tokens, channels]: what the clip shows
+    Tensor<T, B> edited; ///< the same shape: what it shall show
+    DeltaOptions options{};
+    std::uint64_t seed = 0;         ///< of the noise, which is that of shared_noise()
+    std::uint64_t first_stream = 0; ///< the first step's; the next has the next
+};
+
 /// Clean latents [frames, h, w, channels] moved toward an edited text by the delta denoising score (Hertz et al. 2023,
 /// arXiv:2304.07090): under the same noise, the prediction for what there is so far with the (guided) edited text,
 /// minus the prediction for the clip with its own. What the model would change anyway cancels. The result is blurred,
@@ -61,24 +71,22 @@ struct ShrinkTowards {
 /// sees what the ones before it began. Start sampling from it with noise, and take its place from
 /// latent_difference() and mask_of(). Small changes are taken back at every step (soft thresholding of pixels, as in
 /// the group lasso: Yuan & Lin 2006), so that what is not part of the edit does not drift. What begins in some
-/// frames and not in others is begun there too (fill_frames()), and the steps that follow put it in its place. Noise is
-/// that of shared_noise() from `first_stream` on. The scheduler gives schedule, prediction type and add_noise.
-/// `after_step` is called after every step.
-template <class Unet, Real T, Backend B, class S, class AfterStep>
+/// frames and not in others is begun there too (fill_frames()), and the steps that follow put it in its place. The
+/// scheduler gives schedule, prediction type and add_noise. `after_step` is called after every step.
+template <class Unet, Real T, Backend B, class S, class AfterStep = NoCallback>
 [[nodiscard]] Tensor<T, B> delta_denoise(const Unet& unet, const S& scheduler, const Tensor<T, B>& clean,
-                                         const Tensor<T, B>& source, const Tensor<T, B>& edited,
-                                         const DeltaOptions& options, std::uint64_t seed, std::uint64_t first_stream,
-                                         const AfterStep& after_step) {
+                                         const DeltaEdit<T, B>& edit, const AfterStep& after_step = {}) {
+    const DeltaOptions& options = edit.options;
     check_options(options, [](std::string_view name) { return concat_text("delta denoising: ", name); });
     const index_t frames = clean.shape(0);
-    const Tensor<T, B> texts = concat_rows({source, edited, source});
+    const Tensor<T, B> texts = concat_rows({edit.source, edit.edited, edit.source});
     const auto guidance = static_cast<T>(options.guidance_scale);
     const auto size = static_cast<T>(options.step_size);
     Tensor<T, B> moved = clean;
     for (index_t step = 0; step < options.steps; ++step) {
         const index_t timestep = timestep_of_strength(delta_strength(options, step), scheduler.schedule().size());
-        const Tensor<T, B> noise =
-            shared_noise<T>(clean.backend(), clean.shape(), seed, first_stream + static_cast<std::uint64_t>(step));
+        const Tensor<T, B> noise = shared_noise<T>(clean.backend(), clean.shape(), edit.seed,
+                                                   edit.first_stream + static_cast<std::uint64_t>(step));
         const Tensor<T, B> here = scheduler.add_noise(moved, noise, timestep);
         const Tensor<T, B> there = scheduler.add_noise(clean, noise, timestep);
         const auto at = static_cast<double>(timestep);

@@ -16,17 +16,29 @@ namespace reel {
 /// Text guidance of sampling.
 template <class T, Backend B>
 struct Guidance {
-    Tensor<T, B> text;     ///< [1, tokens, channels]
+    Tensor<T, B> text;     ///< [clips, tokens, channels]
     Tensor<T, B> negative; ///< the same shape: the negative prompt's, or the empty one's
     double scale = 7.5;    ///< 1 or less: no guidance, and `negative` is not used
 };
 
+/// How latents are sampled: `{.guidance = {text, negative, 7.5}, .num_inference_steps = 20}`.
+template <class T, Backend B>
+struct Sampling {
+    Guidance<T, B> guidance;
+    index_t num_inference_steps = 50;
+    /// Steps that are left out at the beginning: the latents then lie at the level where the rest begins, and steps
+    /// count on from there. Schedulers that look back on their steps cannot skip any.
+    index_t skipped = 0;
+};
+
 /// The UNet's prediction under classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598):
-/// negative + scale * (text - negative), both halves in one call. sample [frames, h, w, channels].
+/// negative + scale * (text - negative), both halves in one call. sample [clips * frames, h, w, channels], with a text
+/// for each clip.
 template <class Unet, Real T, Backend B>
 [[nodiscard]] Tensor<T, B> guided_prediction(const Unet& unet, const Tensor<T, B>& sample, double timestep,
                                              const Guidance<T, B>& guidance) {
-    const index_t frames = sample.shape(0);
+    const index_t rows = sample.shape(0);
+    const index_t frames = rows / guidance.text.shape(0);
     const std::span<const double> at(&timestep, 1);
     if (guidance.scale <= 1) {
         return unet(sample, at, guidance.text, frames);
@@ -34,7 +46,7 @@ template <class Unet, Real T, Backend B>
     const Tensor<T, B> both =
         unet(concat_rows({sample, sample}), at, concat_rows({guidance.negative, guidance.text}), frames);
     const auto factor = static_cast<T>(guidance.scale);
-    return axpby(T(1) - factor, both.slice(0, frames), factor, both.slice(frames, 2 * frames));
+    return axpby(T(1) - factor, both.slice(0, rows), factor, both.slice(rows, 2 * rows));
 }
 
 /// The noise that an inverse scheduler's run leads to from clean (scaled) latents [frames, h, w, channels], without
@@ -55,27 +67,26 @@ template <class Unet, Real T, Backend B, class Inverse, class AfterStep = NoCall
     return latents;
 }
 
-/// Samples from `latents` [frames, h, w, channels] with any Scheduler; `noise` is a tensor or a source
+/// Samples from `latents` [clips * frames, h, w, channels] with any Scheduler; `noise` is a tensor or a source
 /// (SeededNoise), for schedulers that draw; without it these throw Error. `after_step(k, latents)` is called after
-/// every step, k from 1; where it returns a tensor, sampling goes on from that. `skipped` steps are left out at the
-/// beginning: `latents` then lie at the level where the rest begins, and k counts on from there. Schedulers that look
-/// back on their steps cannot skip any.
+/// every step, k from 1; where it returns a tensor, sampling goes on from that.
 template <class Unet, Real T, Backend B, class S, class Noise = NoNoise, class AfterStep = NoCallback>
 [[nodiscard]] Tensor<T, B> sample_clip(const Unet& unet, S& scheduler, Tensor<T, B> latents,
-                                       const Guidance<T, B>& guidance, index_t steps, Noise&& noise = {},
-                                       const AfterStep& after_step = {}, index_t skipped = 0) {
+                                       const Sampling<T, B>& sampling, Noise&& noise = {},
+                                       const AfterStep& after_step = {}) {
     static_assert(check_scheduler<S, T, B>());
-    scheduler.set_timesteps(steps);
+    scheduler.set_timesteps(sampling.num_inference_steps);
     const auto calls = static_cast<index_t>(std::ranges::distance(scheduler.timesteps()));
-    require(skipped >= 0 && skipped < calls, "sample_clip: ", skipped, " of ", calls, " steps skipped");
+    require(sampling.skipped >= 0 && sampling.skipped < calls, "sample_clip: ", sampling.skipped, " of ", calls,
+            " steps skipped");
     index_t done = 0;
     for (const auto timestep : scheduler.timesteps()) {
-        if (done < skipped) {
+        if (done < sampling.skipped) {
             ++done;
             continue;
         }
         const Tensor<T, B> input = scheduler.scale_model_input(latents, timestep);
-        const Tensor<T, B> output = guided_prediction(unet, input, static_cast<double>(timestep), guidance);
+        const Tensor<T, B> output = guided_prediction(unet, input, static_cast<double>(timestep), sampling.guidance);
         latents = scheduler.step(output, timestep, latents, noise);
         if constexpr (std::is_void_v<std::invoke_result_t<const AfterStep&, index_t, const Tensor<T, B>&>>) {
             after_step(++done, latents);

@@ -131,8 +131,13 @@ template <class Editor, Real T, Backend B>
     const DeltaOptions& options = editor.edit.delta;
     const DDIMScheduler scheduler(editor.model); // for the noise levels between a run's own
     auto bar = editor.watch("draft", options.steps);
-    const Tensor<T, B> moved = delta_denoise(editor.unet, scheduler, latents, source, edited, options, editor.seed,
-                                             static_cast<std::uint64_t>(NoiseStream::draft), [&] { bar.step(); });
+    const Tensor<T, B> moved = delta_denoise(editor.unet, scheduler, latents,
+                                             {.source = source,
+                                              .edited = edited,
+                                              .options = options,
+                                              .seed = editor.seed,
+                                              .first_stream = static_cast<std::uint64_t>(NoiseStream::draft)},
+                                             [&] { bar.step(); });
     auto sampler = editor.sampler;
     sampler.set_timesteps(editor.sampling.num_inference_steps);
     const auto& timesteps = sampler.timesteps();
@@ -180,9 +185,17 @@ template <class Editor, Real T, Backend B, class Each>
         fill_normal(backend, drawn, editor.seed, stream++);
         return drawn;
     };
-    return place.mask.defined() ? sample_clip_blended(editor.unet, sampler, place.start, guidance, steps, outside,
-                                                      place.mask, noise, after_step, place.skipped)
-                                : sample_clip(editor.unet, sampler, place.start, guidance, steps, noise, after_step);
+    if (!place.mask.defined()) {
+        return sample_clip(editor.unet, sampler, place.start, {.guidance = guidance, .num_inference_steps = steps},
+                           noise, after_step);
+    }
+    return sample_clip_blended(editor.unet, sampler, place.start,
+                               {.guidance = guidance,
+                                .outside = outside,
+                                .mask = place.mask,
+                                .num_inference_steps = steps,
+                                .skipped = place.skipped},
+                               noise, after_step);
 }
 
 /// The texts of an edit, each [1, tokens, channels].

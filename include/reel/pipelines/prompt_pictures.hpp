@@ -7,7 +7,6 @@
 #include <map>
 #include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -94,17 +93,6 @@ public:
         }
     }
 
-    /// Side of the pictures that the model was made for, pixels.
-    [[nodiscard]] int default_size() const {
-        return static_cast<int>(pipeline_.facts().sample_size * pipeline_.facts().pixels_per_latent);
-    }
-    /// Throws Error that begins with `what` unless pictures can have sides of so many pixels; 0 becomes default_size().
-    void settle_size(int& side, std::string_view what) const {
-        const index_t multiple = pipeline_.facts().pixels_per_latent;
-        side = side == 0 ? default_size() : side;
-        require(side % multiple == 0, what, " ", side, ": expected a multiple of ", multiple,
-                ", the autoencoder's pixels per latent");
-    }
     /// Class name of the sampler.
     [[nodiscard]] const std::string& scheduler() const { return sampler_.name(); }
 

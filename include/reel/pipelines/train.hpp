@@ -159,12 +159,20 @@ template <Real T, Backend B>
     return bounded;
 }
 
-/// The loss of the 2D UNet on clean (scaled) latents [n, h, w, channels], each with a noise, a timestep and a text
-/// [n, tokens, channels] of its own: mean of weight * (prediction - target)^2.
+/// Clean (scaled) latents [n, h, w, channels], each with a noise and a timestep of its own.
+template <class T, Backend B>
+struct DiffusionBatch {
+    Tensor<T, B> latents;
+    Tensor<T, B> noise; ///< the same shape
+    std::span<const index_t> timesteps;
+};
+
+/// The loss of the 2D UNet on a batch, each of whose pictures has a text [n, tokens, channels] of its own: mean of
+/// weight * (prediction - target)^2, with min_snr_weight().
 template <Real T, Backend B, class Parts, class V>
 [[nodiscard]] auto diffusion_loss(const UNet3DConditionModel<T, B, Parts>& unet, const DDPMScheduler& scheduler,
-                                  const Tensor<T, B>& latents, const Tensor<T, B>& noise,
-                                  std::span<const index_t> timesteps, const V& text, double snr_gamma) {
+                                  const DiffusionBatch<T, B>& batch, const V& text, double snr_gamma) {
+    const auto& [latents, noise, timesteps] = batch;
     const PredictionType type = scheduler.config().prediction_type;
     std::vector<double> at(timesteps.begin(), timesteps.end());
     std::vector<T> weights;

@@ -32,7 +32,7 @@ public:
     /// Throws Error naming a value that makes no sense.
     explicit DEISMultistepScheduler(const DEISMultistepConfig& config)
         : ExponentialSolver<T, B>("DEISMultistepScheduler", config.schedule, config.prediction_type, config.threshold,
-                                  config.solver_order, 3),
+                                  {config.solver_order, 3}),
           config_(config) {}
 
     [[nodiscard]] const DEISMultistepConfig& config() const { return config_; }

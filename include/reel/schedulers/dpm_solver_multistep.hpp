@@ -43,7 +43,7 @@ public:
     /// sde-dpmsolver no third order.
     explicit DPMSolverMultistepScheduler(const DPMSolverMultistepConfig& config)
         : ExponentialSolver<T, B>("DPMSolverMultistepScheduler", config.schedule, config.prediction_type,
-                                  config.threshold, config.solver_order, 3),
+                                  config.threshold, {config.solver_order, 3}),
           config_(config) {
         require(integrates_clean(config.algorithm_type) || config.final_sigmas_type == FinalSigma::sigma_min,
                 "DPMSolverMultistepScheduler: algorithm_type ", name_in(solver_algorithm_names, config.algorithm_type),

@@ -56,7 +56,7 @@ public:
     /// noise as it is integrated by dpmsolver without a limit (final_sigmas_type zero).
     explicit DPMSolverSinglestepScheduler(const DPMSolverSinglestepConfig& config)
         : ExponentialSolver<T, B>("DPMSolverSinglestepScheduler", config.schedule, config.prediction_type,
-                                  config.threshold, config.solver_order, 3),
+                                  config.threshold, {config.solver_order, 3}),
           config_(config) {
         require(config.algorithm_type != SolverAlgorithm::sde_dpmsolver,
                 "DPMSolverSinglestepScheduler: there is no sde-dpmsolver; use sde-dpmsolver++");

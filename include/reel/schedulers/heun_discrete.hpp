@@ -65,11 +65,10 @@ public:
         const index_t call = enter(model_output, timestep, sample);
         const index_t k = call / 2;
         const double distance = sigma(k + 1) - sigma(k);
-        const Mixture clean = clean_at(call);
-        const auto result =
-            call % 2 == 0
-                ? flow_.start(sample, model_output, clean, clip(), distance / sigma(k), distance / 2 / sigma(k))
-                : flow_.finish(sample, model_output, clean, clip(), distance / 2 / sigma(k + 1), 0, {});
+        const typename TwoStageFlow<T, B>::Clean clean{clean_at(call), clip()};
+        const auto result = call % 2 == 0
+                                ? flow_.start(sample, model_output, clean, distance / sigma(k), distance / 2 / sigma(k))
+                                : flow_.finish(sample, model_output, clean, distance / 2 / sigma(k + 1));
         leave(call);
         return result;
     }

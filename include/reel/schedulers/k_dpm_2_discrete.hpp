@@ -83,17 +83,17 @@ public:
                                     Noise&& noise = {}) {
         const index_t call = enter(model_output, timestep, sample);
         const index_t k = call / 2;
-        const Mixture clean = clean_at(call);
+        const typename TwoStageFlow<T, B>::Clean clean{clean_at(call), clip()};
         Tensor<T, B> result;
         if (call % 2 == 0) {
             const bool last = call + 1 == static_cast<index_t>(timesteps().size());
             const double to = last ? sigma(k + 1) : call_sigma(call + 1);
-            result = flow_.start(sample, model_output, clean, clip(), (to - sigma(k)) / sigma(k), 0);
+            result = flow_.start(sample, model_output, clean, (to - sigma(k)) / sigma(k), 0);
         } else {
             const auto [down, up] = end_of_flow(sigma(k), sigma(k + 1));
             const auto drawn = up > 0 ? take_noise(name(), noise, sample, timestep) : Tensor<T, B>{};
             const double distance = (down - sigma(k)) / call_sigma(call);
-            result = flow_.finish(sample, model_output, clean, clip(), distance, up, drawn);
+            result = flow_.finish(sample, model_output, clean, distance, up, drawn);
         }
         leave(call);
         return result;

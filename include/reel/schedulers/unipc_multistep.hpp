@@ -123,7 +123,7 @@ public:
     /// for the noise, to a level without noise (final_sigmas_type zero); and for thresholding without predict_x0.
     explicit UniPCMultistepScheduler(const UniPCMultistepConfig& config)
         : ExponentialSolver<T, B>("UniPCMultistepScheduler", config.schedule, config.prediction_type, config.threshold,
-                                  config.solver_order, 6, 1),
+                                  {config.solver_order, 6, 1}),
           config_(config) {
         require(config.final_sigmas_type == FinalSigma::sigma_min || config.lower_order_final ||
                     config.solver_order == 1,

@@ -6,11 +6,18 @@ namespace reel {
 
 namespace cpu {
 
+/// What a normal row became the output by, for every channel.
+template <class C>
+struct ScaleAndShift {
+    const C* scale;
+    const C* shift;
+};
+
 /// The gradient of the affine output, y' or y' times the slope of silu, of `rows` rows that share their scale and
 /// shift. Elements lie one after the other, so that the exponentials are taken many at once.
 template <class T>
-void affine_gradient(const NormProblem<T>& p, const T* x, const T* y_gradient, index_t rows, const compute_t<T>* scale,
-                     const compute_t<T>* shift, compute_t<T>* gradient) {
+void affine_gradient(const NormProblem<T>& p, const T* x, const T* y_gradient, index_t rows,
+                     const ScaleAndShift<compute_t<T>>& affine, compute_t<T>* gradient) {
     using C = compute_t<T>;
     const index_t count = rows * p.channels;
     if (!p.silu) {
@@ -19,7 +26,8 @@ void affine_gradient(const NormProblem<T>& p, const T* x, const T* y_gradient, i
     }
     for (index_t row = 0; row < rows; ++row) {
         for (index_t c = 0; c < p.channels; ++c) {
-            gradient[row * p.channels + c] = static_cast<C>(x[row * p.channels + c]) * scale[c] + shift[c];
+            gradient[row * p.channels + c] =
+                static_cast<C>(x[row * p.channels + c]) * affine.scale[c] + affine.shift[c];
         }
     }
     ArrayMap<C> z(gradient, count);
@@ -77,7 +85,7 @@ void layer_norm_backward(Cpu& backend, const NormProblem<T>& p) {
                     if (p.silu) {
                         channel_affine(p, p.mean, p.inverse_std, row, scale, shift);
                     }
-                    affine_gradient(p, x, p.y_gradient + row * channels, 1, scale, shift, gradient.data());
+                    affine_gradient(p, x, p.y_gradient + row * channels, 1, {scale, shift}, gradient.data());
                     if (sums) {
                         ArrayMap<C>(gradients, channels) += gradient;
                         ArrayMap<C>(gradients + channels, channels) += gradient * normal;
@@ -180,7 +188,7 @@ void norm_backward(Cpu& backend, const NormProblem<T>& p) {
                     inverse[c] = p.inverse_std[set * p.groups + c / width];
                 }
                 const index_t at = (set * p.rows + begin) * channels;
-                cpu::affine_gradient(p, p.x + at, p.y_gradient + at, end - begin, scale, shift, gradients + at);
+                cpu::affine_gradient(p, p.x + at, p.y_gradient + at, end - begin, {scale, shift}, gradients + at);
                 C* gradient_sum = gradient_sums + b * channels;
                 C* normal_sum = normal_sums + b * channels;
                 std::fill_n(gradient_sum, channels, C(0));

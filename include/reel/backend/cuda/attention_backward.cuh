@@ -21,28 +21,41 @@ struct AttentionDelta {
     }
 };
 
+/// A tile of queries and one of keys, of one head.
+template <class C>
+struct TilePair {
+    const C* queries; ///< in shared memory, as are the next three
+    const C* gradients;
+    const C* keys;
+    const C* values;
+    const C* delta;    ///< AttentionDelta's of all queries
+    index_t row_index; ///< of the head's first query in delta and log_sum_exp
+    index_t first;     ///< query, of so many
+    int count;
+    index_t first_key;
+    int here; ///< keys
+};
+
 /// A thread's weights and their slopes where a tile of queries meets one of keys: a weight is exp(score - log sum exp),
 /// a slope its derivative's part scale * weight * (gradient . value - delta). Neither has to be kept.
 template <class Tiles, class T>
-__device__ inline void weights_and_slopes(const AttentionProblem<T>& p, const compute_t<T>* queries,
-                                          const compute_t<T>* gradients, const compute_t<T>* keys,
-                                          const compute_t<T>* values, const compute_t<T>* delta, index_t row_index,
-                                          index_t first, int count, index_t first_key, int here,
+__device__ inline void weights_and_slopes(const AttentionProblem<T>& p, const TilePair<compute_t<T>>& pair,
                                           typename Tiles::Scores& weights, typename Tiles::Scores& slopes) {
     using std::exp;
     using C = compute_t<T>;
     const int x = static_cast<int>(threadIdx.x) % Tiles::side;
     const int y = static_cast<int>(threadIdx.x) / Tiles::side;
-    Tiles::multiply(queries, keys, weights);
-    Tiles::multiply(gradients, values, slopes);
+    Tiles::multiply(pair.queries, pair.keys, weights);
+    Tiles::multiply(pair.gradients, pair.values, slopes);
     for (int i = 0; i < Tiles::rows; ++i) {
         const int row = y + Tiles::side * i;
-        const bool inside = row < count;
-        const C normaliser = inside ? p.log_sum_exp[row_index + first + row] : C(0);
-        const C shift = inside ? delta[row_index + first + row] : C(0);
+        const bool inside = row < pair.count;
+        const index_t index = pair.row_index + pair.first + row;
+        const C normaliser = inside ? p.log_sum_exp[index] : C(0);
+        const C shift = inside ? pair.delta[index] : C(0);
         for (int j = 0; j < Tiles::rows; ++j) {
             const int key = x + Tiles::side * j;
-            const bool visible = inside && key < here && (!p.causal || first_key + key <= first + row);
+            const bool visible = inside && key < pair.here && (!p.causal || pair.first_key + key <= pair.first + row);
             weights[i][j] = visible ? exp(p.scale * weights[i][j] - normaliser) : C(0);
             slopes[i][j] = p.scale * weights[i][j] * (slopes[i][j] - shift);
         }
@@ -110,8 +123,17 @@ struct AttentionQueryGradient {
                 __syncthreads();
                 typename Tiles::Scores weights;
                 typename Tiles::Scores slopes;
-                weights_and_slopes<Tiles>(p, queries, gradients, keys, values, delta, row_index, first, count,
-                                          first_key, here, weights, slopes);
+                const TilePair<C> both{.queries = queries,
+                                       .gradients = gradients,
+                                       .keys = keys,
+                                       .values = values,
+                                       .delta = delta,
+                                       .row_index = row_index,
+                                       .first = first,
+                                       .count = count,
+                                       .first_key = first_key,
+                                       .here = here};
+                weights_and_slopes<Tiles>(p, both, weights, slopes);
                 store_scores<Tiles>(slopes, shared_slopes);
                 __syncthreads();
                 Tiles::accumulate(shared_slopes, Tiles::score_stride, 1, keys, here, sums);
@@ -185,8 +207,17 @@ struct AttentionKeyGradient {
                 __syncthreads();
                 typename Tiles::Scores weights;
                 typename Tiles::Scores slopes;
-                weights_and_slopes<Tiles>(p, queries, gradients, keys, values, delta, row_index, first, count,
-                                          first_key, here, weights, slopes);
+                const TilePair<C> both{.queries = queries,
+                                       .gradients = gradients,
+                                       .keys = keys,
+                                       .values = values,
+                                       .delta = delta,
+                                       .row_index = row_index,
+                                       .first = first,
+                                       .count = count,
+                                       .first_key = first_key,
+                                       .here = here};
+                weights_and_slopes<Tiles>(p, both, weights, slopes);
                 store_scores<Tiles>(weights, scores);
                 __syncthreads();
                 Tiles::accumulate(scores, 1, Tiles::score_stride, gradients, count, value_sums);

@@ -109,10 +109,16 @@ struct BackwardTiles {
         }
     }
 
-    /// Adds `factor` times the warp's accumulators to rows of a head, `row_stride` apart, or writes them; `count` rows
-    /// of the block exist.
-    static __device__ void store(const Place& at, const Out* out, float factor, bool add, float* to, index_t row_stride,
-                                 int count, int head_size) {
+    /// The block's rows of a head.
+    struct Rows {
+        float* to;
+        index_t stride;
+        int count; ///< that exist
+        int head_size;
+    };
+
+    /// Adds `factor` times the warp's accumulators to rows, or writes them.
+    static __device__ void store(const Place& at, const Out* out, float factor, bool add, const Rows& rows) {
         using namespace nvcuda;
         const int own_row = at.warp * side + at.row;
         for (int part = 0; part < parts; ++part) {
@@ -121,8 +127,8 @@ struct BackwardTiles {
             __syncwarp();
             for (int i = at.turn; i < side; i += 2) {
                 const int column = part * side + i;
-                if (own_row < count && column < head_size) {
-                    float& element = to[own_row * row_stride + column];
+                if (own_row < rows.count && column < rows.head_size) {
+                    float& element = rows.to[own_row * rows.stride + column];
                     const float value = factor * at.scores[at.row * score_stride + i];
                     element = add ? element + value : value;
                 }
@@ -132,15 +138,23 @@ struct BackwardTiles {
     }
 };
 
-/// A weight and its slope as factors of the products that follow. The slope is without the score's scale, which the
-/// result is multiplied by: in half it might vanish.
-template <class F>
-__device__ inline void make_factors(float score, float slope, float scale, float normaliser, float delta, bool visible,
-                                    F& weight, F& weight_slope) {
+/// What a query's weights are made with.
+struct QuerySoftmax {
+    float scale;
+    float normaliser; ///< log sum exp
+    float delta;      ///< AttentionDelta's
+};
+
+/// A weight and its slope, where the place has score and slope number `score`, as factors number `factor` of the
+/// products that follow. The slope is without the score's scale, which the result is multiplied by: in half it might
+/// vanish.
+template <class Place>
+__device__ inline void make_factors(const Place& at, int score, int factor, const QuerySoftmax& query, bool visible) {
     using std::exp;
-    const float w = visible ? exp(scale * score - normaliser) : 0.0F;
-    weight = F(w);
-    weight_slope = F(w * (slope - delta));
+    using F = std::remove_reference_t<decltype(at.weights[0])>;
+    const float w = visible ? exp(query.scale * at.scores[score] - query.normaliser) : 0.0F;
+    at.weights[factor] = F(w);
+    at.weight_slopes[factor] = F(w * (at.slopes[score] - query.delta));
 }
 
 /// The queries' gradient: a block per tile of queries, over all its keys.
@@ -194,14 +208,13 @@ struct AttentionQueryGradientRounded {
                         own_row < count && key < here && (!p.causal || first_key + key <= first + own_row);
                     const int score = at.row * Tiles::score_stride + key;
                     const int factor = at.row * Tiles::factor_stride + key;
-                    make_factors(at.scores[score], at.slopes[score], p.scale, normaliser, shift, visible,
-                                 at.weights[factor], at.weight_slopes[factor]);
+                    make_factors(at, score, factor, {p.scale, normaliser, shift}, visible);
                 }
                 __syncwarp();
                 Tiles::accumulate(at.weight_slopes, at.other[0], sums);
             }
         }
-        Tiles::store(at, sums, p.scale, false, p.q_gradient + offset, q_stride, count, head_size);
+        Tiles::store(at, sums, p.scale, false, {p.q_gradient + offset, q_stride, count, head_size});
 #endif
     }
 };
@@ -261,10 +274,10 @@ struct AttentionKeyGradientRounded {
                         own_row < here && query < count && (!p.causal || first_key + own_row <= first + query);
                     const int score = at.row * Tiles::score_stride + query;
                     const int factor = at.row * Tiles::factor_stride + query;
-                    make_factors(at.scores[score], at.slopes[score], p.scale,
-                                 visible ? p.log_sum_exp[row_index + first + query] : 0.0F,
-                                 visible ? delta[row_index + first + query] : 0.0F, visible, at.weights[factor],
-                                 at.weight_slopes[factor]);
+                    const index_t index = row_index + first + query;
+                    make_factors(at, score, factor,
+                                 {p.scale, visible ? p.log_sum_exp[index] : 0.0F, visible ? delta[index] : 0.0F},
+                                 visible);
                 }
                 __syncwarp();
                 Tiles::accumulate(at.weights, at.other[1], value_sums);
@@ -272,10 +285,10 @@ struct AttentionKeyGradientRounded {
             }
         }
         if (p.k_gradient != nullptr) {
-            Tiles::store(at, key_sums, p.scale, true, p.k_gradient + offset, k_stride, here, head_size);
+            Tiles::store(at, key_sums, p.scale, true, {p.k_gradient + offset, k_stride, here, head_size});
         }
         if (p.v_gradient != nullptr) {
-            Tiles::store(at, value_sums, 1.0F, true, p.v_gradient + offset, k_stride, here, head_size);
+            Tiles::store(at, value_sums, 1.0F, true, {p.v_gradient + offset, k_stride, here, head_size});
         }
 #endif
     }

@@ -198,11 +198,18 @@ private:
     return found;
 }
 
+/// Bytes that are too few, and whose they are.
+struct Shortage {
+    std::size_t needed;
+    std::size_t limit;
+    const char* whose;
+};
+
 void print_advice(std::FILE* out, const TuneAVideoConfig& config, bool tunes, const Rehearse& rehearse,
-                  const std::string& folder, std::size_t needed, std::size_t limit, const char* whose) {
-    const Search search(rehearse, folder, limit - limit / 20); // predictions err, by some hundredths
-    std::fprintf(out, "does not fit: %s needed, %s %s; with a twentieth to spare:\n", size_text(needed).c_str(),
-                 size_text(limit).c_str(), whose);
+                  const std::string& folder, const Shortage& memory) {
+    const Search search(rehearse, folder, memory.limit - memory.limit / 20); // predictions err, by some hundredths
+    std::fprintf(out, "does not fit: %s needed, %s %s; with a twentieth to spare:\n", size_text(memory.needed).c_str(),
+                 size_text(memory.limit).c_str(), memory.whose);
     bool any = false;
     for (const Change& change : changes(config, tunes, search)) {
         const bool fits = search.fits(change);
@@ -262,7 +269,7 @@ std::optional<int> look_ahead(const PlanOptions& options, const TuneAVideoConfig
         line(found.total);
     }
     if (needed > limit) {
-        print_advice(options.plan ? stdout : stderr, config, tunes, rehearse, folder.path(), needed, limit, whose);
+        print_advice(options.plan ? stdout : stderr, config, tunes, rehearse, folder.path(), {needed, limit, whose});
         return job_does_not_fit;
     }
     if (!options.plan) {

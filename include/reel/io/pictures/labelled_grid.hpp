@@ -58,11 +58,12 @@ struct LabelledGrid {
                                left + static_cast<int>(grid.columns.size()) * across);
     std::fill(sheet.rgb.begin(), sheet.rgb.end(), std::uint8_t{255});
     for (std::size_t column = 0; column < grid.columns.size(); ++column) {
-        draw_text(sheet, 0, grid.columns[column], gap, left + static_cast<int>(column) * across, 1, {0, 0, 0});
+        const int x = left + static_cast<int>(column) * across;
+        draw_text(sheet, 0, grid.columns[column], {.top = gap, .left = x, .colour = {}});
     }
     for (std::size_t row = 0; row < grid.rows.size(); ++row) {
         const int y = top + static_cast<int>(row) * down;
-        draw_text(sheet, 0, grid.rows[row], y + (first->height - glyph_height) / 2, gap, 1, {0, 0, 0});
+        draw_text(sheet, 0, grid.rows[row], {.top = y + (first->height - glyph_height) / 2, .left = gap, .colour = {}});
         for (std::size_t column = 0; column < grid.columns.size(); ++column) {
             const Frames& picture = grid.cells[row][column];
             if (picture.count > 0) {

@@ -70,17 +70,26 @@ inline constexpr int text_line_height = 11;
     return characters == 0 ? 0 : (characters * text_advance - 1) * size;
 }
 
-/// Writes one line into frame `index`, the first glyph's corner at (top, left). ASCII is drawn, any other UTF-8
+/// Where a line of text stands and what it looks like, in pixels.
+struct TextStyle {
+    int top = 0; ///< of the first glyph's corner
+    int left = 0;
+    int size = 1; ///< sides of a glyph's points
+    std::array<std::uint8_t, 3> colour{255, 255, 255};
+};
+
+/// Writes one line into frame `index`. ASCII is drawn, any other UTF-8
 /// character as an empty box. What lies outside the picture is cut off. Throws Error when there is no such frame or
 /// `size` is not positive.
-inline void draw_text(Frames& frames, int index, std::string_view text, int top, int left, int size = 1,
-                      std::array<std::uint8_t, 3> colour = {255, 255, 255}) {
+inline void draw_text(Frames& frames, int index, std::string_view text, const TextStyle& style = {}) {
+    const int size = style.size;
+    int left = style.left;
     require(size > 0 && size <= max_picture_side, "draw_text: size is ", size, ", expected 1 to ", max_picture_side);
     (void)frames.frame(index);
     const auto point = [&](int y, int x) {
         for (int row = std::max(y, 0); row < std::min(y + size, frames.height); ++row) {
             for (int column = std::max(x, 0); column < std::min(x + size, frames.width); ++column) {
-                std::copy(colour.begin(), colour.end(), frames.pixel(index, row, column));
+                std::copy(style.colour.begin(), style.colour.end(), frames.pixel(index, row, column));
             }
         }
     };
@@ -95,7 +104,7 @@ inline void draw_text(Frames& frames, int index, std::string_view text, int top,
         for (int row = 0; row < detail::glyph_rows; ++row) {
             for (int column = 0; column < detail::glyph_points; ++column) {
                 if (((rows[static_cast<std::size_t>(row)] >> (detail::glyph_points - 1 - column)) & 1) != 0) {
-                    point(top + row * size, left + column * size);
+                    point(style.top + row * size, left + column * size);
                 }
             }
         }

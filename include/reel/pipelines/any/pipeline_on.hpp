@@ -122,11 +122,13 @@ public:
         const X start = request.clean.defined()
                             ? sampler.add_noise(here(request.clean), here(request.noise), sampler.timesteps().front())
                             : scale(here(request.noise), static_cast<float>(sampler.init_noise_sigma()));
-        const Guidance<float, B> guidance{here(request.text), here(request.negative), request.guidance_scale};
+        const Sampling<float, B> sampling{
+            .guidance = {here(request.text), here(request.negative), request.guidance_scale},
+            .num_inference_steps = request.steps};
         const auto noise = [&](const Shape& shape) -> X { return here(request.draw(shape)); };
-        return guidance.text.shape(0) == 1
-                   ? sample_clip(unet_, sampler, start, guidance, request.steps, noise, seen_by(each))
-                   : sample_pictures(unet_, sampler, start, guidance, request.steps, noise, seen_by(each));
+        return sampling.guidance.text.shape(0) == 1
+                   ? sample_clip(unet_, sampler, start, sampling, noise, seen_by(each))
+                   : sample_pictures(unet_, sampler, start, sampling, noise, seen_by(each));
     }
 
     [[nodiscard]] std::string fingerprint() const override { return networks_->fingerprint(); }

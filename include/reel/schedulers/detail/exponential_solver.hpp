@@ -46,14 +46,20 @@ public:
     }
 
 protected:
-    /// Throws Error, starting with `name`, for an order outside 1 to `highest_order` and thresholds without sense. As
-    /// many outputs are kept as the order says, and `more`.
+    /// As many outputs are kept as `order` says, and `more`.
+    struct Order {
+        index_t order;
+        index_t highest; ///< that there is
+        index_t more = 0;
+    };
+
+    /// Throws Error, starting with `name`, for an order that there is not and thresholds without sense.
     ExponentialSolver(std::string_view name, const NoiseScheduleConfig& schedule, PredictionType prediction_type,
-                      const Thresholding& threshold, index_t solver_order, index_t highest_order, index_t more = 0)
+                      const Thresholding& threshold, const Order& solver)
         : VariancePreserving(schedule), name_(name), prediction_type_(prediction_type), threshold_(threshold),
-          keep_(static_cast<std::size_t>(solver_order + more)) {
-        require(solver_order >= 1 && solver_order <= highest_order, name, ": solver_order is ", solver_order,
-                "; expected 1 to ", highest_order);
+          keep_(static_cast<std::size_t>(solver.order + solver.more)) {
+        require(solver.order >= 1 && solver.order <= solver.highest, name, ": solver_order is ", solver.order,
+                "; expected 1 to ", solver.highest);
         detail::check_thresholding(name, threshold);
     }
 

@@ -67,43 +67,49 @@ struct FinishFlow {
 template <Real T, Backend B>
 class TwoStageFlow {
 public:
+    /// The clean sample, clamped to [-clip, clip] if that is given.
+    struct Clean {
+        Mixture mixture;
+        std::optional<double> clip{};
+    };
+
     void reset() {
         exact_ = {};
         kept_ = {};
     }
 
     /// The sample for the second call, x + to_stage (x - clean). Keeps x + to_keep (x - clean). Both weights have the
-    /// flow's 1 / sigma in them. `clean` is clamped to [-clip, clip] if given.
-    [[nodiscard]] Tensor<T, B> start(const Tensor<T, B>& sample, const Tensor<T, B>& output, Mixture clean,
-                                     std::optional<double> clip, double to_stage, double to_keep) {
+    /// flow's 1 / sigma in them.
+    [[nodiscard]] Tensor<T, B> start(const Tensor<T, B>& sample, const Tensor<T, B>& output, const Clean& clean,
+                                     double to_stage, double to_keep) {
         exact_ = Tensor<double, B>(sample.backend(), sample.shape());
         kept_ = Tensor<double, B>(sample.backend(), sample.shape());
         Tensor<T, B> result(sample.backend(), sample.shape());
         sample.backend().for_each_index(
-            sample.size(), functors::StartFlow<T>{flow(clean, clip), to_stage, to_keep, sample.data(), output.data(),
+            sample.size(), functors::StartFlow<T>{flow(clean), to_stage, to_keep, sample.data(), output.data(),
                                                   exact_.data(), kept_.data(), result.data()});
         return result;
     }
 
     /// What was kept + distance (x - clean) + noise_weight noise, with x the sample that start() gave. `noise` may be
     /// undefined. Throws Error when the shape is not start()'s.
-    [[nodiscard]] Tensor<T, B> finish(const Tensor<T, B>& sample, const Tensor<T, B>& output, Mixture clean,
-                                      std::optional<double> clip, double distance, double noise_weight,
-                                      const Tensor<T, B>& noise) {
+    [[nodiscard]] Tensor<T, B> finish(const Tensor<T, B>& sample, const Tensor<T, B>& output, const Clean& clean,
+                                      double distance, double noise_weight = 0, const Tensor<T, B>& noise = {}) {
         require(exact_.defined() && exact_.shape() == sample.shape(), "scheduler: a sample of shape ", sample.shape(),
                 " for the second half of a step that began with ", exact_.shape());
         Tensor<T, B> result(sample.backend(), sample.shape());
         sample.backend().for_each_index(
-            sample.size(), functors::FinishFlow<T>{flow(clean, clip), distance, noise_weight, sample.data(),
-                                                   output.data(), exact_.data(), kept_.data(),
-                                                   noise.defined() ? noise.data() : nullptr, result.data()});
+            sample.size(),
+            functors::FinishFlow<T>{flow(clean), distance, noise_weight, sample.data(), output.data(), exact_.data(),
+                                    kept_.data(), noise.defined() ? noise.data() : nullptr, result.data()});
         reset();
         return result;
     }
 
 private:
-    [[nodiscard]] static functors::Flow flow(Mixture clean, std::optional<double> clip) {
-        return {clean.sample, clean.output, clip.value_or(std::numeric_limits<double>::infinity())};
+    [[nodiscard]] static functors::Flow flow(const Clean& clean) {
+        return {clean.mixture.sample, clean.mixture.output,
+                clean.clip.value_or(std::numeric_limits<double>::infinity())};
     }
 
     Tensor<double, B> exact_;

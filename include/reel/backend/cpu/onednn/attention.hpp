@@ -23,10 +23,14 @@ struct TileProducts {
     const Product& more_values;  ///< adds
 
     TileProducts(Library& library, const AttentionProblem<bfloat16>& p, index_t count, index_t keys)
-        : scores(
-              made(library, count, keys, p.head_size, p.query_layout.row_stride, p.key_layout.row_stride, true, false)),
-          first_values(made(library, count, p.head_size, keys, keys, p.key_layout.row_stride, false, false)),
-          more_values(made(library, count, p.head_size, keys, keys, p.key_layout.row_stride, false, true)) {}
+        : scores(made(library, {.m = count,
+                                .n = keys,
+                                .k = p.head_size,
+                                .lda = p.query_layout.row_stride,
+                                .ldb = p.key_layout.row_stride,
+                                .transposed = true})),
+          first_values(made(library, of_values(p, count, keys, false))),
+          more_values(made(library, of_values(p, count, keys, true))) {}
 
     [[nodiscard]] index_t scratchpad() const {
         const auto size = [](const Product& product) {
@@ -36,16 +40,30 @@ struct TileProducts {
     }
 
 private:
-    /// [m, k] times [k, n], or times the transpose of [n, k], into dense floats [m, n].
-    [[nodiscard]] static const Product& made(Library& library, index_t m, index_t n, index_t k, index_t lda,
-                                             index_t ldb, bool transposed, bool add) {
+    /// [m, k] times [k, n], or times the transpose of [n, k], into dense floats [m, n], or added to them.
+    struct Factors {
+        index_t m;
+        index_t n;
+        index_t k;
+        index_t lda;
+        index_t ldb;
+        bool transposed = false;
+        bool add = false;
+    };
+
+    [[nodiscard]] static Factors of_values(const AttentionProblem<bfloat16>& p, index_t count, index_t keys, bool add) {
+        return {.m = count, .n = p.head_size, .k = keys, .lda = keys, .ldb = p.key_layout.row_stride, .add = add};
+    }
+
+    [[nodiscard]] static const Product& made(Library& library, const Factors& f) {
         constexpr index_t float_result = 2; // in a key's place of the element type
-        return library.get<Product>({m, n, k, lda, ldb, n, false, transposed, add, false, true, float_result}, [&] {
-            const Desc da({m, k}, Type::bf16, Stored(m, k, lda, false).strides());
-            const Desc db({k, n}, Type::bf16, Stored(k, n, ldb, transposed).strides());
-            const Desc dc({m, n}, Type::f32, dnnl::memory::dims{n, 1});
+        const Library::Key key{f.m, f.n, f.k, f.lda, f.ldb, f.n, false, f.transposed, f.add, false, true, float_result};
+        return library.get<Product>(key, [&] {
+            const Desc da({f.m, f.k}, Type::bf16, Stored(f.m, f.k, f.lda, false).strides());
+            const Desc db({f.k, f.n}, Type::bf16, Stored(f.k, f.n, f.ldb, f.transposed).strides());
+            const Desc dc({f.m, f.n}, Type::f32, dnnl::memory::dims{f.n, 1});
             dnnl::primitive_attr attributes = own_scratchpad();
-            if (add) {
+            if (f.add) {
                 dnnl::post_ops operations;
                 operations.append_sum(1.0F);
                 attributes.set_post_ops(operations);
@@ -79,10 +97,22 @@ private:
     Scratch<float> memory_;
 };
 
-/// Tile number `first / tile` of a query batch and head; as cpu::attention_forward_tile, but that products take
+/// Some queries of a batch and head.
+struct QueryTile {
+    index_t batch;
+    index_t head;
+    index_t first;
+    index_t count;
+};
+
+/// A tile of queries; as cpu::attention_forward_tile, but that products take
 /// bfloat16 factors: the exponentials are rounded before they weight the values, and added up unrounded.
-inline void attention_forward_tile(Library& library, const AttentionProblem<bfloat16>& p, index_t batch, index_t head,
-                                   index_t first, index_t count, const TileScratch& scratch) {
+inline void attention_forward_tile(Library& library, const AttentionProblem<bfloat16>& p, const QueryTile& tile,
+                                   const TileScratch& scratch) {
+    const index_t batch = tile.batch;
+    const index_t head = tile.head;
+    const index_t first = tile.first;
+    const index_t count = tile.count;
     const dnnl::engine& engine = library.engine();
     dnnl::stream stream(engine);
     const auto memory = [&](const Desc& desc, const void* data) {
@@ -157,7 +187,7 @@ inline void attention_forward(Cpu& backend, const AttentionProblem<bfloat16>& p,
         const index_t count = std::min(tile, p.queries - first);
         const TileScratch scratch(backend, p, count, scratchpad);
         guarded([&] {
-            attention_forward_tile(library, p, task / tiles / p.heads, task / tiles % p.heads, first, count, scratch);
+            attention_forward_tile(library, p, {task / tiles / p.heads, task / tiles % p.heads, first, count}, scratch);
         });
     });
 }
