@@ -23,11 +23,15 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
     TuneAVideoConfig& config = o.config;
     const std::filesystem::path output = config.output_dir;
     Job job(o.job, rehearsal);
-    o.make_folders();
+    o.check_writing();
 
     // Load.
     const auto replay = o.open_replay();
     const Frames clip = job.during("read clip", [&] { return demo.read(job, config, replay); });
+    const double fps = fps_of(clip);
+    if (rehearsal == nullptr) {
+        note_fast_gifs(fps);
+    }
     auto loading = job.stage("load model");
     const auto model = o.load(job, replay, program::check_stop);
     const Sampler sampler = sampler_for_edit(sampler_of(o, model->facts()), config.validation_data, o.edit);
@@ -54,22 +58,23 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
     const AnyStart start =
         job.during(o.edit.inverted() ? "invert" : "", [&] { return model->start_edit(request, latents); });
     if (o.edit.inverted()) {
-        job.writes(write_inverted(output, config.validation_data.num_inv_steps, job.cpu(), start.noise));
+        job.write(inverted_file(output, config.validation_data.num_inv_steps),
+                  [&](const auto& file) { write_inverted(file, job.cpu(), start.noise); });
     }
 
     // Edit: find the place, sample, decode, lay over the clip.
-    const double fps = fps_of(clip);
     std::vector<Frames> sheet{clip}; // and the edits
     std::vector<Frames> places;
     const auto decoded = [&](const AnyTensor& x) { return frames_of(model->decode(x), fps); };
     const Frames unedited = o.edit.overlay ? decoded(latents) : Frames();
     for (const std::string& prompt : config.validation_data.prompts) {
-        const std::string number = std::to_string(sheet.size());
+        const std::size_t count = sheet.size();
+        const std::string number = std::to_string(count);
         const auto find = [&] { return model->find_place(request, start, prompt); };
         const AnyPlace place = job.during(o.edit.masked() ? "mask " + number : "", find);
         if (o.edit.masked()) {
             places.push_back(mask_picture(place.mask, clip));
-            write_gif(job.writes(output / ("mask-" + number + ".gif")), places.back(), fps);
+            job.write(o.mask_file(count), [&](const auto& file) { write_gif(file, places.back(), fps); });
         }
         const auto sample = [&] { return model->sample_edit(request, start.trajectory, place, prompt); };
         const AnyTensor sampled = job.during("sample " + number, sample);
@@ -77,7 +82,7 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
         const Frames edit = decoded(sampled);
         sheet.push_back(o.edit.overlay ? overlay(clip, edit, unedited) : edit);
         sheet.back() = rehearsal == nullptr ? sheet.back() : clip; // which takes as long to write
-        write_clip(output / ("edit-" + number + "-" + file_name_of(prompt)), sheet.back(), fps, job.writer());
+        write_clip(o.edit_stem(count), sheet.back(), fps, job.writer());
     }
     demo.compare(job, *model, moments, sheet);
 
@@ -85,14 +90,16 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
     auto writing = job.stage("write");
     write_clip(output / "source", clip, fps, job.writer());
     demo.write(job, output, sheet, places);
-    write_gif(job.writes(output / "side_by_side.gif"), side_by_side(sheet), fps);
-    write_png(job.writes(output / "frames.png"), contact_sheet(sheet, std::max(1, (clip.count + 7) / 8)));
+    job.write(output / "side_by_side.gif", [&](const auto& file) { write_gif(file, side_by_side(sheet), fps); });
+    job.write(output / "frames.png",
+              [&](const auto& file) { write_png(file, contact_sheet(sheet, std::max(1, (clip.count + 7) / 8))); });
     o.write_tuning(job, *model, losses);
-    saved.write(request, config.validation_data.prompts.front());
+    job.attempt([&] { saved.write(request, config.validation_data.prompts.front()); });
     writing.done();
     if (rehearsal == nullptr) {
         job.finish(o.manifest(job.cpu(), sampler, replay, demo.scene_json()), output);
         demo.conclude(o);
+        job.report_failed_writes();
     }
     return job.prediction();
 }

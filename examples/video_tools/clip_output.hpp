@@ -50,13 +50,20 @@ struct ClipOutput {
     [[nodiscard]] double rate(const reel::VideoSource& source) const { return rate(source, input); }
 };
 
-inline void wrote(const std::filesystem::path& path, int frames, double fps) {
-    std::cout << path.string() << ": " << frames << " frames, " << fps << " per second\n";
+/// Says what is in a file that was written.
+inline void wrote(const std::filesystem::path& path, const reel::VideoSink& sink, double fps) {
+    const int stride = sink.stride();
+    std::cout << path.string() << ": " << (sink.count() + stride - 1) / stride << " frames, " << fps / stride
+              << " per second";
+    if (stride > 1) {
+        std::cout << " (a GIF has at most " << reel::gif_max_fps << ": " << reel::gif_stride_text(stride) << ")";
+    }
+    std::cout << "\n";
 }
 
 /// Writes every frame of `source` to `sink`, by way of `change` (frame index, frame -> how often it is written).
 template <class Source, class Change>
-int copy_frames(Source& source, reel::VideoSink& sink, const std::string& label, const Change& change) {
+void copy_frames(Source& source, reel::VideoSink& sink, const std::string& label, const Change& change) {
     reel::Progress progress(label, 0);
     reel::Frames frame;
     for (int index = 0; source.next(frame); ++index) {
@@ -68,7 +75,6 @@ int copy_frames(Source& source, reel::VideoSink& sink, const std::string& label,
     }
     progress.clear();
     sink.finish();
-    return sink.count();
 }
 
 } // namespace video_tools

@@ -15,14 +15,15 @@ struct Convert {
         out.add_to(app);
         app.footer(
             "mp4 and mov: H.264 with BT.709 colours. avi: MPEG-4 part 2. gif: 255 colours, at most 50 frames per "
-            "second. Sound is not kept.");
+            "second: of faster clips every n-th. Sound is not kept.");
     }
 
     int run() {
         reel::VideoSource source(out.input);
         const double fps = out.rate(source);
         reel::VideoSink sink(out.output, fps, out.encoding);
-        wrote(out.output, copy_frames(source, sink, "convert", [](int, const reel::Frames&) { return 1; }), fps);
+        copy_frames(source, sink, "convert", [](int, const reel::Frames&) { return 1; });
+        wrote(out.output, sink, fps);
         return 0;
     }
 };

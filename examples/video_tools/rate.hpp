@@ -37,7 +37,8 @@ struct Rate {
             }
             return count;
         };
-        wrote(out.output, copy_frames(source, sink, "rate", times), fps);
+        copy_frames(source, sink, "rate", times);
+        wrote(out.output, sink, fps);
         return 0;
     }
 };

@@ -35,7 +35,8 @@ struct Resize {
         FittedClip source(out.input, scaling(size_of(out.input), size, fit));
         const double fps = out.rate(source.source());
         reel::VideoSink sink(out.output, fps, out.encoding);
-        wrote(out.output, copy_frames(source, sink, "resize", [](int, const reel::Frames&) { return 1; }), fps);
+        copy_frames(source, sink, "resize", [](int, const reel::Frames&) { return 1; });
+        wrote(out.output, sink, fps);
         return 0;
     }
 };

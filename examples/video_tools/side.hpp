@@ -142,7 +142,7 @@ struct Side {
             play_together(sink, size, style, fps);
         }
         sink.finish();
-        wrote(out.output, sink.count(), fps);
+        wrote(out.output, sink, fps);
         return 0;
     }
 };

@@ -80,7 +80,7 @@ struct Trim {
         }
         progress.clear();
         sink.finish();
-        wrote(out.output, sink.count(), fps);
+        wrote(out.output, sink, fps);
         return 0;
     }
 };

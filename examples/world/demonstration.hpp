@@ -102,19 +102,24 @@ public:
         if (!drawn_) {
             return;
         }
-        reel::write_json(job.writes(output / "metrics.json"), {{"clip", scene_json()["scene"]},
-                                                               {"edit", as_json(found_)},
-                                                               {"ceiling", as_json(known_.ceiling)},
-                                                               {"autoencoder_db", known_.autoencoder}});
-        reel::write_file(job.writes(output / "metrics.csv"),
-                         reel::concat_text(csv_header, "\n", csv_row("edit", found_), "\n",
-                                           csv_row("ceiling", known_.ceiling), "\n"));
+        job.write(output / "metrics.json", [&](const auto& file) {
+            reel::write_json(file, {{"clip", scene_json()["scene"]},
+                                    {"edit", as_json(found_)},
+                                    {"ceiling", as_json(known_.ceiling)},
+                                    {"autoencoder_db", known_.autoencoder}});
+        });
+        job.write(output / "metrics.csv", [&](const auto& file) {
+            reel::write_file(file, reel::concat_text(csv_header, "\n", csv_row("edit", found_), "\n",
+                                                     csv_row("ceiling", known_.ceiling), "\n"));
+        });
         const auto changed = metrics::changed_pixels(sheet[1], known_.reconstruction, metrics::Definitions{}.changed);
-        reel::write_png(
-            job.writes(output / "details.png"),
-            reel::contact_sheet({sheet[0], known_.reconstruction, sheet[1], metrics::picture_of(changed, sheet[0]),
-                                 metrics::picture_of(clip_.mask, sheet[0]), clip_.twin, known_.twin},
-                                1, 0));
+        job.write(output / "details.png", [&](const auto& file) {
+            reel::write_png(
+                file,
+                reel::contact_sheet({sheet[0], known_.reconstruction, sheet[1], metrics::picture_of(changed, sheet[0]),
+                                     metrics::picture_of(clip_.mask, sheet[0]), clip_.twin, known_.twin},
+                                    1, 0));
+        });
         sheet.push_back(clip_.twin);
         sheet.push_back(place_picture(places.empty() ? reel::Frames() : places.front(), clip_));
         for (reel::Frames& frames : sheet) {

@@ -194,6 +194,38 @@ TEST_CASE("GIF: frames, delays and colours are read back") {
     CHECK(contains(bytes, std::string_view("NETSCAPE2.0\x03\x01\0\0\0", 16)));
 }
 
+TEST_CASE("GIF: of a fast clip every n-th frame is shown, as long as the clip lasts") {
+    const TemporaryFolder folder;
+    const Frames clip = moving_block(13, 40, 56);
+    CHECK(reel::gif_stride(50) == 1);
+    CHECK(reel::gif_stride(8) == 1);
+    for (const auto& [fps, stride] :
+         {std::pair{50.5, 2}, {60.0, 2}, {100.0, 2}, {120.0, 3}, {240.0, 5}, {1000.0, 20}}) {
+        CAPTURE(fps);
+        REQUIRE(reel::gif_stride(fps) == stride);
+        reel::write_gif(folder / "a.gif", clip, fps);
+        const Frames back = reel::read_video(folder / "a.gif");
+        REQUIRE(back.count == (13 + stride - 1) / stride);
+        for (int i = 0; i < back.count; ++i) {
+            CHECK(psnr(back.frame(i), clip.frame(i * stride)) > 34.0);
+        }
+        const std::string bytes = read_text(folder / "a.gif");
+        int hundredths = 0;
+        for (std::size_t at = bytes.find("\x21\xF9\x04"); at != std::string::npos;
+             at = bytes.find("\x21\xF9\x04", at + 1)) {
+            const int delay =
+                static_cast<unsigned char>(bytes[at + 4]) + 256 * static_cast<unsigned char>(bytes[at + 5]);
+            CHECK(delay >= 2); // players slow down what is shorter
+            hundredths += delay;
+        }
+        CHECK(std::abs(hundredths - 100 * 13 / fps) <= 2);
+    }
+    CHECK(reel::gif_stride_text(2) == "every 2nd picture");
+    CHECK(reel::gif_stride_text(3) == "every 3rd picture");
+    CHECK(reel::gif_stride_text(11) == "every 11th picture");
+    CHECK(reel::gif_stride_text(21) == "every 21st picture");
+}
+
 TEST_CASE("GIF: one frame, one pixel, still clips") {
     const TemporaryFolder folder;
     for (const Frames& clip : {flat(1, 1, 1, 9, 90, 200), flat(5, 16, 24, 200, 10, 60), moving_block(1, 30, 30)}) {

@@ -8,8 +8,8 @@
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/io/weights/torch_checkpoint.hpp>
 
-#include "support/programs.hpp"
 #include "support/golden.hpp"
+#include "support/programs.hpp"
 
 using namespace reel_test;
 
@@ -105,6 +105,30 @@ bool names(const nlohmann::json& list, const std::string& path) {
 }
 
 } // namespace
+
+TEST_CASE("a clip faster than a GIF can be: GIFs show every n-th picture, as long, and nothing is lost") {
+    const Workplace work;
+    const Path fast = work / "fast.mp4";
+    for (const double fps : {60.0, 120.0, 240.0}) {
+        CAPTURE(fps);
+        write_clip(fast, 6, fps);
+        const Words command = with(with(work.command("out", edit), "--video", fast), "--n_sample_frames", "6");
+        CHECK(run(command + Words{"--plan"}).status == 0);
+        const Ended ended = run_well(command);
+        const int stride = static_cast<int>(std::ceil(fps / 50));
+        CHECK(lines_of(ended.err).size() == 1);
+        CHECK(ended.err.find(std::to_string(stride)) != std::string::npos);
+        for (const std::string name : {"source", "edit-1-a_man_is_driving"}) {
+            const reel::VideoInfo gif = reel::probe_video(work / "out" / (name + ".gif"));
+            CHECK(gif.frames == (6 + stride - 1) / stride);
+            const reel::VideoInfo mp4 = reel::probe_video(work / "out" / (name + ".mp4"));
+            CHECK(mp4.frames == 6);
+            CHECK(mp4.fps == doctest::Approx(fps));
+        }
+        CHECK(std::filesystem::exists(work / "out" / "manifest.json"));
+        std::filesystem::remove_all(work / "out");
+    }
+}
 
 TEST_CASE("insert_object writes source, edits, side by side, grid, losses, inverted latent and manifest") {
     const Workplace work;

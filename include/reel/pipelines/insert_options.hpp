@@ -139,25 +139,55 @@ struct InsertOptions {
         return other;
     }
 
-    /// Makes the folders of all that will be written: finds out before the work whether that is possible.
-    void make_folders() const {
-        make_output_folder(config.output_dir);
+    /// STEM of edit `number`'s clip, counted from 1.
+    [[nodiscard]] std::filesystem::path edit_stem(std::size_t number) const {
+        return std::filesystem::path(config.output_dir) /
+               concat_text("edit-", number, "-", file_name_of(config.validation_data.prompts.at(number - 1)));
+    }
+    [[nodiscard]] std::filesystem::path mask_file(std::size_t number) const {
+        return std::filesystem::path(config.output_dir) / concat_text("mask-", number, ".gif");
+    }
+
+    /// Finds out before the work whether all that will be written can be. Makes the folders.
+    void check_writing() const {
+        const std::filesystem::path folder = config.output_dir;
+        make_output_folder(folder);
         if (!save_tuned.empty()) {
             require_other_folder(save_tuned, config.pretrained_model_path);
             make_output_folder(save_tuned);
         }
-        if (const auto folder = std::filesystem::path(save_tensors).parent_path(); !folder.empty()) {
-            make_output_folder(folder);
+        static_cast<void>(h264_encoder_name());
+        std::vector<std::filesystem::path> files;
+        for (const char* name : {"source.gif", "source.mp4", "side_by_side.gif", "frames.png", "manifest.json"}) {
+            files.push_back(folder / name);
         }
+        for (std::size_t number = 1; number <= config.validation_data.prompts.size(); ++number) {
+            files.emplace_back(edit_stem(number).string() + ".gif");
+            files.emplace_back(edit_stem(number).string() + ".mp4");
+            if (edit.masked()) {
+                files.push_back(mask_file(number));
+            }
+        }
+        if (tuned.empty()) {
+            files.push_back(folder / "losses.csv");
+        }
+        if (edit.inverted()) {
+            files.push_back(inverted_file(folder, config.validation_data.num_inv_steps));
+        }
+        if (!save_tensors.empty()) {
+            files.emplace_back(save_tensors);
+        }
+        check_outputs(files);
     }
 
     /// losses.csv, where anything may have been tuned, and the tuned model.
     void write_tuning(Job& in, const AnyPipeline& model, const LossLog& losses) const {
         if (tuned.empty()) {
-            losses.write(in.writes(std::filesystem::path(config.output_dir) / "losses.csv"));
+            in.write(std::filesystem::path(config.output_dir) / "losses.csv",
+                     [&](const auto& file) { losses.write(file); });
         }
         if (!save_tuned.empty()) {
-            model.save_tuned(save_tuned);
+            in.attempt([&] { model.save_tuned(save_tuned); });
         }
     }
 

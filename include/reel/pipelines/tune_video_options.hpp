@@ -89,10 +89,26 @@ struct TuneVideoOptions {
             {.folder = config.pretrained_model_path, .seed = *config.seed, .mixed_precision = config.mixed_precision},
             std::move(check_stop));
         check_prompts(*model, config);
-        if (config.validation_steps <= config.max_train_steps) {
+        if (validates()) {
             check_steps(ddim_sampler(model->facts()), config.validation_data);
         }
         return model;
+    }
+
+    /// Whether anything is sampled.
+    [[nodiscard]] bool validates() const { return config.validation_steps <= config.max_train_steps; }
+
+    /// Finds out before the work whether all that will be written can be. Makes the folders.
+    void check_writing() const {
+        const std::filesystem::path folder = config.output_dir;
+        make_output_folder(folder);
+        check_outputs({folder / "config.yaml", folder / "losses.csv"});
+        if (validates()) {
+            make_output_folder(folder / "samples");
+            if (config.validation_data.use_inv_latent) {
+                make_output_folder(folder / "inv_latents");
+            }
+        }
     }
 
     /// Whether tuning is part of it.

@@ -17,6 +17,13 @@
 #include <utility>
 #include <vector>
 
+namespace reel {
+
+/// The most frames per second that are written.
+inline constexpr double highest_fps = 100'000.0;
+
+} // namespace reel
+
 namespace reel::detail {
 
 /// Options by name, for a codec or a muxer.

@@ -132,12 +132,13 @@ inline EncoderPlan avi_plan(const Frames& frames, double fps, const std::string&
 /// appears with finish(), complete or not at all.
 class VideoSink {
 public:
-    /// The format follows from the name (video_format). Throws Error when fps is not in 0..1000 (GIF: 0.01..50), an
-    /// option is out of range, or the file cannot be made.
+    /// The format follows from the name (video_format). Throws Error when fps is not in 0..100'000 (AVI: 0..1000, GIF:
+    /// 0.01..100'000), an option is out of range, or the file cannot be made.
     VideoSink(const std::filesystem::path& path, double fps, Mp4Options options = {})
         : format_(video_format(path)), fps_(fps), options_(std::move(options)),
-          what_(concat_text("cannot write video ", path.string())), file_(path) {
-        detail::require_rate(fps, is_gif() ? 50.0 : 1000.0, what_);
+          what_(concat_text("cannot write video ", path.string())), file_(path),
+          stride_(is_gif() ? gif_stride(fps) : 1) {
+        detail::require_rate(fps, format_ == VideoFormat::avi ? 1000.0 : highest_fps, what_);
         require(!is_gif() || fps >= 0.01, what_, ": ", fps, " frames per second, expected at least 0.01");
         require(options_.crf >= 0 && options_.crf <= 51, what_, ": crf is ", options_.crf, ", expected 0 to 51");
         detail::require_preset(options_.preset, what_);
@@ -151,6 +152,10 @@ public:
         }
         require(frames.width == width_ && frames.height == height_, what_, ": frame ", count_, " is ", frames.width,
                 "x", frames.height, ", those before it are ", width_, "x", height_);
+        if (count_ % stride_ != 0) {
+            ++count_;
+            return;
+        }
         const auto rgb = detail::to_avframe(frames, index, plan_.width, plan_.height);
         rgb->pts = is_gif() ? detail::gif_time(count_, fps_) : count_;
         graph_->push(rgb.get());
@@ -175,8 +180,11 @@ public:
         file_.commit();
     }
 
-    /// Frames written so far.
+    /// Frames given so far.
     [[nodiscard]] int count() const { return count_; }
+
+    /// Every so many of them are in the file: of a GIF of a fast clip (gif_stride), else 1.
+    [[nodiscard]] int stride() const { return stride_; }
 
 private:
     [[nodiscard]] bool is_gif() const { return format_ == VideoFormat::gif; }
@@ -206,17 +214,17 @@ private:
     /// The palette is ready once all frames are known, and so is the last delay, which the file's beginning needs.
     void write_gif_frames() {
         graph_->push(nullptr);
-        Frames sizes;
-        sizes.count = count_;
-        sizes.width = width_;
-        sizes.height = height_;
-        encoder_.emplace(file_.temporary_path(), detail::gif_plan(sizes, fps_, what_), what_);
+        const int shown = (count_ + stride_ - 1) / stride_;
+        const std::int64_t last_delay =
+            detail::gif_last_delay(detail::gif_time((shown - 1) * stride_, fps_), detail::gif_time(count_, fps_));
+        encoder_.emplace(file_.temporary_path(), detail::gif_plan(width_, height_, fps_ / stride_, last_delay, what_),
+                         what_);
         int written = 0;
         for (; graph_->pull(*converted_); ++written) {
-            converted_->pts = detail::gif_time(written, fps_);
+            converted_->pts = detail::gif_time(written * stride_, fps_);
             encoder_->write(converted_.get());
         }
-        require(written == count_, what_, ": ", count_, " frames became ", written);
+        require(written == shown, what_, ": ", shown, " frames became ", written);
     }
 
     VideoFormat format_;
@@ -225,6 +233,7 @@ private:
     std::string what_;
     detail::QuietFfmpeg quiet_;
     AtomicFile file_;
+    int stride_;
     detail::EncoderPlan plan_;
     std::optional<detail::FilterGraph> graph_;
     std::optional<detail::FrameEncoder> encoder_;
