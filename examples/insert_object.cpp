@@ -27,11 +27,20 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
 
     // Load.
     const auto replay = o.open_replay();
-    const Frames clip = job.during("read clip", [&] { return demo.read(job, config, replay); });
+    VideoTaken taken;
+    const Frames clip = job.during("read clip", [&] {
+        auto replayed = replayed_clip(config.train_data, replay);
+        return replayed ? *replayed : demo.read(job, config, o.fps, taken);
+    });
+    const bool read = taken.file_width > 0;
     const double fps = fps_of(clip);
     if (rehearsal == nullptr) {
+        if (read) {
+            tell_clip(config.train_data.video_path, clip, taken);
+        }
         note_fast_gifs(fps);
     }
+    const SoundPart sound = read ? o.sound(taken) : SoundPart{};
     auto loading = job.stage("load model");
     const auto model = o.load(job, replay, program::check_stop);
     const Sampler sampler = sampler_for_edit(sampler_of(o, model->facts()), config.validation_data, o.edit);
@@ -82,13 +91,19 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
         const Frames edit = decoded(sampled);
         sheet.push_back(o.edit.overlay ? overlay(clip, edit, unedited) : edit);
         sheet.back() = rehearsal == nullptr ? sheet.back() : clip; // which takes as long to write
-        write_clip(o.edit_stem(count), sheet.back(), fps, job.writer());
+        write_clip(o.edit_stem(count), sheet.back(), fps, job.writer(), sound);
+        if (o.frames) {
+            write_pictures(o.edit_stem(count), sheet.back(), job.writer());
+        }
     }
     demo.compare(job, *model, moments, sheet);
 
     // Write.
     auto writing = job.stage("write");
-    write_clip(output / "source", clip, fps, job.writer());
+    write_clip(output / "source", clip, fps, job.writer(), sound);
+    if (o.frames) {
+        write_pictures(output / "source", clip, job.writer());
+    }
     demo.write(job, output, sheet, places);
     job.write(output / "side_by_side.gif", [&](const auto& file) { write_gif(file, side_by_side(sheet), fps); });
     job.write(output / "frames.png",
@@ -110,16 +125,18 @@ int main(int argc, char** argv) {
     return program::run("insert_object", [&] {
         InsertOptions o;
         world::Demonstration demo(argc, argv, o);
-        o.read(program::first_value(argc, argv, "--config"));
+        o.read(program::first_value(argc, argv, "--config"), program::given_in(argc, argv));
         CLI::App app("Tunes Stable Diffusion on a clip and its prompt, inverts the clip, and samples it again with an\n"
                      "edited prompt; without --config, --video and prompts, on a drawn clip, and measures the edit.");
         program::add_options(app, o);
         program::add_options(app, demo.scene);
-        program::require_given(app, {"--model", "--video", "--prompt", "--output"},
-                               o.config_file.empty() && !demo.drawn());
+        const bool alone = o.config_file.empty() && !demo.drawn();
+        program::require_given(app, {"--model", "--prompt", "--output"}, alone);
+        program::require_given(app, {"--video"}, alone && !program::any_given(argc, argv, {"--replay"}));
         if (const auto status = program::parse(app, argc, argv)) {
             return *status;
         }
+        o.take_replayed_clip();
         demo.settle(o.config, [&](const std::string& name) { return app.count(name) > 0; });
         o.settle(program::option_name);
         return plan_or_run(o, [&](const auto& chosen, auto* r) { return insert_object(chosen, demo, r); });

@@ -57,9 +57,13 @@ Prediction tune_video(TuneVideoOptions o, Rehearsal* rehearsal) {
     o.check_writing();
 
     // Load.
-    const Frames clip = job.during("read clip", [&] { return read_clip(config.train_data); });
-    if (rehearsal == nullptr && o.validates()) {
-        note_fast_gifs(fps_of(clip));
+    VideoTaken taken;
+    const Frames clip = job.during("read clip", [&] { return read_clip(config.train_data, 0, &taken); });
+    if (rehearsal == nullptr) {
+        tell_clip(config.train_data.video_path, clip, taken);
+        if (o.validates()) {
+            note_fast_gifs(fps_of(clip));
+        }
     }
     const auto model = job.during("load model", [&] { return o.load(job, program::check_stop); });
     write_tune_config(output / "config.yaml", config);
@@ -107,7 +111,7 @@ Prediction tune_video(TuneVideoOptions o, Rehearsal* rehearsal) {
 int main(int argc, char** argv) {
     return program::run("tune_video", [&] {
         TuneVideoOptions o;
-        o.read(program::first_value(argc, argv, "--config"));
+        o.read(program::first_value(argc, argv, "--config"), program::given_in(argc, argv));
         CLI::App app(
             "Tunes Stable Diffusion on one clip and its prompt (Tune-A-Video), from Tune-A-Video's YAML file.\n"
             "Writes into the configuration's output_dir: the tuned diffusers folder, losses.csv, config.yaml,\n"

@@ -72,16 +72,16 @@ public:
         }
     }
 
-    /// The clip. A drawn one is written, as a file like any other, and that is read.
-    [[nodiscard]] reel::Frames read(reel::Job& job, reel::TuneAVideoConfig& config,
-                                    const std::optional<reel::Replay>& replay) {
+    /// The clip. A drawn one is written, as a file like any other, and that is read. `taken` is told what was taken.
+    [[nodiscard]] reel::Frames read(reel::Job& job, reel::TuneAVideoConfig& config, double fps,
+                                    reel::VideoTaken& taken) {
         reel::TuneTrainData& data = config.train_data;
         if (drawn_) {
             data.video_path = file_in(config); // of a rehearsal, elsewhere
             clip_ = draw_clip(scene_, data.n_sample_frames, data.width, EditSettings{}.fps);
             reel::write_mp4(job.writes(data.video_path), clip_.pretending, clip_.pretending.fps, clip_quality);
         }
-        return reel::read_clip(data, replay);
+        return reel::read_clip(data, fps, &taken);
     }
 
     /// Measures the first edit. `moments` are the clip's.

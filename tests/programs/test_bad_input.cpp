@@ -207,7 +207,7 @@ TEST_CASE("videos that are none, broken, missing or too short") {
     std::filesystem::resize_file(bad, std::filesystem::file_size(bad) / 2);
     refused(work, {{"--video", bad}}, {bad});
     refused(work, {{"--video", work / "nothing.mp4"}}, {work / "nothing.mp4", "no such file"});
-    refused(work, {{"--video", work.model}}, {work.model});
+    refused(work, {{"--video", work.model}}, {work.model, "a folder without pictures"});
     refused(work, {{"--n_sample_frames", "7"}}, {work.clip, "it has 6 frames", "n_sample_frames", "lower"});
     refused(work, {{"--sample_start_idx", "6"}}, {work.clip, "sample_start_idx"});
 }

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include <reel/core/format_text.hpp>
 #include <reel/io/files/atomic_file.hpp>
 #include <reel/io/files/file_name.hpp>
 #include <reel/io/pictures/frame_grid.hpp>
@@ -22,20 +23,36 @@
 
 namespace reel {
 
-/// The clip that a configuration names, chosen and resized as the reference does.
-[[nodiscard]] inline Frames read_clip(const TuneTrainData& data) {
-    return read_video(data.video_path, {.start = data.sample_start_idx,
-                                        .stride = data.sample_frame_rate,
-                                        .max_frames = data.n_sample_frames,
-                                        .width = data.width,
-                                        .height = data.height});
+/// The clip that a configuration names, chosen and resized as the reference does. `fps`: what it is taken to have, 0:
+/// by its own times. `taken` is told what was taken.
+[[nodiscard]] inline Frames read_clip(const TuneTrainData& data, double fps = 0, VideoTaken* taken = nullptr) {
+    return read_video(data.video_path,
+                      {.start = data.sample_start_idx,
+                       .stride = data.sample_frame_rate,
+                       .max_frames = data.n_sample_frames,
+                       .width = data.width,
+                       .height = data.height,
+                       .fps = fps},
+                      {}, taken);
 }
 
-/// The clip of a replay file, which then says length and size of `data`, or else read_clip(data).
-[[nodiscard]] inline Frames read_clip(TuneTrainData& data, const std::optional<Replay>& replay) {
+/// Says what was taken of a clip, on a line of stdout, and what is to be known of its pictures, on stderr.
+inline void tell_clip(const std::string& path, const Frames& clip, const VideoTaken& taken) {
+    std::cout << path << ": " << clip.count << " of " << count_pictures(path) << " pictures, ";
+    if (taken.timed) {
+        std::cout << format_text("%.1f to %.1f s, ", taken.first, taken.last);
+    }
+    std::cout << taken.file_width << "x" << taken.file_height << " to " << clip.width << "x" << clip.height << '\n';
+    for (const std::string& note : taken.notes) {
+        std::cerr << "note: " << path << ": " << note << '\n';
+    }
+}
+
+/// The clip of a replay file, which then says length and size of `data`; null where it has none.
+[[nodiscard]] inline std::optional<Frames> replayed_clip(TuneTrainData& data, const std::optional<Replay>& replay) {
     const HostTensor* video = replay ? replay->video() : nullptr;
     if (video == nullptr) {
-        return read_clip(data);
+        return std::nullopt;
     }
     Frames frames;
     frames.count = static_cast<int>(video->shape[0]);
@@ -65,11 +82,24 @@ namespace reel {
                         static_cast<int>(pixels.shape(2)), fps);
 }
 
-/// Writes STEM.gif and STEM.mp4, each by `write(path, function that writes it)`.
+/// Writes STEM.gif and STEM.mp4, the latter with the sound, each by `write(path, function that writes it)`.
 template <class Write>
-void write_clip(const std::filesystem::path& stem, const Frames& clip, double fps, const Write& write) {
+void write_clip(const std::filesystem::path& stem, const Frames& clip, double fps, const Write& write,
+                const SoundPart& sound = {}) {
     write(stem.string() + ".gif", [&](const std::filesystem::path& file) { write_gif(file, clip, fps); });
-    write(stem.string() + ".mp4", [&](const std::filesystem::path& file) { write_mp4(file, clip, fps); });
+    write(stem.string() + ".mp4",
+          [&](const std::filesystem::path& file) { write_mp4(file, clip, fps, {.sound = sound}); });
+}
+
+/// Writes STEM/frame-00000.png, ..., as they are to the byte, each by `write(path, function that writes it)`.
+template <class Write>
+void write_pictures(const std::filesystem::path& stem, const Frames& clip, const Write& write) {
+    for (int i = 0; i < clip.count; ++i) {
+        write(stem / format_text("frame-%05d.png", i), [&](const std::filesystem::path& file) {
+            make_output_folder(stem);
+            write_png(file, clip, i);
+        });
+    }
 }
 
 /// Says on stderr where GIFs will not show every picture of a clip.

@@ -6,7 +6,9 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <reel/io/files/sha256.hpp>
 #include <reel/pipelines/clip_files.hpp>
@@ -24,6 +26,8 @@ struct TuneVideoOptions {
     TuneAVideoConfig config;
     JobOptions job;
     ReferenceOptions reference;
+
+    TuneVideoOptions() { config.mixed_precision = MixedPrecision::no; } // as read() has it
 
     template <class Self, class Visit>
     static void options(Self& self, const Visit& visit) {
@@ -44,12 +48,23 @@ struct TuneVideoOptions {
         ReferenceOptions::options(self.reference, visit);
     }
 
-    /// Takes the configuration from a file, which options then override; "": none.
-    void read(const std::string& file) {
-        if (!file.empty()) {
-            config_file = file;
-            config = read_program_config(file);
+    /// Takes the configuration from a file, which options then override; "": none. What `given("--model")` and the like
+    /// says that options supply need not be in the file.
+    void read(const std::string& file, const std::function<bool(std::string_view)>& given) {
+        if (file.empty()) {
+            return;
         }
+        config_file = file;
+        std::vector<std::string> supplied;
+        for (const auto& [option, key] : {std::pair{"--model", "pretrained_model_path"},
+                                          {"--output", "output_dir"},
+                                          {"--video", "train_data.video_path"},
+                                          {"--prompt", "train_data.prompt"}}) {
+            if (given(option)) {
+                supplied.emplace_back(key);
+            }
+        }
+        config = read_program_config(file, supplied);
     }
 
     /// Call after the last change: then everything is checked. Validation has the training clip's size where
