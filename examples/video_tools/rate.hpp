@@ -35,7 +35,7 @@ struct Rate {
         for (reel::Frames frame; source.next(frame); progress.step()) {
             program::check_stop();
             // The clock of the file, as FFmpeg's filter fps has it, and not the first frame's beginning.
-            const reel::PictureTime time = clock_time(source);
+            const reel::PictureTime time = source.file_time();
             begin = source.position() == 1 ? time.start : begin;
             const std::int64_t places = reel::place_at(time.end(), fps) - reel::place_at(time.start, fps);
             for (std::int64_t k = retime ? 1 : places; k > 0; --k) {

@@ -434,3 +434,51 @@ TEST_CASE("count goes on after a file that is none") {
     CHECK(json.status == 1);
     CHECK(nlohmann::json::parse(json.out).size() == 1);
 }
+
+TEST_CASE("of a long clip only what is needed is decoded, and the pictures are the same") {
+    if (run({"sh", "-c", "command -v ffmpeg"}).status != 0) {
+        MESSAGE("skipped: ffmpeg is not installed");
+        return;
+    }
+    const TemporaryFolder folder;
+    // Key pictures every 50 frames, those of an open group among them; and, in MPEG-4, one only at the beginning.
+    const std::vector<std::pair<std::string, Words>> kinds_of_clips{
+        {"h264.mp4", {"-c:v", "libx264", "-g", "50", "-bf", "3", "-x264-params", "open-gop=1"}},
+        {"h264.mkv", {"-c:v", "libx264", "-g", "50", "-bf", "3"}},
+        {"vp9.webm", {"-c:v", "libvpx-vp9", "-g", "50", "-deadline", "realtime", "-cpu-used", "8"}},
+        {"one_key.mp4", {"-c:v", "mpeg4", "-g", "100000"}},
+        {"mpeg.ts", {"-c:v", "mpeg2video", "-g", "50"}}};
+    for (const auto& [name, codec] : kinds_of_clips) {
+        CAPTURE(name);
+        const Path clip = folder / name;
+        const Ended made = run(
+            Words{"ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=64x48:rate=30:duration=60"} +
+            codec + Words{"-pix_fmt", "yuv420p", clip});
+        if (made.status != 0) {
+            MESSAGE("skipped: this ffmpeg makes no ", name);
+            continue;
+        }
+        reel::VideoTaken taken;
+        const reel::VideoSelection chosen{.start = 1003, .stride = 260, .max_frames = 4};
+        const reel::Frames found = reel::read_video(clip, chosen, {}, &taken);
+        reel::VideoSource source(clip);
+        int compared = 0;
+        for (reel::Frames frame; source.position() <= 1003 + 3 * 260;) {
+            const std::int64_t index = source.position();
+            if (index < 1003 || (index - 1003) % 260 != 0) {
+                REQUIRE(source.skip());
+                continue;
+            }
+            REQUIRE(source.next(frame));
+            CHECK(std::ranges::equal(frame.rgb, found.frame(compared++)));
+        }
+        CHECK(compared == 4);
+        CHECK(taken.first == doctest::Approx(1003 / 30.0).epsilon(0.001));
+        CHECK(found.fps == doctest::Approx(30.0 / 260));
+        const bool seeks = name.starts_with("h264") || name.starts_with("vp9");
+        CHECK((taken.decoded < 500) == seeks);
+        const Ended few = run({tools, "frames", clip, folder / "none", "--list", "1800"});
+        CHECK(few.err.find("it has 1800 frames") != std::string::npos);
+        CHECK_THROWS_AS((void)reel::read_video(clip, {.start = 1700, .stride = 90, .max_frames = 3}), reel::Error);
+    }
+}

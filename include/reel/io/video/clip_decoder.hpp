@@ -5,12 +5,14 @@
 #include <reel/io/video/picture_files.hpp>
 #include <reel/io/video/video_decoder.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace reel::detail {
@@ -51,6 +53,36 @@ public:
         return true;
     }
 
+    /// Passes over the frames before number `index` where that is possible without decoding them all; next() then gives
+    /// that one or an earlier one, as decoded() tells.
+    void skip_to(std::int64_t index) {
+        if (pictures_) {
+            decoded_ = std::clamp(index, decoded_, static_cast<std::int64_t>(pictures_->size()));
+            return;
+        }
+        if (index - decoded_ < worth_seeking || !decoder_->is_indexed()) {
+            return;
+        }
+        if (!index_) {
+            index_ = VideoDecoder(path_, limits_).index();
+        }
+        const auto key = index_->key_before(index, decoded_);
+        if (!key) {
+            return;
+        }
+        const std::int64_t number = index_->index_of(key->start);
+        if (decoder_->seek(*key, number)) {
+            decoded_ = number;
+            return;
+        }
+        open(0); // not as its packets promise: from the beginning, once more, and never again by seeking
+        index_->timed = false;
+        const auto frame = owned(av_frame_alloc());
+        for (const std::int64_t before = std::exchange(decoded_, 0); decoded_ < before;) {
+            require(next(*frame), what(), ": it ends before frame ", before, " when it is read again");
+        }
+    }
+
     /// When the last frame is shown. Pictures of a folder without a rate are a second apart.
     [[nodiscard]] PictureTime time() const { return time_; }
     [[nodiscard]] std::int64_t decoded() const { return decoded_; }
@@ -71,20 +103,29 @@ public:
 
     /// How many pictures at which rate, without decoding. Another decoder goes through the file.
     [[nodiscard]] PacketTimes scan() const {
-        PacketTimes times;
         if (pictures_) {
-            times.count = static_cast<std::int64_t>(pictures_->size());
-        } else {
-            times = VideoDecoder(path_, limits_).scan();
+            return {static_cast<std::int64_t>(pictures_->size()), fps_};
         }
-        times.fps = fps_ > 0 ? fps_ : times.fps;
-        return times;
+        VideoDecoder file(path_, limits_);
+        const PacketIndex index = file.index();
+        RateMeter meter = file.meter();
+        PictureTime last;
+        if (index.timed && !index.starts.empty()) { // else only the stated rate is known
+            for (const std::int64_t start : index.starts) {
+                meter.add(file.seconds(start - index.starts.front()));
+            }
+            last = {file.seconds(index.starts.back()) - file.origin(), file.seconds(index.last_duration)};
+        }
+        const double fps = fps_ > 0 ? fps_ : meter.rate(file.last_duration(meter, last));
+        return {static_cast<std::int64_t>(index.starts.size()), fps};
     }
 
     /// Of the file, or of the picture that was decoded last.
     [[nodiscard]] const VideoDecoder& file() const { return *decoder_; }
 
 private:
+    static constexpr std::int64_t worth_seeking = 200; ///< frames: less are decoded as soon
+
     void open(std::size_t index) {
         decoder_.reset();
         decoder_ = pictures_ ? std::make_unique<VideoDecoder>(pictures_->at(index), limits_, picture_containers)
@@ -96,6 +137,7 @@ private:
     double fps_;
     std::optional<std::vector<std::filesystem::path>> pictures_;
     std::unique_ptr<VideoDecoder> decoder_;
+    std::optional<PacketIndex> index_;
     std::int64_t decoded_ = 0;
     PictureTime time_;
     int width_ = 0;

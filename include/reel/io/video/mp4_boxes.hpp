@@ -34,7 +34,9 @@ public:
 
     /// The box of a type in [from, to), or nothing.
     [[nodiscard]] std::optional<Box> find(std::string_view type, std::int64_t from, std::int64_t to) const {
-        for (std::int64_t at = from; at + 8 <= to;) {
+        constexpr int most = 10'000; // boxes; a file may be nothing but the smallest ones
+        std::int64_t at = from;
+        for (int seen = 0; at + 8 <= to && seen < most; ++seen) {
             const auto short_size = number(at, 4);
             const auto name = number(at + 4, 4);
             if (!short_size || !name) {
@@ -84,7 +86,11 @@ template <class ByteAt>
     const auto is_long = [&](std::int64_t box) { return boxes.number(box, 1).value_or(0) == 1; }; // version
     const auto timescale = boxes.number(mvhd->begin + (is_long(mvhd->begin) ? 20 : 12), 4);
     std::int64_t at = moov->begin;
-    while (const auto trak = boxes.find("trak", at, moov->end)) {
+    for (int seen = 0; seen < 100; ++seen) {
+        const auto trak = boxes.find("trak", at, moov->end);
+        if (!trak) {
+            break;
+        }
         at = trak->end;
         const auto tkhd = boxes.find("tkhd", trak->begin, trak->end);
         if (!tkhd) {

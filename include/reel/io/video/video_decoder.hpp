@@ -4,6 +4,7 @@
 #include <reel/core/error.hpp>
 #include <reel/io/pictures/frames.hpp>
 #include <reel/io/video/mp4_boxes.hpp>
+#include <reel/io/video/packet_index.hpp>
 #include <reel/io/video/video_display.hpp>
 #include <reel/io/video/video_ffmpeg.hpp>
 #include <reel/io/video/video_input.hpp>
@@ -15,6 +16,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +49,13 @@ public:
 
     /// Decodes the next frame; false at the end. Throws Error when the file is damaged.
     [[nodiscard]] bool next(AVFrame& frame) {
+        if (sought_) {
+            av_frame_unref(&frame);
+            av_frame_move_ref(&frame, sought_.get());
+            sought_.reset();
+            accept(frame);
+            return true;
+        }
         for (;;) {
             const int code = avcodec_receive_frame(codec_.get(), &frame);
             if (code == 0) {
@@ -70,15 +79,17 @@ public:
 
     /// When the last frame is shown, in seconds on the clock of the container, which starts with its first stream. A
     /// duration of 0 is not known.
-    [[nodiscard]] PictureTime time() const { return time_; }
+    [[nodiscard]] PictureTime time() const { return clock_.time(); }
 
     /// How long the last frame of the file is shown, in seconds; 0: not known. Of an mp4, whose packets' durations are
     /// those between decoding times, the track's end says it, unless it keeps to the rate that `meter` has found.
-    [[nodiscard]] double last_duration(const RateMeter& meter) const {
-        if (!meter.is_usual(time_.duration) && std::string_view(format_->iformat->name).starts_with("mov")) {
+    [[nodiscard]] double last_duration(const RateMeter& meter) const { return last_duration(meter, clock_.time()); }
+
+    [[nodiscard]] double last_duration(const RateMeter& meter, const PictureTime& last) const {
+        if (!meter.is_usual(last.duration) && std::string_view(format_->iformat->name).starts_with("mov")) {
             const auto byte_at = [&](std::int64_t at) { return input_.byte_at(at); };
             const auto end = mp4_track_end(byte_at, input_.size(), static_cast<std::uint32_t>(stream_->id));
-            const double duration = end ? *end - origin() - time_.start : 0;
+            const double duration = end ? *end - origin() - last.start : 0;
             const double rounding = 0.0011; // of the film's clock, which often is thousandths
             if (meter.steady() && std::abs(duration - meter.usual_duration()) < rounding) {
                 return meter.usual_duration();
@@ -87,7 +98,7 @@ public:
                 return duration;
             }
         }
-        return time_.duration > 0 ? time_.duration : meter.usual_duration();
+        return last.duration > 0 ? last.duration : meter.usual_duration();
     }
 
     /// Knows the rates that the container states; whether they are true only times tell. `stride`: of the pictures that
@@ -102,37 +113,67 @@ public:
         return {std::move(stated), av_q2d(stream_->time_base)};
     }
 
-    /// What is in the file by its packets' times, without decoding; the decoder then is at the end. A file whose
-    /// packets have no times has only the stated rate.
-    [[nodiscard]] PacketTimes scan() {
-        std::vector<std::int64_t> starts;
-        std::int64_t last_duration = 0;
-        bool timed = true;
+    /// Goes through the file's packets without decoding; the decoder then is at the end.
+    [[nodiscard]] PacketIndex index() {
+        PacketIndex index;
         while (read_packet()) {
             if ((packet_->flags & AV_PKT_FLAG_DISCARD) != 0) {
                 continue;
             }
-            timed = timed && packet_->pts != AV_NOPTS_VALUE;
-            if (starts.empty() || packet_->pts >= starts.back()) {
-                last_duration = packet_->duration;
-            }
-            starts.push_back(packet_->pts);
-            require(static_cast<std::int64_t>(starts.size()) <= limits_.max_decoded, what_, ": it has more than ",
+            index.timed = index.timed && packet_->pts != AV_NOPTS_VALUE;
+            const bool key = (packet_->flags & AV_PKT_FLAG_KEY) != 0 && packet_->dts != AV_NOPTS_VALUE;
+            index.add(packet_->pts, packet_->duration, key ? std::optional(packet_->dts) : std::nullopt);
+            require(static_cast<std::int64_t>(index.starts.size()) <= limits_.max_decoded, what_, ": it has more than ",
                     limits_.max_decoded, " frames, the limit of VideoLimits::max_decoded");
         }
-        std::ranges::sort(starts);
-        PacketTimes result;
-        result.count = static_cast<std::int64_t>(starts.size());
-        RateMeter meter = this->meter();
-        for (const std::int64_t start : timed ? starts : std::vector<std::int64_t>{}) {
-            meter.add(static_cast<double>(start - starts.front()) * av_q2d(stream_->time_base));
+        index.finish();
+        return index;
+    }
+
+    /// Where the container's first stream begins, by its own numbers; seconds.
+    [[nodiscard]] double origin() const {
+        return format_->start_time == AV_NOPTS_VALUE ? 0 : static_cast<double>(format_->start_time) / AV_TIME_BASE;
+    }
+
+    /// A time or duration of the index in seconds.
+    [[nodiscard]] double seconds(std::int64_t ticks) const {
+        return static_cast<double>(ticks) * av_q2d(stream_->time_base);
+    }
+
+    /// Whether packets and pictures are known to be as many, so that index() may be sought by.
+    [[nodiscard]] bool is_indexed() const {
+        const std::string_view container = format_->iformat->name;
+        const AVCodecID codec = codec_->codec_id;
+        return (container.starts_with("mov") || container.starts_with("matroska")) &&
+               (codec == AV_CODEC_ID_H264 || codec == AV_CODEC_ID_HEVC || codec == AV_CODEC_ID_MPEG4 ||
+                codec == AV_CODEC_ID_VP9 || codec == AV_CODEC_ID_AV1 || codec == AV_CODEC_ID_MJPEG ||
+                codec == AV_CODEC_ID_PRORES || codec == AV_CODEC_ID_FFV1);
+    }
+
+    /// Goes on with a key picture, number `number` of the clip: next() gives it. False where the file does not give
+    /// exactly that one; then the decoder is of no more use.
+    [[nodiscard]] bool seek(const PacketIndex::Key& key, std::int64_t number) {
+        if (av_seek_frame(format_, stream_->index, key.decoded, AVSEEK_FLAG_BACKWARD) < 0) {
+            return false;
         }
-        if (timed && !starts.empty()) {
-            time_.start = static_cast<double>(starts.back()) * av_q2d(stream_->time_base) - origin();
-            time_.duration = static_cast<double>(last_duration) * av_q2d(stream_->time_base);
+        avcodec_flush_buffers(codec_.get());
+        sought_ = owned(av_frame_alloc());
+        for (int passed = 0; passed < 1000; ++passed) { // those before it, which may lack what they refer to
+            int code = avcodec_receive_frame(codec_.get(), sought_.get());
+            if (code == AVERROR(EAGAIN)) {
+                const bool more = read_packet();
+                static_cast<void>(avcodec_send_packet(codec_.get(), more ? packet_.get() : nullptr));
+                continue;
+            }
+            if (code < 0 || sought_->best_effort_timestamp > key.start) {
+                return false;
+            }
+            if (sought_->best_effort_timestamp == key.start) {
+                decoded_ = number;
+                return true;
+            }
         }
-        result.fps = meter.rate(this->last_duration(meter));
-        return result;
+        return false;
     }
 
     /// How the pictures are to be turned and mirrored.
@@ -267,38 +308,24 @@ private:
                 " frames, the limit of VideoLimits::max_decoded");
     }
 
-    /// Times that are missing continue at the rate of before, and so do those of streams whose clock jumps, as where
-    /// recordings are joined.
     void note_time(const AVFrame& frame) {
         const double tick = av_q2d(stream_->time_base);
         const AVRational guess = av_guess_frame_rate(format_, stream_, nullptr);
-        const double usual = time_.duration > 0               ? time_.duration
-                             : guess.num > 0 && guess.den > 0 ? 1 / av_q2d(guess)
-                                                              : tick;
-        const double expected = decoded_ == 0 ? 0 : time_.start + usual;
-        double start = expected;
+        std::optional<double> start;
         if (frame.best_effort_timestamp != AV_NOPTS_VALUE) {
             const std::int64_t begin =
                 av_rescale_q(std::llround(origin() * AV_TIME_BASE), AVRational{1, AV_TIME_BASE}, stream_->time_base);
-            start = static_cast<double>(frame.best_effort_timestamp - begin) * tick + clock_shift_;
-            const bool may_jump = (format_->iformat->flags & AVFMT_TS_DISCONT) != 0;
-            if (decoded_ > 0 && (start < time_.start - 1 || (may_jump && start > expected + 10))) {
-                clock_shift_ += expected - start;
-                start = expected;
-            }
-            start = decoded_ == 0 ? start : std::max(start, time_.start + std::min(tick, usual) / 2);
+            start = static_cast<double>(frame.best_effort_timestamp - begin) * tick;
         }
 #if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(57, 30, 100)
         const std::int64_t duration = frame.duration;
 #else
         const std::int64_t duration = frame.pkt_duration;
 #endif
-        time_ = {start, duration > 0 ? static_cast<double>(duration) * tick : 0.0};
-    }
-
-    /// Where the container's first stream begins, by its own numbers; seconds.
-    [[nodiscard]] double origin() const {
-        return format_->start_time == AV_NOPTS_VALUE ? 0 : static_cast<double>(format_->start_time) / AV_TIME_BASE;
+        clock_.note(start, static_cast<double>(std::max<std::int64_t>(duration, 0)) * tick,
+                    {.tick = tick,
+                     .usual = guess.num > 0 && guess.den > 0 ? 1 / av_q2d(guess) : tick,
+                     .may_jump = (format_->iformat->flags & AVFMT_TS_DISCONT) != 0});
     }
 
     [[noreturn]] void damaged(std::string_view reason) const {
@@ -313,9 +340,9 @@ private:
     AVStream* stream_ = nullptr;
     FfmpegPointer<AVCodecContext> codec_;
     FfmpegPointer<AVPacket> packet_;
+    FfmpegPointer<AVFrame> sought_; ///< decoded by seek(), for next()
     std::int64_t decoded_ = 0;
-    PictureTime time_;
-    double clock_shift_ = 0;
+    FrameClock clock_;
 };
 
 } // namespace detail

@@ -31,6 +31,7 @@ struct VideoTaken {
     int file_height = 0;            ///< pixels
     double first = 0;               ///< when the first frame taken is shown, in seconds from the clip's first frame
     double last = 0;                ///< and the last one
+    std::int64_t decoded = 0;       ///< frames: of a long clip not all those before the last one taken
     bool timed = true;              ///< whether times are known: not of a folder of pictures
     double clock = 0;               ///< the first frame's time on the clock of the file, as SoundPart has it; seconds
     std::vector<std::string> notes; ///< sentences: what is to be known of this file's pictures
@@ -132,8 +133,10 @@ inline void check_selection(const VideoSelection& chosen, const VideoLimits& lim
     PictureTime last;
     std::int64_t wanted = chosen.start;
     while ((chosen.max_frames == 0 || frames.count < chosen.max_frames) && decoder.next(*frame)) {
+        ++about.decoded;
         origin = decoder.decoded() == 1 ? decoder.time().start : origin;
         if (decoder.decoded() - 1 != wanted) {
+            decoder.skip_to(wanted);
             continue;
         }
         if (frames.count == 0) {
@@ -145,6 +148,9 @@ inline void check_selection(const VideoSelection& chosen, const VideoLimits& lim
         meter.add(last.start);
         converter.append(*frame, frames);
         wanted += chosen.stride;
+        if (chosen.max_frames == 0 || frames.count < chosen.max_frames) {
+            decoder.skip_to(wanted);
+        }
         require(frames.rgb.size() <= limits.max_bytes, what, ": its frames are above the limit of ", limits.max_bytes,
                 " bytes; choose fewer frames or a smaller size");
     }

@@ -79,6 +79,9 @@ public:
     /// rate are exact where the file rounds them.
     [[nodiscard]] PictureTime time() const { return time_; }
 
+    /// The same as the file has it, on its own clock, rounded as it may be.
+    [[nodiscard]] PictureTime file_time() const { return file_time_; }
+
     /// The first frame's time on the clock of the file, whose zero is where its first stream begins; in seconds.
     [[nodiscard]] double origin() const { return origin_; }
 
@@ -142,6 +145,7 @@ private:
         const double end = has_ahead_
                                ? ahead_time_.start
                                : stated.start + (ahead_error_ ? stated.duration : decoder_.last_duration(meter_));
+        file_time_ = {stated.start, end - stated.start};
         time_ = {stated.start - origin_, end - stated.start};
         if (const auto fps = meter_.steady()) {
             time_.start = static_cast<double>(position_) / *fps;
@@ -160,6 +164,7 @@ private:
     std::optional<std::string> ahead_error_;
     std::int64_t position_ = 0;
     PictureTime time_;
+    PictureTime file_time_;
     double origin_ = 0;
     int width_ = 0;
     int height_ = 0;

@@ -32,6 +32,40 @@ struct PacketTimes {
     double fps = 0;
 };
 
+/// Follows the times of decoded pictures. Those that are missing continue at the rate of before, and so do those of
+/// streams whose clock jumps, as where recordings are joined.
+class FrameClock {
+public:
+    struct Container {
+        double tick = 0;       ///< what times are rounded to, in seconds
+        double usual = 0;      ///< how long a picture may be shown where nothing else is known
+        bool may_jump = false; ///< whether its clock may jump forwards, too
+    };
+
+    /// `start`: by the container, or nothing; `duration`: 0 where it is not known.
+    void note(std::optional<double> start, double duration, const Container& container) {
+        const double usual = time_.duration > 0 ? time_.duration : container.usual;
+        const double expected = begun_ ? time_.end() + (time_.duration > 0 ? 0 : usual) : 0;
+        double now = start ? *start + shift_ : expected;
+        if (begun_ && start && (now < time_.start - 1 || (container.may_jump && now > expected + 10))) {
+            shift_ += expected - now;
+            now = expected;
+        }
+        if (begun_) {
+            now = std::max(now, time_.start + std::min(container.tick, usual) / 2);
+        }
+        time_ = {now, duration};
+        begun_ = true;
+    }
+
+    [[nodiscard]] PictureTime time() const { return time_; }
+
+private:
+    PictureTime time_;
+    double shift_ = 0;
+    bool begun_ = false;
+};
+
 /// Finds the rate of pictures from their times, which come one by one. Containers round times, so a rate that is stated
 /// is believed, and is exact, as long as no picture is further from it than the rounding.
 class RateMeter {
