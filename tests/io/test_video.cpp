@@ -3,6 +3,7 @@
 
 #include <reel/io/video/gif.hpp>
 #include <reel/io/video/video_reader.hpp>
+#include <reel/io/video/video_stream.hpp>
 #include <reel/io/video/video_writer.hpp>
 
 #include <doctest/doctest.h>
@@ -224,6 +225,27 @@ TEST_CASE("GIF: of a fast clip every n-th frame is shown, as long as the clip la
     CHECK(reel::gif_stride_text(3) == "every 3rd picture");
     CHECK(reel::gif_stride_text(11) == "every 11th picture");
     CHECK(reel::gif_stride_text(21) == "every 21st picture");
+}
+
+TEST_CASE("GIF: a frame that stays for longer than GIF can count is there again") {
+    const TemporaryFolder folder;
+    const Frames clip = moving_block(3, 24, 32);
+    reel::write_gif(folder / "a.gif", clip, 1 / 900.0);
+    const reel::VideoInfo info = reel::probe_video(folder / "a.gif");
+    CHECK(info.frames == 6);
+    CHECK(info.seconds == doctest::Approx(2700).epsilon(1e-4));
+    const Frames back = reel::read_video(folder / "a.gif");
+    for (int i = 0; i < 6; ++i) {
+        CHECK(psnr(back.frame(i), clip.frame(i / 2)) > 34.0);
+    }
+    reel::VideoSink sink(folder / "b.gif", 1 / 900.0);
+    for (int i = 0; i < 3; ++i) {
+        sink.write(clip, i);
+    }
+    sink.finish();
+    CHECK(sink.shown() == 3);
+    CHECK(reel::probe_video(folder / "b.gif").seconds == doctest::Approx(2700).epsilon(1e-4));
+    CHECK_THROWS_AS(reel::write_gif(folder / "a.gif", clip, 1e-6), reel::Error);
 }
 
 TEST_CASE("GIF: one frame, one pixel, still clips") {

@@ -2,7 +2,7 @@
 """Makes small clips, one of each kind that people have, with ffmpeg, and a table of what is in them by PyAV and ffmpeg.
 
     pip install av==18.1.0 numpy==2.4.6 pillow==13.0.0
-    tests/video_tools/make_kinds.py tests/video_tools/kinds          # clips and kinds.json, with FFmpeg 5.1
+    python tests/video_tools/make_kinds.py tests/video_tools/kinds   # clips and kinds.json, with FFmpeg 5.1
 
 test_kinds.cpp compares reel with the table. Frame i shows a white square at a place that i gives, on a gradient, so
 that any mistake of order, time or place is seen in the table's small pictures.
@@ -165,7 +165,6 @@ def display(k):
     for suffix, codec in [("mp4", H264), ("mkv", H264), ("avi", ["-c:v", "mpeg4", "-q:v", "3"])]:
         k.ffmpeg(f"wide_pixels.{suffix}", ["-vf", "setsar=64/45", *codec], count=3)
     k.ffmpeg("narrow_pixels.mp4", ["-vf", "setsar=8/9", *H264], count=3)
-    (k.folder / "wide_turned.mp4").write_bytes(b"")
     wide = (k.folder / "wide_pixels.mp4").read_bytes()
     at = wide.index(b"tkhd") + 4 + 40
     numbers = [0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30]
@@ -243,8 +242,8 @@ def describe(folder, row):
     if row.get("matrix", [1])[0] == 0:
         aspect = 1 / aspect
     # The same by ffmpeg: how many pictures of ten a second its filter makes.
-    at_ten = subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-noautorotate", "-i", path, "-map", f"0:{stream.index}", "-vf",
-                             "fps=10,scale=8:6:flags=area,format=rgb24", "-f", "rawvideo", "-"],
+    at_ten = subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-noautorotate", "-i", path,
+                             "-map", f"0:{stream.index}", "-vf", "fps=10,scale=8:6:flags=area,format=rgb24", "-f", "rawvideo", "-"],
                             stdout=subprocess.PIPE, check=True).stdout
     row.update(frames=len(grids), width=size[0], height=size[1], times=[round(t, 6) for t in times],
                last_duration=round(durations[-1], 6), aspect=[aspect.numerator, aspect.denominator], pictures=grids,

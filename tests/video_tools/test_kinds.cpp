@@ -316,6 +316,9 @@ TEST_CASE("pictures are a clip, in the order of their numbers, and a clip become
     refused({"convert", kinds / "vfr.mp4", pictures, "--frames"}, "there already");
     reel::write_png(pictures / "p9.png", reel::make_frames(1, 8, 8));
     refused({"convert", pictures, folder / "c.mp4", "--fps", "8"}, "it is 8x8, the first picture of the clip is 64x48");
+    refused({"count", pictures / "p9.png"}, "it is a single picture; expected a clip, or a folder of pictures");
+    put_text(folder / "a.webp", std::string("RIFF\x40\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0", 24) + std::string(64, '\0'));
+    refused({"count", folder / "a.webp"}, "it is an animated WebP");
     std::filesystem::create_directory(folder / "empty");
     refused({"count", folder / "empty"}, "a folder without pictures");
     // 16 bits, grey and JPEG, where ffmpeg is there to make them.

@@ -9,9 +9,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace reel {
 
@@ -27,6 +30,13 @@ inline std::int64_t gif_time(int index, double fps) {
 inline std::int64_t gif_last_delay(std::int64_t start, std::int64_t end) {
     return std::max<std::int64_t>(end - start, 2);
 }
+
+/// The longest delay that is written, in hundredths of a second: GIF counts to 65535. A picture that is shown longer is
+/// written again.
+inline constexpr std::int64_t gif_longest_delay = 65'000;
+
+/// The lowest rate of a GIF: a picture of almost three hours.
+inline constexpr double gif_min_fps = 0.0001;
 
 /// One palette for all frames, and error diffusion.
 inline const std::string gif_filters = "split[all][again];[all]palettegen=stats_mode=full[palette];"
@@ -71,36 +81,45 @@ inline constexpr double gif_max_fps = 50.0;
 /// parts do not flicker) and error diffusion. Each frame starts at the hundredth of a second nearest to index / fps,
 /// so the duration is right to 0.01 s (8 fps: delays of 13 and 12 in turn; the reference's imageio rounds every delay
 /// to 12 or to 13). Of a clip of more than 50 frames per second it shows every gif_stride(fps)-th, and lasts as long.
+/// A frame that is shown for longer than GIF can count, 655 seconds, is there more than once.
 /// The same frames and FFmpeg give the same bytes. The file appears complete or not at all.
-/// Throws Error when the clip is empty, fps is not in 0.01..100'000, or the file cannot be written.
+/// Throws Error when the clip is empty, fps is not in 0.0001..100'000, or the file cannot be written.
 inline void write_gif(const std::filesystem::path& path, const Frames& frames, double fps) {
     const std::string what = concat_text("cannot write GIF ", path.string());
     require_frames(frames, what);
     detail::require_rate(fps, highest_fps, what);
-    require(fps >= 0.01, what, ": ", fps, " frames per second, expected at least 0.01");
+    require(fps >= detail::gif_min_fps, what, ": ", fps, " frames per second, expected at least ", detail::gif_min_fps);
     const int stride = gif_stride(fps);
-    const int shown = (frames.count + stride - 1) / stride;
-    const std::int64_t last_delay =
-        detail::gif_last_delay(detail::gif_time((shown - 1) * stride, fps), detail::gif_time(frames.count, fps));
+    const std::int64_t end = detail::gif_time(frames.count, fps);
+    std::vector<std::pair<int, std::int64_t>> shown; // which frame from when on
+    for (int i = 0; i < frames.count; i += stride) {
+        const std::int64_t next = i + stride < frames.count ? detail::gif_time(i + stride, fps) : end;
+        std::int64_t start = detail::gif_time(i, fps);
+        shown.emplace_back(i, start);
+        for (; next - start > detail::gif_longest_delay; shown.emplace_back(i, start)) {
+            start += detail::gif_longest_delay;
+        }
+    }
+    const std::int64_t last_delay = detail::gif_last_delay(shown.back().second, end);
     const detail::QuietFfmpeg quiet;
     AtomicFile file(path);
     detail::FrameEncoder encoder(file.temporary_path(),
                                  detail::gif_plan(frames.width, frames.height, fps / stride, last_delay, what), what);
     detail::FilterGraph graph(*detail::to_avframe(frames, 0, frames.width, frames.height), AVRational{1, 100},
                               detail::gif_filters, what);
-    for (int i = 0; i < frames.count; i += stride) {
-        const auto rgb = detail::to_avframe(frames, i, frames.width, frames.height);
-        rgb->pts = detail::gif_time(i, fps);
+    for (const auto& [index, start] : shown) {
+        const auto rgb = detail::to_avframe(frames, index, frames.width, frames.height);
+        rgb->pts = start;
         graph.push(rgb.get());
     }
     graph.push(nullptr);
     const auto indexed = detail::owned(av_frame_alloc());
-    int written = 0;
-    for (; graph.pull(*indexed); ++written) {
-        indexed->pts = detail::gif_time(written * stride, fps);
+    std::size_t written = 0;
+    for (; graph.pull(*indexed) && written < shown.size(); ++written) {
+        indexed->pts = shown[written].second;
         encoder.write(indexed.get());
     }
-    require(written == shown, what, ": ", shown, " frames became ", written);
+    require(written == shown.size(), what, ": ", shown.size(), " frames became ", written);
     encoder.finish();
     file.commit();
 }

@@ -107,11 +107,29 @@ private:
 /// The containers reel reads: each is one file that holds its own pictures. Playlists, concatenation scripts, image
 /// sequences and devices are not among them.
 inline constexpr const char* video_containers =
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,mpeg,mpegts,mpegvideo,m4v,h264,hevc,flv,asf,ogg,ivf";
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,webp_anim,mpeg,mpegts,mpegvideo,m4v,h264,hevc,flv,asf,ogg,ivf";
 
 /// Single pictures, of which a folder may be a clip.
 inline constexpr const char* picture_containers =
     "png_pipe,jpeg_pipe,jpegls_pipe,bmp_pipe,webp_pipe,tiff_pipe,apng,image2pipe";
+
+/// What a file is that is no clip but looks like a picture, in a sentence; "" for anything else.
+[[nodiscard]] inline std::string picture_hint(const VideoInput& input) {
+    const auto has = [&](std::int64_t at, std::string_view text) {
+        for (std::size_t i = 0; i < text.size(); ++i) {
+            if (input.byte_at(at + static_cast<std::int64_t>(i)) != static_cast<std::uint8_t>(text[i])) {
+                return false;
+            }
+        }
+        return true;
+    };
+    if (has(8, "WEBP") && has(12, "VP8X") && (input.byte_at(20).value_or(0) & 2U) != 0) {
+        return "an animated WebP, which this FFmpeg does not read; make a GIF, APNG or mp4 of it";
+    }
+    const bool picture =
+        has(8, "WEBP") || has(0, "\x89PNG") || has(0, "\xff\xd8\xff") || has(0, "BM") || has(0, "II*") || has(0, "MM");
+    return picture ? "a single picture; expected a clip, or a folder of pictures, or a pattern (frame-%05d.png)" : "";
+}
 
 /// Opens a container of one of these kinds, which can open nothing else.
 [[nodiscard]] inline AVFormatContext* open_local(const VideoInput& input, const char* containers,
@@ -131,6 +149,7 @@ inline constexpr const char* picture_containers =
     // On failure FFmpeg frees the context itself and sets it to null.
     const int opened = avformat_open_input(&format, "", nullptr, &options);
     av_dict_free(&options);
+    require(opened >= 0 || picture_hint(input).empty(), what, ": not a video: it is ", picture_hint(input));
     require(opened >= 0, what, ": not a video reel reads, or damaged (FFmpeg: ", ffmpeg_error(opened),
             "); expected an mp4, mov, mkv, webm, avi, gif or mpeg file");
     return format;

@@ -86,14 +86,15 @@ inline void refine_time(EncoderPlan& plan) {
 class VideoSink {
 public:
     /// The format follows from the name (video_format). `fps`: of the frames, where they come without times, and of
-    /// AVI. Throws Error when fps is not in 0..100'000 (AVI: 0..1000, GIF: 0.01..100'000), an option is out of range,
+    /// AVI. Throws Error when fps is not in 0..100'000 (AVI: 0..1000, GIF: from 0.0001), an option is out of range,
     /// or the file cannot be made.
     VideoSink(const std::filesystem::path& path, double fps, SinkOptions options = {})
         : format_(video_format(path)), fps_(fps), options_(std::move(options)),
           what_(concat_text("cannot write video ", path.string())), file_(path),
           stride_(is_gif() ? gif_stride(fps) : 1) {
         detail::require_rate(fps, is_avi() ? 1000.0 : highest_fps, what_);
-        require(!is_gif() || fps >= 0.01, what_, ": ", fps, " frames per second, expected at least 0.01");
+        require(!is_gif() || fps >= detail::gif_min_fps, what_, ": ", fps, " frames per second, expected at least ",
+                detail::gif_min_fps);
         require(options_.mp4.crf >= 0 && options_.mp4.crf <= 51, what_, ": crf is ", options_.mp4.crf,
                 ", expected 0 to 51");
         require(!options_.mp4.lossless || (!is_gif() && !is_avi()), what_,
@@ -147,9 +148,7 @@ public:
 
     /// Those of them that are in the file: of a GIF less, where they are faster than it shows them; in an AVI less or
     /// more.
-    [[nodiscard]] int shown() const {
-        return is_gif() ? static_cast<int>(starts_.size()) : is_avi() ? places_ : count_;
-    }
+    [[nodiscard]] int shown() const { return is_gif() ? shown_ : is_avi() ? places_ : count_; }
 
     /// Of a file with sound that this container cannot hold, the sound's codec; else "".
     [[nodiscard]] std::string lost_sound() const { return encoder_ ? encoder_->lost_sound() : std::string(); }
@@ -221,14 +220,26 @@ private:
             return;
         }
         gif_place_ = place;
+        repeat_gif_frame(hundredth);
         starts_.push_back(hundredth);
-        const auto rgb = detail::to_avframe(frames, index, plan_.width, plan_.height);
-        rgb->pts = hundredth;
-        graph_->push(rgb.get());
+        last_gif_ = detail::to_avframe(frames, index, plan_.width, plan_.height);
+        last_gif_->pts = hundredth;
+        graph_->push(last_gif_.get());
+        shown_ += 1;
+    }
+
+    /// Writes the last frame again where it is shown for longer than GIF can count.
+    void repeat_gif_frame(std::int64_t until) {
+        while (!starts_.empty() && until - starts_.back() > detail::gif_longest_delay) {
+            starts_.push_back(starts_.back() + detail::gif_longest_delay);
+            last_gif_->pts = starts_.back();
+            graph_->push(last_gif_.get());
+        }
     }
 
     /// The palette is ready once all frames are known, and so is the last delay, which the file's beginning needs.
     void write_gif_frames() {
+        repeat_gif_frame(std::llround(100 * end_));
         graph_->push(nullptr);
         const std::int64_t last_delay = detail::gif_last_delay(starts_.back(), std::llround(100 * end_));
         encoder_.emplace(file_.temporary_path(), detail::gif_plan(width_, height_, fps_ / stride_, last_delay, what_),
@@ -261,6 +272,8 @@ private:
     int places_ = 0;                   ///< of an AVI, filled so far
     std::int64_t gif_place_ = 0;       ///< of a GIF of a fast clip: the last that is shown
     std::vector<std::int64_t> starts_; ///< of a GIF's frames, in hundredths of a second
+    int shown_ = 0;                    ///< of a GIF
+    detail::FfmpegPointer<AVFrame> last_gif_;
 };
 
 } // namespace reel

@@ -78,6 +78,7 @@ public:
     /// A picture that is shown from `start` on.
     void add(double start) {
         first_ = count_ == 0 ? start : first_;
+        gap_ = count_ == 0 ? 0 : start - last_;
         last_ = start;
         if (coarse_ && count_ == 1 && start > first_) { // where the rounding is as large, a rate that needs none
             kept_.insert(kept_.begin(), 1 / (start - first_));
@@ -99,13 +100,13 @@ public:
         return kept_.empty() ? std::nullopt : std::optional(kept_.front());
     }
 
-    /// How long the last picture is shown where nothing says so: as long as those before it on the average; 0: not
-    /// known.
+    /// How long the last picture is shown where nothing says so: as long as the one before it, or those before it on
+    /// the average if that is less; 0: not known.
     [[nodiscard]] double usual_duration() const {
         if (const auto fps = steady()) {
             return 1 / *fps;
         }
-        return count_ > 1 ? (last_ - first_) / static_cast<double>(count_ - 1) : 0.0;
+        return count_ > 1 ? std::min((last_ - first_) / static_cast<double>(count_ - 1), gap_) : 0.0;
     }
 
     /// Whether a duration is that of the steady rate.
@@ -134,6 +135,7 @@ private:
     std::int64_t count_ = 0;
     double first_ = 0;
     double last_ = 0;
+    double gap_ = 0; ///< between the last two
 };
 
 } // namespace detail
