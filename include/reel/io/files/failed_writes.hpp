@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <ostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <reel/core/error.hpp>
@@ -34,6 +36,14 @@ public:
     }
 
     [[nodiscard]] const std::vector<std::string>& messages() const { return messages_; }
+
+    /// Writes a line for each, which begins with `start`. Returns whether there was any.
+    bool tell(std::ostream& lines, std::string_view start) const {
+        for (const std::string& message : messages_) {
+            lines << start << message << '\n';
+        }
+        return !messages_.empty();
+    }
 
     /// Call last. Throws Error that names what failed, if anything did: the first few, and the number of the others.
     void report() const {
