@@ -23,11 +23,24 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
     TuneAVideoConfig& config = o.config;
     const std::filesystem::path output = config.output_dir;
     Job job(o.job, rehearsal);
-    o.make_folders();
+    o.check_writing();
 
     // Load.
     const auto replay = o.open_replay();
-    const Frames clip = job.during("read clip", [&] { return demo.read(job, config, replay); });
+    VideoTaken taken;
+    const Frames clip = job.during("read clip", [&] {
+        auto replayed = replayed_clip(config.train_data, replay);
+        return replayed ? *replayed : demo.read(job, config, o.fps, taken);
+    });
+    const bool read = taken.file_width > 0;
+    const double fps = fps_of(clip);
+    if (rehearsal == nullptr) {
+        if (read) {
+            tell_clip(config.train_data.video_path, clip, taken);
+        }
+        note_fast_gifs(fps);
+    }
+    const SoundPart sound = read ? o.sound(taken) : SoundPart{};
     auto loading = job.stage("load model");
     const auto model = o.load(job, replay, program::check_stop);
     const Sampler sampler = sampler_for_edit(sampler_of(o, model->facts()), config.validation_data, o.edit);
@@ -54,22 +67,23 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
     const AnyStart start =
         job.during(o.edit.inverted() ? "invert" : "", [&] { return model->start_edit(request, latents); });
     if (o.edit.inverted()) {
-        job.writes(write_inverted(output, config.validation_data.num_inv_steps, job.cpu(), start.noise));
+        job.write(inverted_file(output, config.validation_data.num_inv_steps),
+                  [&](const auto& file) { write_inverted(file, job.cpu(), start.noise); });
     }
 
     // Edit: find the place, sample, decode, lay over the clip.
-    const double fps = fps_of(clip);
     std::vector<Frames> sheet{clip}; // and the edits
     std::vector<Frames> places;
     const auto decoded = [&](const AnyTensor& x) { return frames_of(model->decode(x), fps); };
     const Frames unedited = o.edit.overlay ? decoded(latents) : Frames();
     for (const std::string& prompt : config.validation_data.prompts) {
-        const std::string number = std::to_string(sheet.size());
+        const std::size_t count = sheet.size();
+        const std::string number = std::to_string(count);
         const auto find = [&] { return model->find_place(request, start, prompt); };
         const AnyPlace place = job.during(o.edit.masked() ? "mask " + number : "", find);
         if (o.edit.masked()) {
             places.push_back(mask_picture(place.mask, clip));
-            write_gif(job.writes(output / ("mask-" + number + ".gif")), places.back(), fps);
+            job.write(o.mask_file(count), [&](const auto& file) { write_gif(file, places.back(), fps); });
         }
         const auto sample = [&] { return model->sample_edit(request, start.trajectory, place, prompt); };
         const AnyTensor sampled = job.during("sample " + number, sample);
@@ -77,22 +91,30 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
         const Frames edit = decoded(sampled);
         sheet.push_back(o.edit.overlay ? overlay(clip, edit, unedited) : edit);
         sheet.back() = rehearsal == nullptr ? sheet.back() : clip; // which takes as long to write
-        write_clip(output / ("edit-" + number + "-" + file_name_of(prompt)), sheet.back(), fps, job.writer());
+        write_clip(o.edit_stem(count), sheet.back(), fps, job.writer(), sound);
+        if (o.frames) {
+            write_pictures(o.edit_stem(count), sheet.back(), job.writer());
+        }
     }
     demo.compare(job, *model, moments, sheet);
 
     // Write.
     auto writing = job.stage("write");
-    write_clip(output / "source", clip, fps, job.writer());
+    write_clip(output / "source", clip, fps, job.writer(), sound);
+    if (o.frames) {
+        write_pictures(output / "source", clip, job.writer());
+    }
     demo.write(job, output, sheet, places);
-    write_gif(job.writes(output / "side_by_side.gif"), side_by_side(sheet), fps);
-    write_png(job.writes(output / "frames.png"), contact_sheet(sheet, std::max(1, (clip.count + 7) / 8)));
+    job.write(output / "side_by_side.gif", [&](const auto& file) { write_gif(file, side_by_side(sheet), fps); });
+    job.write(output / "frames.png",
+              [&](const auto& file) { write_png(file, contact_sheet(sheet, std::max(1, (clip.count + 7) / 8))); });
     o.write_tuning(job, *model, losses);
-    saved.write(request, config.validation_data.prompts.front());
+    job.attempt([&] { saved.write(request, config.validation_data.prompts.front()); });
     writing.done();
     if (rehearsal == nullptr) {
         job.finish(o.manifest(job.cpu(), sampler, replay, demo.scene_json()), output);
         demo.conclude(o);
+        job.report_failed_writes();
     }
     return job.prediction();
 }
@@ -103,16 +125,18 @@ int main(int argc, char** argv) {
     return program::run("insert_object", [&] {
         InsertOptions o;
         world::Demonstration demo(argc, argv, o);
-        o.read(program::first_value(argc, argv, "--config"));
+        o.read(program::first_value(argc, argv, "--config"), program::given_in(argc, argv));
         CLI::App app("Tunes Stable Diffusion on a clip and its prompt, inverts the clip, and samples it again with an\n"
                      "edited prompt; without --config, --video and prompts, on a drawn clip, and measures the edit.");
         program::add_options(app, o);
         program::add_options(app, demo.scene);
-        program::require_given(app, {"--model", "--video", "--prompt", "--output"},
-                               o.config_file.empty() && !demo.drawn());
+        const bool alone = o.config_file.empty() && !demo.drawn();
+        program::require_given(app, {"--model", "--prompt", "--output"}, alone);
+        program::require_given(app, {"--video"}, alone && !program::any_given(argc, argv, {"--replay"}));
         if (const auto status = program::parse(app, argc, argv)) {
             return *status;
         }
+        o.take_replayed_clip();
         demo.settle(o.config, [&](const std::string& name) { return app.count(name) > 0; });
         o.settle(program::option_name);
         return plan_or_run(o, [&](const auto& chosen, auto* r) { return insert_object(chosen, demo, r); });

@@ -64,6 +64,11 @@ inline void note_stop(int signal) {
 template <class T>
 [[nodiscard]] T value_of(const reel::Option& option, const std::string& name, std::string word) {
     if constexpr (reel::NamedEnum<T>) {
+        const auto& known = names_of(T{});
+        const bool none = std::ranges::any_of(known, [](const auto& entry) { return entry.name == "no"; });
+        reel::require(!none || (word != "fp32" && word != "float32"), name, ": expected no, fp16 or bf16, found \"",
+                      word,
+                      "\" (did you mean \"no\"?)"); // as other trainers spell it
         return reel::choice_of<T>(word, name);
     } else if constexpr (std::same_as<T, std::string>) {
         return word;
@@ -235,6 +240,11 @@ inline void require_given(CLI::App& app, std::initializer_list<const char*> name
     return std::any_of(argv + 1, argv + argc, [&](const std::string_view word) {
         return std::ranges::find(names, word.substr(0, word.find('='))) != names.end();
     });
+}
+
+/// any_given() of one option.
+[[nodiscard]] inline auto given_in(int argc, char** argv) {
+    return [argc, argv](std::string_view name) { return any_given(argc, argv, {name}); };
 }
 
 /// Runs a program's body. What it throws becomes one line on stderr and an exit status.

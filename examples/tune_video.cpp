@@ -21,14 +21,14 @@ void validate(Job& job, const TuneVideoOptions& o, const AnyPipeline& model, con
     AnyPlace place;
     if (v.use_inv_latent) {
         place.start = model.start_edit(request, latents).noise;
-        write_inverted(output, step, job.cpu(), place.start);
+        job.write(inverted_file(output, step), [&](const auto& file) { write_inverted(file, job.cpu(), place.start); });
     } else {
         const index_t scale = model.facts().pixels_per_latent;
         const Shape shape{v.video_length, v.height / scale, v.width / scale, model.facts().latent_channels};
         place.start = model.start_noise(shape, request.seed);
     }
     const std::filesystem::path samples = output / "samples";
-    make_output_folder(samples / ("sample-" + number));
+    job.attempt([&] { make_output_folder(samples / ("sample-" + number)); });
     std::vector<Frames> clips;
     std::set<std::string> names;
     for (const std::string& prompt : v.prompts) {
@@ -37,11 +37,13 @@ void validate(Job& job, const TuneVideoOptions& o, const AnyPipeline& model, con
         if (!names.insert(name).second) {
             name += "-" + std::to_string(clips.size()); // prompts that differ in other characters only
         }
-        write_gif(samples / ("sample-" + number) / (name + ".gif"), clips.back(), fps);
+        job.write(samples / ("sample-" + number) / (name + ".gif"),
+                  [&](const auto& file) { write_gif(file, clips.back(), fps); });
         ++request.seed;
     }
     if (!clips.empty()) {
-        write_gif(samples / ("sample-" + number + ".gif"), make_grid(clips), fps);
+        job.write(samples / ("sample-" + number + ".gif"),
+                  [&](const auto& file) { write_gif(file, make_grid(clips), fps); });
     }
 }
 
@@ -52,10 +54,17 @@ Prediction tune_video(TuneVideoOptions o, Rehearsal* rehearsal) {
     Job job(o.job, rehearsal);
     o.choose_seed(rehearsal == nullptr);
     require_other_folder(output, config.pretrained_model_path);
-    make_output_folder(output);
+    o.check_writing();
 
     // Load.
-    const Frames clip = job.during("read clip", [&] { return read_clip(config.train_data); });
+    VideoTaken taken;
+    const Frames clip = job.during("read clip", [&] { return read_clip(config.train_data, 0, &taken); });
+    if (rehearsal == nullptr) {
+        tell_clip(config.train_data.video_path, clip, taken);
+        if (o.validates()) {
+            note_fast_gifs(fps_of(clip));
+        }
+    }
     const auto model = job.during("load model", [&] { return o.load(job, program::check_stop); });
     write_tune_config(output / "config.yaml", config);
     const AnyTensor moments = job.during("encode clip", [&] { return model->encode(clip); });
@@ -92,6 +101,7 @@ Prediction tune_video(TuneVideoOptions o, Rehearsal* rehearsal) {
             std::cout << ", last loss " << losses.rows().back().report.loss;
         }
         std::cout << ")\n";
+        job.report_failed_writes();
     }
     return job.prediction();
 }
@@ -101,7 +111,7 @@ Prediction tune_video(TuneVideoOptions o, Rehearsal* rehearsal) {
 int main(int argc, char** argv) {
     return program::run("tune_video", [&] {
         TuneVideoOptions o;
-        o.read(program::first_value(argc, argv, "--config"));
+        o.read(program::first_value(argc, argv, "--config"), program::given_in(argc, argv));
         CLI::App app(
             "Tunes Stable Diffusion on one clip and its prompt (Tune-A-Video), from Tune-A-Video's YAML file.\n"
             "Writes into the configuration's output_dir: the tuned diffusers folder, losses.csv, config.yaml,\n"

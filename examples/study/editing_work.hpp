@@ -20,8 +20,8 @@ namespace study {
 
 class EditingWork {
 public:
-    EditingWork(StudySession& session, Previews& previews, std::filesystem::path clip_model)
-        : session_(session), previews_(previews), clip_model_(std::move(clip_model)) {
+    EditingWork(StudySession& session, Previews& previews, reel::FailedWrites& failed, std::filesystem::path clip_model)
+        : session_(session), previews_(previews), failed_(failed), clip_model_(std::move(clip_model)) {
         if (!clip_model_.empty()) {
             scorer_.emplace(reel::metrics::ClipScorer<float>::load(session_.cpu(), clip_model_));
         }
@@ -51,8 +51,9 @@ public:
                              .trajectory;
             const reel::Frames again = session_.decoded(sampled_back(request, trajectory.latents.back()));
             psnr = number(reel::metrics::psnr(again, clip.source));
-            reel::write_gif(folder / "reconstruction.gif", again, clip.fps());
-            reel::write_gif(folder / "thumbnail.gif", fitted(again, picture_side), clip.fps());
+            failed_.attempt([&] { reel::write_gif(folder / "reconstruction.gif", again, clip.fps()); });
+            failed_.attempt(
+                [&] { reel::write_gif(folder / "thumbnail.gif", fitted(again, picture_side), clip.fps()); });
         }
         check_stop();
         write_trajectory(folder / "inverted.safetensors", trajectory, inversion.keeps_all);
@@ -91,7 +92,9 @@ public:
         reel::write_safetensors(folder.path() / "latents.safetensors", {{"latents", reel::to_file(latents)}});
         write_pictures(folder.path(), cell, clip, result);
         if (mask.defined()) {
-            reel::write_gif(folder.path() / "mask.gif", reel::mask_picture(mask, clip.source), clip.fps());
+            failed_.attempt([&] {
+                reel::write_gif(folder.path() / "mask.gif", reel::mask_picture(mask, clip.source), clip.fps());
+            });
         }
         reel::write_json(folder.path() / "options.json", options_of(cell, session_.seed()));
         nlohmann::json measures = measured(clip, result);
@@ -141,16 +144,20 @@ private:
                 place.mask};
     }
 
-    static void write_pictures(const std::filesystem::path& folder, const Cell& cell, const OpenClip& clip,
-                               const reel::Frames& result) {
-        reel::write_gif(folder / "edit.gif", result, clip.fps());
-        reel::write_mp4(folder / "edit.mp4", result, clip.fps());
-        reel::write_gif(folder / "side_by_side.gif", reel::side_by_side({clip.source, result}), clip.fps());
+    void write_pictures(const std::filesystem::path& folder, const Cell& cell, const OpenClip& clip,
+                        const reel::Frames& result) const {
+        reel::write_clip(folder / "edit", result, clip.fps(), attempt_by(failed_));
+        const auto gif = [&](const char* name, const reel::Frames& both) {
+            failed_.attempt([&] { reel::write_gif(folder / name, both, clip.fps()); });
+        };
+        gif("side_by_side.gif", reel::side_by_side({clip.source, result}));
         const reel::Frames before = fitted(clip.source, picture_side);
         const reel::Frames after = fitted(result, picture_side);
-        reel::write_gif(folder / "thumbnail.gif", reel::side_by_side({before, after}), clip.fps());
-        reel::write_png(folder / "frames.png", captioned_sheet({{some_frames(before, 8), cell.prompt},
-                                                                {some_frames(after, 8), cell.caption}}));
+        gif("thumbnail.gif", reel::side_by_side({before, after}));
+        failed_.attempt([&] {
+            reel::write_png(folder / "frames.png", captioned_sheet({{some_frames(before, 8), cell.prompt},
+                                                                    {some_frames(after, 8), cell.caption}}));
+        });
     }
 
     [[nodiscard]] static nlohmann::json measured(OpenClip& clip, const reel::Frames& result) {
@@ -194,6 +201,7 @@ private:
 
     StudySession& session_;
     Previews& previews_;
+    reel::FailedWrites& failed_;
     std::filesystem::path clip_model_;
     std::optional<reel::metrics::ClipScorer<float>> scorer_;
 };

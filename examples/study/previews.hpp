@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include <reel/io/files/failed_writes.hpp>
 #include <reel/io/video/gif.hpp>
 #include <reel/pipelines/named_sampler.hpp>
 
@@ -12,10 +13,16 @@
 
 namespace study {
 
+/// What reel::write_clip() writes with: files that cannot be written are gathered.
+[[nodiscard]] inline auto attempt_by(reel::FailedWrites& failed) {
+    return [&failed](const std::filesystem::path& file, const auto& write) { failed.attempt([&] { write(file); }); };
+}
+
 /// Writes previews/NAME.gif every so many steps; never with 0.
 class Previews {
 public:
-    Previews(StudySession& session, int every) : session_(session), every_(every) {}
+    Previews(StudySession& session, int every, reel::FailedWrites& failed)
+        : session_(session), every_(every), failed_(failed) {}
 
     [[nodiscard]] bool wanted(index_t step) const { return every_ > 0 && step > 0 && step % every_ == 0; }
 
@@ -24,10 +31,12 @@ public:
         if (!wanted(step)) {
             return;
         }
-        reel::make_output_folder(session_.folders().root / "previews");
         const reel::Frames frames =
             session_.decoded(session_.pipeline().slice(latents, 0, std::min<index_t>(latents.shape(0), 4)));
-        reel::write_gif(session_.folders().preview(name), fitted(frames, 128), frames.fps);
+        failed_.attempt([&] {
+            reel::make_output_folder(session_.folders().root / "previews");
+            reel::write_gif(session_.folders().preview(name), fitted(frames, 128), frames.fps);
+        });
     }
 
     /// What a model that is being tuned makes of the clip's prompt, in few steps from noise.
@@ -55,6 +64,7 @@ public:
 private:
     StudySession& session_;
     int every_;
+    reel::FailedWrites& failed_;
 };
 
 } // namespace study

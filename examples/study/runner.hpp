@@ -333,7 +333,7 @@ private:
             std::cerr << "run_study: error: " << failed << " of " << plan_.edits.size()
                       << " cells failed; summary.md says why, --retry_failed tries them again\n";
         }
-        return failed > 0 ? program::failed : 0;
+        return worker_.failed_writes().tell(std::cerr, "run_study: warning: ") || failed > 0 ? program::failed : 0;
     }
 
     RunSettings settings_;

@@ -61,7 +61,8 @@ private:
 
 class TuningWork {
 public:
-    TuningWork(StudySession& session, Previews& previews) : session_(session), previews_(previews) {}
+    TuningWork(StudySession& session, Previews& previews, reel::FailedWrites& failed)
+        : session_(session), previews_(previews), failed_(failed) {}
 
     void tune(const Tuning& tuning, const CheckStop& check_stop) {
         const reel::Stopwatch watch;
@@ -70,6 +71,7 @@ public:
         const int steps = cell.options.tuning.max_train_steps;
         reel::make_output_folder(folder);
         const OpenClip& clip = session_.open(tuning);
+        reel::note_fast_gifs(clip.fps());
         if (steps > 0 && !std::filesystem::exists(folder / "trained.safetensors")) {
             train(tuning, clip, folder, check_stop);
         }
@@ -77,14 +79,15 @@ public:
         remove_beginning_with(folder, "checkpoint-");
         remove_beginning_with(folder, ".");
         check_stop();
-        reel::write_gif(folder / "source.gif", clip.source, clip.fps());
-        reel::write_mp4(folder / "source.mp4", clip.source, clip.fps());
+        reel::write_clip(folder / "source", clip.source, clip.fps(), attempt_by(failed_));
         const reel::Frames small = fitted(clip.source, picture_side);
-        reel::write_gif(folder / "thumbnail.gif", small, clip.fps());
-        reel::write_png(folder / "frames.png",
-                        captioned_sheet({{some_frames(small, 8), cell.prompt},
-                                         {some_frames(fitted(clip.reconstruction, picture_side), 8),
-                                          "the same through the autoencoder"}}));
+        failed_.attempt([&] { reel::write_gif(folder / "thumbnail.gif", small, clip.fps()); });
+        failed_.attempt([&] {
+            reel::write_png(folder / "frames.png",
+                            captioned_sheet({{some_frames(small, 8), cell.prompt},
+                                             {some_frames(fitted(clip.reconstruction, picture_side), 8),
+                                              "the same through the autoencoder"}}));
+        });
         reel::LossLog losses(reel::LossColumns::exact);
         if (steps > 0) {
             losses.resume(folder / "losses.csv");
@@ -127,6 +130,7 @@ private:
 
     StudySession& session_;
     Previews& previews_;
+    reel::FailedWrites& failed_;
 };
 
 } // namespace study

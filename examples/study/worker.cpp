@@ -24,11 +24,12 @@ std::string drawing_hash(const Cell& cell) {
 class Worker::Work {
 public:
     Work(const WorkerSettings& settings, Folders folders)
-        : session_(settings, std::move(folders)), previews_(session_, settings.preview_every),
-          tuning_(session_, previews_), editing_(session_, previews_, settings.clip_model) {}
+        : session_(settings, std::move(folders)), previews_(session_, settings.preview_every, failed_),
+          tuning_(session_, previews_, failed_), editing_(session_, previews_, failed_, settings.clip_model) {}
 
     [[nodiscard]] const std::string& fingerprint() const { return session_.fingerprint(); }
     [[nodiscard]] std::string scorer() const { return editing_.scorer(); }
+    [[nodiscard]] const reel::FailedWrites& failed_writes() const { return failed_; }
 
     void check(const Study& study) {
         std::set<std::string> prompts;
@@ -74,6 +75,7 @@ public:
 
 private:
     StudySession session_;
+    reel::FailedWrites failed_;
     Previews previews_;
     TuningWork tuning_;
     EditingWork editing_;
@@ -88,6 +90,9 @@ const std::string& Worker::fingerprint() const {
 }
 std::string Worker::scorer() const {
     return work_->scorer();
+}
+const reel::FailedWrites& Worker::failed_writes() const {
+    return work_->failed_writes();
 }
 void Worker::check(const Study& study) {
     work_->check(study);

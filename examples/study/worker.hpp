@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include <reel/io/files/failed_writes.hpp>
 #include <reel/pipelines/any_pipeline.hpp>
 
 #include "plan.hpp"
@@ -50,6 +51,9 @@ public:
 
     /// The name of the CLIP model, "" without.
     [[nodiscard]] std::string scorer() const;
+
+    /// Pictures that could not be written. They are missing in results that are otherwise complete.
+    [[nodiscard]] const reel::FailedWrites& failed_writes() const;
 
     /// Checks what does not depend on clips: samplers, and prompts. Throws Error.
     void check(const Study& study);

@@ -13,16 +13,15 @@ struct Convert {
 
     explicit Convert(CLI::App& app) {
         out.add_to(app);
-        app.footer(
-            "mp4 and mov: H.264 with BT.709 colours. avi: MPEG-4 part 2. gif: 255 colours, at most 50 frames per "
-            "second. Sound is not kept.");
+        app.footer("mp4, mov and mkv: H.264 with BT.709 colours. avi: MPEG-4 part 2, at one rate. gif: 255 colours, at "
+                   "most 50 "
+                   "frames per second: of faster clips every n-th.");
     }
 
     int run() {
-        reel::VideoSource source(out.input);
-        const double fps = out.rate(source);
-        reel::VideoSink sink(out.output, fps, out.encoding);
-        wrote(out.output, copy_frames(source, sink, "convert", [](int, const reel::Frames&) { return 1; }), fps);
+        reel::VideoSource source = out.open();
+        ClipWriter writer = out.create(out.rate(source), false, ClipOutput::Sound::kept);
+        copy_frames(source, writer, "convert");
         return 0;
     }
 };

@@ -7,6 +7,7 @@
 
 #include <reel/core/progress.hpp>
 #include <reel/io/config/json.hpp>
+#include <reel/io/files/failed_writes.hpp>
 #include <reel/io/video/video_stream.hpp>
 
 #include "options.hpp"
@@ -24,30 +25,38 @@ struct Count {
 
     int run() {
         nlohmann::json all = nlohmann::json::array();
+        reel::FailedWrites failed; // reads, here
         for (const std::string& input : inputs) {
-            reel::VideoSource source(input);
-            {
-                reel::Progress progress("count", 0);
-                while (source.skip()) {
-                    program::check_stop();
-                    progress.step();
-                }
+            if (!failed.attempt([&] { all.push_back(counted(input)); })) {
+                std::cout.flush();
+                std::cerr << "video_tools: error: " << failed.messages().back() << std::endl;
             }
-            const double fps = source.fps();
-            const double seconds = fps > 0 ? static_cast<double>(source.position()) / fps : 0;
-            if (json) {
-                all.push_back({{"file", input},
-                               {"frames", source.position()},
-                               {"width", source.file_width()},
-                               {"height", source.file_height()},
-                               {"fps", fps > 0 ? nlohmann::json(fps) : nlohmann::json()},
-                               {"seconds", fps > 0 ? nlohmann::json(seconds) : nlohmann::json()},
-                               {"codec", source.codec()},
-                               {"container", source.container()}});
-                continue;
+        }
+        if (json) {
+            std::cout << reel::json_text(all, "the clips", 2) << "\n";
+        }
+        return failed.messages().empty() ? 0 : program::failed;
+    }
+
+private:
+    [[nodiscard]] nlohmann::json counted(const std::string& input) const {
+        reel::VideoSource source(input);
+        {
+            reel::Progress progress("count", 0);
+            while (source.skip()) {
+                program::check_stop();
+                progress.step();
             }
+        }
+        const double fps = source.rate();
+        const double seconds = fps > 0 ? source.time().end() : 0;
+        const auto [wide, high] = source.pixel_aspect();
+        if (!json) {
             std::cout << input << ": " << source.position() << " frames, " << source.file_width() << "x"
                       << source.file_height() << ", ";
+            if (wide != high) {
+                std::cout << wide << ":" << high << " pixels, ";
+            }
             if (fps > 0) {
                 std::cout << fps << " per second, " << seconds << " s, ";
             } else {
@@ -55,10 +64,15 @@ struct Count {
             }
             std::cout << source.codec() << " in " << source.container() << "\n";
         }
-        if (json) {
-            std::cout << reel::json_text(all, "the clips", 2) << "\n";
-        }
-        return 0;
+        return {{"file", input},
+                {"frames", source.position()},
+                {"width", source.file_width()},
+                {"height", source.file_height()},
+                {"pixel_aspect", std::to_string(wide) + ":" + std::to_string(high)},
+                {"fps", fps > 0 ? nlohmann::json(fps) : nlohmann::json()},
+                {"seconds", fps > 0 ? nlohmann::json(seconds) : nlohmann::json()},
+                {"codec", source.codec()},
+                {"container", source.container()}};
     }
 };
 

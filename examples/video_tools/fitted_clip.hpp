@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <reel/core/error.hpp>
 #include <reel/io/pictures/frames.hpp>
@@ -81,21 +84,40 @@ struct Scaling {
     return result;
 }
 
-/// A clip's size, from its first frame.
-[[nodiscard]] inline Size size_of(const std::filesystem::path& path) {
+/// What a clip's first frame says of its shape.
+struct Shape {
+    Size size;                      ///< pixels of the file, after turning
+    std::pair<int, int> aspect;     ///< width of a pixel by its height
+    std::vector<std::string> notes; ///< sentences about its kind
+
+    /// The size with square pixels.
+    [[nodiscard]] Size shown() const {
+        const double width = static_cast<double>(size.width) * aspect.first / aspect.second;
+        return {static_cast<int>(std::clamp<long>(std::lround(width), 1, reel::max_picture_side)), size.height};
+    }
+};
+
+[[nodiscard]] inline Shape shape_of(const std::filesystem::path& path) {
     reel::VideoSource source(path);
     (void)source.skip();
-    return {source.file_width(), source.file_height()};
+    return {{source.file_width(), source.file_height()}, source.pixel_aspect(), source.notes()};
+}
+
+/// A clip's size as it is shown, in square pixels.
+[[nodiscard]] inline Size size_of(const std::filesystem::path& path) {
+    return shape_of(path).shown();
 }
 
 /// A clip read frame by frame in another size.
 class FittedClip {
 public:
-    FittedClip(const std::filesystem::path& path, const Scaling& scaling)
-        : source_(path, scaling.scaled.width, scaling.scaled.height), size_(scaling.result) {}
+    /// `fps`: frames per second that the clip is taken to have; 0: its own times.
+    FittedClip(const std::filesystem::path& path, const Scaling& scaling, double fps = 0)
+        : source_(path, {.width = scaling.scaled.width, .height = scaling.scaled.height, .fps = fps}),
+          size_(scaling.result) {}
 
-    FittedClip(const std::filesystem::path& path, Size size)
-        : FittedClip(path, scaling(size_of(path), size, Fit::crop)) {}
+    FittedClip(const std::filesystem::path& path, Size size, double fps = 0)
+        : FittedClip(path, scaling(size_of(path), size, Fit::crop), fps) {}
 
     [[nodiscard]] bool next(reel::Frames& frame) {
         if (!source_.next(scaled_)) {
@@ -105,6 +127,8 @@ public:
         return true;
     }
     [[nodiscard]] bool skip() { return source_.skip(); }
+
+    [[nodiscard]] reel::PictureTime time() const { return source_.time(); }
 
     [[nodiscard]] const reel::VideoSource& source() const { return source_; }
 

@@ -18,6 +18,7 @@
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/video/video_stream.hpp>
 
+#include "fitted_clip.hpp"
 #include "options.hpp"
 
 namespace video_tools {
@@ -44,7 +45,13 @@ struct ExtractFrames {
     int run() {
         std::sort(list.begin(), list.end());
         list.erase(std::unique(list.begin(), list.end()), list.end());
-        reel::VideoSource source(input);
+        const Shape shape = shape_of(input);
+        reel::SourceOptions options;
+        if (shape.aspect.first != shape.aspect.second) { // PNG's pixels are square
+            options.width = shape.shown().width;
+            options.height = shape.shown().height;
+        }
+        reel::VideoSource source(input, options);
         std::optional<reel::AtomicFolder> fresh; // all frames or nothing; a folder that is there gets them one by one
         const std::filesystem::path path = output;
         const std::filesystem::path folder = path.has_filename() ? path : path.parent_path(); // of "frames/"

@@ -11,6 +11,7 @@
 
 #include <reel/core/error.hpp>
 #include <reel/core/progress.hpp>
+#include <reel/io/files/atomic_file.hpp>
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/pictures/text_drawing.hpp>
 #include <reel/io/video/video_stream.hpp>
@@ -103,6 +104,9 @@ struct Grid {
         layout.check(inputs.size());
         reel::require(std::filesystem::path(output).extension() == ".png", "--output ", output,
                       ": expected a name that ends in .png");
+        {
+            const reel::AtomicFile tried(output); // before the work
+        }
         const Size size = cell_size(inputs.front(), cell);
         const Style style = layout.style(size);
         const int across = chosen.empty() ? columns : static_cast<int>(chosen.size());

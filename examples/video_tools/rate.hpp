@@ -1,9 +1,10 @@
 #pragma once
 // video_tools rate: another number of frames per second.
 
-#include <cmath>
 #include <cstdint>
 
+#include <reel/core/error.hpp>
+#include <reel/core/progress.hpp>
 #include <reel/io/video/video_stream.hpp>
 
 #include "clip_output.hpp"
@@ -17,29 +18,44 @@ struct Rate {
     bool retime = false;
 
     explicit Rate(CLI::App& app) {
-        out.add_to(app);
+        out.add_to(app, "--source_fps");
         app.add_option("--fps", fps, "frames per second of the result")->required()->check(CLI::Range(0.01, 1000.0));
         app.add_flag("--retime", retime, "keep every frame, so that the clip plays faster or slower");
-        app.footer("Without --retime the clip lasts as long as before: the result shows at any time the frame that the "
-                   "input shows then, so frames are dropped or repeated, never mixed.");
+        app.footer("Without --retime the clip lasts as long as before: by the frames' own times the nearest frames are "
+                   "taken, as FFmpeg's filter fps does, so they are dropped or repeated, never mixed.");
     }
 
     int run() {
-        reel::VideoSource source(out.input);
-        const double from = out.rate(source);
-        reel::VideoSink sink(out.output, fps, out.encoding);
-        // Result's frame k is shown from k / fps on, when the input shows floor(k * from / fps).
-        std::int64_t next = 0;
-        const auto times = [&](int index, const reel::Frames&) {
-            int count = retime ? 1 : 0;
-            for (; !retime && std::floor(static_cast<double>(next) * from / fps + 1e-9) <= index; ++next) {
-                ++count;
+        reel::VideoSource source = out.open();
+        reel::require(retime || source.knows_time(), out.input,
+                      ": the pictures have no times; say how many there are per second with --source_fps");
+        ClipWriter sink = out.create(fps, false, retime ? ClipOutput::Sound::dropped : ClipOutput::Sound::kept);
+        double begin = 0;
+        reel::Progress progress("rate", 0);
+        for (reel::Frames frame; source.next(frame); progress.step()) {
+            program::check_stop();
+            // The clock of the file, as FFmpeg's filter fps has it, and not the first frame's beginning.
+            const reel::PictureTime time = source.file_time();
+            begin = source.position() == 1 ? time.start : begin;
+            const std::int64_t places = reel::place_at(time.end(), fps) - reel::place_at(time.start, fps);
+            for (std::int64_t k = retime ? 1 : places; k > 0; --k) {
+                sink.write(frame, reel::PictureTime{begin + sink.count() / fps, 1 / fps});
             }
-            return count;
-        };
-        wrote(out.output, copy_frames(source, sink, "rate", times), fps);
+            if (sink.count() == 0) { // of a clip that is shorter than one frame of the result
+                only_ = frame;
+            }
+        }
+        progress.clear();
+        if (sink.count() == 0 && only_.count > 0) {
+            sink.write(only_);
+        }
+        sink.finish();
+        sink.tell();
         return 0;
     }
+
+private:
+    reel::Frames only_;
 };
 
 } // namespace video_tools

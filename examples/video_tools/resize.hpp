@@ -21,7 +21,9 @@ struct Resize {
         app.add_option("--height", size.height, "pixels; without it, it follows from the width");
         auto* cut = app.add_flag("--crop", crop, "fill width x height and cut off what is too much, from the middle");
         app.add_flag("--stretch", stretch, "width x height whatever the aspect")->excludes(cut);
-        app.footer("With width and height alone the clip keeps its aspect and fits into them.");
+        app.footer(
+            "With width and height alone the clip keeps its aspect and fits into them. Pixels that are not square "
+            "become so.");
     }
 
     int run() {
@@ -32,10 +34,10 @@ struct Resize {
         if (fit != Fit::inside && (size.width == 0 || size.height == 0)) {
             throw program::UsageError("--crop and --stretch need --width and --height; see --help");
         }
-        FittedClip source(out.input, scaling(size_of(out.input), size, fit));
-        const double fps = out.rate(source.source());
-        reel::VideoSink sink(out.output, fps, out.encoding);
-        wrote(out.output, copy_frames(source, sink, "resize", [](int, const reel::Frames&) { return 1; }), fps);
+        FittedClip source(out.input, scaling(size_of(out.input), size, fit), out.source_fps);
+        ClipOutput::tell_notes(out.input, shape_of(out.input));
+        ClipWriter writer = out.create(out.rate(source.source()), true, ClipOutput::Sound::kept);
+        copy_frames(source, writer, "resize");
         return 0;
     }
 };

@@ -7,6 +7,7 @@
 #include <memory>
 #include <numbers>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <reel/core/progress.hpp>
@@ -47,7 +48,8 @@ struct Side {
 
     explicit Side(CLI::App& app) {
         app.add_option("INPUT", inputs, "two clips or more")->required();
-        app.add_option("--output", out.output, "file to write; its name ends in .mp4, .mov, .avi or .gif")->required();
+        app.add_option("--output", out.output, "file to write; its name ends in .mp4, .mov, .mkv, .avi or .gif")
+            ->required();
         app.add_option("--layout", arrangement,
                        "row: beside each other; column: below each other; turns: one after the other in one place; "
                        "wipe: the first right and the second left of a line that moves to and fro")
@@ -62,8 +64,8 @@ struct Side {
         layout.add_to(app);
         out.add_encoding(app);
         app.footer(
-            "Clips of another aspect than the first one are cropped to its. They are taken frame by frame at the "
-            "first one's rate: change the others' with `rate` where theirs is another.");
+            "Clips of another aspect than the first one are cropped to its. The first one's frames are shown, and with "
+            "each what the others show at its time.");
     }
 
     /// What is drawn for one moment: the clips' frames, `turn` saying whose turn it is.
@@ -75,7 +77,7 @@ struct Side {
         return sheet;
     }
 
-    void take_turns(reel::VideoSink& sink, Size size, Style style) const {
+    void take_turns(ClipWriter& sink, Size size, Style style) const {
         for (const std::string& caption : layout.captions) { // the tallest caption sets the height of all
             const auto lines = static_cast<int>(Cells::lines_of(caption, size, style).size());
             style.caption_lines = std::max(style.caption_lines, lines);
@@ -85,37 +87,80 @@ struct Side {
             const std::vector<std::string> caption =
                 layout.captions.empty() ? std::vector<std::string>() : std::vector{layout.captions[i]};
             const Cells cells(1, 1, size, caption, style);
-            FittedClip clip(inputs[i], size);
+            FittedClip clip(inputs[i], size, out.source_fps);
+            const double before = sink.seconds();
             for (reel::Frames frame; clip.next(frame); progress.step()) {
                 program::check_stop();
-                sink.write(draw(cells, {frame}));
+                const reel::PictureTime time = clip.time();
+                sink.write(draw(cells, {frame}), reel::PictureTime{before + time.start, time.duration});
             }
         }
     }
 
-    void play_together(reel::VideoSink& sink, Size size, const Style& style, double fps) const {
+    /// A clip that plays beside others.
+    class Player {
+    public:
+        Player(const std::string& input, Size size, double fps) : clip_(input, size, fps) { advance(); }
+
+        /// What is shown at a time, which must not go back.
+        [[nodiscard]] const reel::Frames& at(double seconds) {
+            while (!ended_ && clip_.time().end() <= seconds + 1e-6) {
+                advance();
+            }
+            return frame_;
+        }
+        /// Whether the clip is over then.
+        [[nodiscard]] bool over(double seconds) {
+            static_cast<void>(at(seconds));
+            return ended_;
+        }
+        [[nodiscard]] const reel::PictureTime& time() const { return time_; }
+
+    private:
+        void advance() {
+            reel::Frames next;
+            ended_ = !clip_.next(next);
+            if (!ended_) {
+                frame_ = std::move(next);
+                time_ = clip_.time();
+            }
+        }
+        FittedClip clip_;
+        reel::Frames frame_;
+        reel::PictureTime time_;
+        bool ended_ = false;
+    };
+
+    /// The first clip's frames, and what the others show then; where that has ended and others go on, at its rate.
+    void play_together(ClipWriter& sink, Size size, const Style& style, double fps) const {
         const int count = static_cast<int>(inputs.size());
         const bool wipe = arrangement == "wipe";
         const Cells cells = wipe ? Cells(1, 1, size, both_captions(), style)
                                  : Cells(arrangement == "row" ? count : 1, arrangement == "row" ? 1 : count, size,
                                          layout.captions, style);
-        std::vector<std::unique_ptr<FittedClip>> clips;
+        std::vector<std::unique_ptr<Player>> clips;
         for (const std::string& input : inputs) {
-            clips.push_back(std::make_unique<FittedClip>(input, size));
+            clips.push_back(std::make_unique<Player>(input, size, out.source_fps));
         }
-        std::vector<reel::Frames> frames(inputs.size());
         reel::Progress progress("side", 0);
+        reel::PictureTime now = clips.front()->time();
         for (;; progress.step()) {
             program::check_stop();
-            std::size_t going = 0;
-            for (std::size_t i = 0; i < clips.size(); ++i) {
-                going += clips[i]->next(frames[i]) ? 1U : 0U;
+            std::vector<reel::Frames> frames;
+            std::size_t over = 0;
+            for (const auto& clip : clips) {
+                over += clip->over(now.start) ? 1U : 0U;
+                frames.push_back(clip->at(now.start));
             }
-            if (going == 0 || (!hold && going < clips.size())) {
+            if (over == clips.size() || (!hold && over > 0)) {
                 return;
             }
-            sink.write(wipe ? draw(cells, {video_tools::wipe(frames[0], frames[1], sink.count() / fps, period)})
-                            : draw(cells, frames));
+            const bool led = !clips.front()->over(now.start);
+            now.duration = led ? clips.front()->time().end() - now.start : 1 / fps;
+            sink.write(wipe ? draw(cells, {video_tools::wipe(frames[0], frames[1], now.start, period)})
+                            : draw(cells, frames),
+                       now);
+            now.start += now.duration;
         }
     }
 
@@ -135,14 +180,14 @@ struct Side {
         const Size size = cell_size(inputs.front(), cell);
         const Style style = layout.style(size);
         const double fps = out.rate(reel::VideoSource(inputs.front()), inputs.front());
-        reel::VideoSink sink(out.output, fps, out.encoding);
+        ClipWriter sink = out.create(fps, true, ClipOutput::Sound::dropped);
         if (arrangement == "turns") {
             take_turns(sink, size, style);
         } else {
             play_together(sink, size, style, fps);
         }
         sink.finish();
-        wrote(out.output, sink.count(), fps);
+        sink.tell();
         return 0;
     }
 };

@@ -1,10 +1,12 @@
 #pragma once
 // video_tools trim: a part of a clip.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include <reel/core/error.hpp>
 #include <reel/core/progress.hpp>
@@ -15,24 +17,40 @@
 
 namespace video_tools {
 
-/// "12" is frame 12, "0.5s" the first frame that begins half a second or more after the clip's beginning.
-inline std::int64_t frame_number(const std::string& text, double fps, const std::string& option) {
-    const bool seconds = text.ends_with("s");
-    const std::string digits = text.substr(0, text.size() - (seconds ? 1 : 0));
-    double value = -1;
-    std::size_t used = 0;
-    try {
-        value = std::stod(digits, &used);
-    } catch (const std::exception&) { // reported below
+/// A place in a clip: "12" is frame 12, "0.5s" the first frame that begins half a second or more after the clip's
+/// beginning.
+struct Position {
+    std::string option;
+    std::string text;
+    bool in_seconds = false;
+    double value = 0;
+
+    Position(std::string name, std::string given) : option(std::move(name)), text(std::move(given)) {
+        in_seconds = text.ends_with("s");
+        const std::string digits = text.substr(0, text.size() - (in_seconds ? 1 : 0));
+        std::size_t used = 0;
+        try {
+            value = digits.empty() ? -1 : std::stod(digits, &used);
+        } catch (const std::exception&) { // reported below
+            value = -1;
+        }
+        const double limit = 1e9;
+        if (used != digits.size() || !(value >= 0 && value < limit) || (!in_seconds && value != std::floor(value))) {
+            throw program::UsageError(option + ": \"" + text +
+                                      "\" is neither a frame number (12) nor a time in seconds (0.5s); see --help");
+        }
     }
-    const double limit = 1e9;
-    if (digits.empty() || used != digits.size() || !(value >= 0 && value < limit) ||
-        (!seconds && value != std::floor(value))) {
-        throw program::UsageError(option + ": \"" + text +
-                                  "\" is neither a frame number (12) nor a time in seconds (0.5s); see --help");
+
+    /// Whether a frame is there or later.
+    [[nodiscard]] bool reached_by(std::int64_t index, const reel::PictureTime& time) const {
+        return in_seconds ? time.start >= value - 1e-6 : index >= static_cast<std::int64_t>(value);
     }
-    return static_cast<std::int64_t>(seconds ? std::ceil(value * fps - 1e-6) : value);
-}
+
+    /// Whether a clip of so many frames and seconds is long enough to end here.
+    [[nodiscard]] bool within(std::int64_t frames, double seconds) const {
+        return in_seconds ? value <= seconds + 1e-6 : value <= static_cast<double>(frames);
+    }
+};
 
 struct Trim {
     ClipOutput out;
@@ -47,40 +65,58 @@ struct Trim {
     }
 
     int run() {
-        reel::VideoSource source(out.input);
-        const double fps = out.rate(source);
-        const std::int64_t first = frame_number(start, fps, "--start");
-        const std::optional<std::int64_t> last =
-            end.empty() ? std::nullopt : std::optional(frame_number(end, fps, "--end"));
-        reel::require(!last || *last > first, "--end ", end, " (frame ", last.value_or(0), ") is not after --start ",
-                      start, " (frame ", first, ")");
-        reel::VideoSink sink(out.output, fps, out.encoding);
-        reel::Progress progress("trim", last ? static_cast<std::size_t>(*last) : 0);
-        reel::Frames frame;
-        const auto ended = [&](std::int64_t wanted, const std::string& option) {
-            reel::fail(out.input, ": it has ", source.position(), " frames at ", fps, " per second; ", option,
-                       " is frame ", wanted);
+        const Position first("--start", start);
+        const std::optional<Position> last = end.empty() ? std::nullopt : std::optional<Position>({"--end", end});
+        reel::VideoSource source = out.open();
+        ClipWriter sink = out.create(out.rate(source), false, ClipOutput::Sound::kept);
+        reel::Progress progress("trim", 0);
+        reel::PictureTime time;
+        const auto ended = [&](const Position& wanted) {
+            reel::fail(out.input, ": it has ", source.position(), " frames in ", time.end(), " s; ", wanted.option,
+                       " is ", wanted.in_seconds ? "" : "frame ", wanted.text);
         };
-        for (; source.position() < first; progress.step()) {
+        for (reel::Frames frame;;) {
             program::check_stop();
-            if (!source.skip()) {
-                ended(first, "--start");
-            }
-        }
-        while (!last || source.position() < *last) {
-            program::check_stop();
-            if (!source.next(frame)) {
-                if (last || sink.count() == 0) {
-                    ended(last.value_or(first), last ? "--end" : "--start");
-                }
+            const bool begun = sink.count() > 0 || is_next(first, source, time);
+            if (!(begun ? source.next(frame) : source.skip())) {
                 break;
             }
-            sink.write(frame);
             progress.step();
+            time = source.time();
+            const std::int64_t index = source.position() - 1;
+            if (last && last->reached_by(index, time)) {
+                reel::require(sink.count() > 0, "--end ", end, " is not after --start ", start, " (which is frame ",
+                              index, " or later)");
+                return conclude(sink, progress);
+            }
+            if (!begun) {
+                continue;
+            }
+            reel::PictureTime shown = clock_time(source);
+            if (last && last->in_seconds && !source.steady()) { // a frame may stay for long
+                shown.duration = std::min(shown.duration, last->value - time.start);
+            }
+            sink.write(frame, shown);
         }
+        if (sink.count() == 0) {
+            ended(first);
+        }
+        if (last && !last->within(source.position(), time.end())) {
+            ended(*last);
+        }
+        return conclude(sink, progress);
+    }
+
+private:
+    /// Whether the next frame is there, which begins where the last one ends.
+    static bool is_next(const Position& first, const reel::VideoSource& source, const reel::PictureTime& time) {
+        return first.reached_by(source.position(), {source.position() == 0 ? 0 : time.end(), 0});
+    }
+
+    int conclude(ClipWriter& sink, reel::Progress& progress) const {
         progress.clear();
         sink.finish();
-        wrote(out.output, sink.count(), fps);
+        sink.tell();
         return 0;
     }
 };

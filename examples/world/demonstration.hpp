@@ -72,16 +72,16 @@ public:
         }
     }
 
-    /// The clip. A drawn one is written, as a file like any other, and that is read.
-    [[nodiscard]] reel::Frames read(reel::Job& job, reel::TuneAVideoConfig& config,
-                                    const std::optional<reel::Replay>& replay) {
+    /// The clip. A drawn one is written, as a file like any other, and that is read. `taken` is told what was taken.
+    [[nodiscard]] reel::Frames read(reel::Job& job, reel::TuneAVideoConfig& config, double fps,
+                                    reel::VideoTaken& taken) {
         reel::TuneTrainData& data = config.train_data;
         if (drawn_) {
             data.video_path = file_in(config); // of a rehearsal, elsewhere
             clip_ = draw_clip(scene_, data.n_sample_frames, data.width, EditSettings{}.fps);
             reel::write_mp4(job.writes(data.video_path), clip_.pretending, clip_.pretending.fps, clip_quality);
         }
-        return reel::read_clip(data, replay);
+        return reel::read_clip(data, fps, &taken);
     }
 
     /// Measures the first edit. `moments` are the clip's.
@@ -102,19 +102,24 @@ public:
         if (!drawn_) {
             return;
         }
-        reel::write_json(job.writes(output / "metrics.json"), {{"clip", scene_json()["scene"]},
-                                                               {"edit", as_json(found_)},
-                                                               {"ceiling", as_json(known_.ceiling)},
-                                                               {"autoencoder_db", known_.autoencoder}});
-        reel::write_file(job.writes(output / "metrics.csv"),
-                         reel::concat_text(csv_header, "\n", csv_row("edit", found_), "\n",
-                                           csv_row("ceiling", known_.ceiling), "\n"));
+        job.write(output / "metrics.json", [&](const auto& file) {
+            reel::write_json(file, {{"clip", scene_json()["scene"]},
+                                    {"edit", as_json(found_)},
+                                    {"ceiling", as_json(known_.ceiling)},
+                                    {"autoencoder_db", known_.autoencoder}});
+        });
+        job.write(output / "metrics.csv", [&](const auto& file) {
+            reel::write_file(file, reel::concat_text(csv_header, "\n", csv_row("edit", found_), "\n",
+                                                     csv_row("ceiling", known_.ceiling), "\n"));
+        });
         const auto changed = metrics::changed_pixels(sheet[1], known_.reconstruction, metrics::Definitions{}.changed);
-        reel::write_png(
-            job.writes(output / "details.png"),
-            reel::contact_sheet({sheet[0], known_.reconstruction, sheet[1], metrics::picture_of(changed, sheet[0]),
-                                 metrics::picture_of(clip_.mask, sheet[0]), clip_.twin, known_.twin},
-                                1, 0));
+        job.write(output / "details.png", [&](const auto& file) {
+            reel::write_png(
+                file,
+                reel::contact_sheet({sheet[0], known_.reconstruction, sheet[1], metrics::picture_of(changed, sheet[0]),
+                                     metrics::picture_of(clip_.mask, sheet[0]), clip_.twin, known_.twin},
+                                    1, 0));
+        });
         sheet.push_back(clip_.twin);
         sheet.push_back(place_picture(places.empty() ? reel::Frames() : places.front(), clip_));
         for (reel::Frames& frames : sheet) {

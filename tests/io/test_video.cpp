@@ -3,6 +3,7 @@
 
 #include <reel/io/video/gif.hpp>
 #include <reel/io/video/video_reader.hpp>
+#include <reel/io/video/video_stream.hpp>
 #include <reel/io/video/video_writer.hpp>
 
 #include <doctest/doctest.h>
@@ -192,6 +193,59 @@ TEST_CASE("GIF: frames, delays and colours are read back") {
     CHECK(delays == std::vector<int>{13, 12, 13, 12, 13, 12, 13, 12, 13});
     // The repeat block of browsers, with 0 for "for ever".
     CHECK(contains(bytes, std::string_view("NETSCAPE2.0\x03\x01\0\0\0", 16)));
+}
+
+TEST_CASE("GIF: of a fast clip every n-th frame is shown, as long as the clip lasts") {
+    const TemporaryFolder folder;
+    const Frames clip = moving_block(13, 40, 56);
+    CHECK(reel::gif_stride(50) == 1);
+    CHECK(reel::gif_stride(8) == 1);
+    for (const auto& [fps, stride] :
+         {std::pair{50.5, 2}, {60.0, 2}, {100.0, 2}, {120.0, 3}, {240.0, 5}, {1000.0, 20}}) {
+        CAPTURE(fps);
+        REQUIRE(reel::gif_stride(fps) == stride);
+        reel::write_gif(folder / "a.gif", clip, fps);
+        const Frames back = reel::read_video(folder / "a.gif");
+        REQUIRE(back.count == (13 + stride - 1) / stride);
+        for (int i = 0; i < back.count; ++i) {
+            CHECK(psnr(back.frame(i), clip.frame(i * stride)) > 34.0);
+        }
+        const std::string bytes = read_text(folder / "a.gif");
+        int hundredths = 0;
+        for (std::size_t at = bytes.find("\x21\xF9\x04"); at != std::string::npos;
+             at = bytes.find("\x21\xF9\x04", at + 1)) {
+            const int delay =
+                static_cast<unsigned char>(bytes[at + 4]) + 256 * static_cast<unsigned char>(bytes[at + 5]);
+            CHECK(delay >= 2); // players slow down what is shorter
+            hundredths += delay;
+        }
+        CHECK(std::abs(hundredths - 100 * 13 / fps) <= 2);
+    }
+    CHECK(reel::gif_stride_text(2) == "every 2nd picture");
+    CHECK(reel::gif_stride_text(3) == "every 3rd picture");
+    CHECK(reel::gif_stride_text(11) == "every 11th picture");
+    CHECK(reel::gif_stride_text(21) == "every 21st picture");
+}
+
+TEST_CASE("GIF: a frame that stays for longer than GIF can count is there again") {
+    const TemporaryFolder folder;
+    const Frames clip = moving_block(3, 24, 32);
+    reel::write_gif(folder / "a.gif", clip, 1 / 900.0);
+    const reel::VideoInfo info = reel::probe_video(folder / "a.gif");
+    CHECK(info.frames == 6);
+    CHECK(info.seconds == doctest::Approx(2700).epsilon(1e-4));
+    const Frames back = reel::read_video(folder / "a.gif");
+    for (int i = 0; i < 6; ++i) {
+        CHECK(psnr(back.frame(i), clip.frame(i / 2)) > 34.0);
+    }
+    reel::VideoSink sink(folder / "b.gif", 1 / 900.0);
+    for (int i = 0; i < 3; ++i) {
+        sink.write(clip, i);
+    }
+    sink.finish();
+    CHECK(sink.shown() == 3);
+    CHECK(reel::probe_video(folder / "b.gif").seconds == doctest::Approx(2700).epsilon(1e-4));
+    CHECK_THROWS_AS(reel::write_gif(folder / "a.gif", clip, 1e-6), reel::Error);
 }
 
 TEST_CASE("GIF: one frame, one pixel, still clips") {

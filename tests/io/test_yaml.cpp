@@ -1,11 +1,15 @@
 #include "io/temporary_folder.hpp"
 
 #include <reel/io/config/yaml_reader.hpp>
+#include <reel/io/config/yaml_references.hpp>
 
 #include <doctest/doctest.h>
 
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace reel_test;
@@ -126,17 +130,196 @@ TEST_CASE("scalars get their type on request") {
     }
 }
 
-TEST_CASE("an interpolation in place of a number or boolean is named, as one in a text is") {
-    for (const std::string& message :
-         {value_error<int>("${train_data.width}"), value_error<double>("${a}"), value_error<bool>("${b.c}")}) {
-        CHECK(message == "t.yaml:1: a: holds an interpolation ${...}, which is not supported; write the value itself");
+TEST_CASE("numbers are those of OmegaConf 2.4.1, whole, with a point or an exponent, or texts") {
+    struct Row {
+        const char* text;
+        std::optional<long long> whole;
+        std::optional<double> real; ///< where it is not whole
+    };
+    const std::vector<Row> rows{{"1", 1, {}},
+                                {"-12", -12, {}},
+                                {"+12", 12, {}},
+                                {"1_000", 1000, {}},
+                                {"+1_000", 1000, {}},
+                                {"1__0", 10, {}},
+                                {"_1", {}, {}},
+                                {"1_", 1, {}},
+                                {"012", 10, {}},
+                                {"010", 8, {}},
+                                {"+012", 10, {}},
+                                {"-010", -8, {}},
+                                {"08", {}, {}},
+                                {"09", {}, {}},
+                                {"00", 0, {}},
+                                {"0", 0, {}},
+                                {"-0", 0, {}},
+                                {"0_0", 0, {}},
+                                {"0_1", 1, {}},
+                                {"0o10", {}, {}},
+                                {"0x10", 16, {}},
+                                {"0x1_F", 31, {}},
+                                {"0b101", 5, {}},
+                                {"0b1_0", 2, {}},
+                                {"1:30", 90, {}},
+                                {"190:20:30", 685230, {}},
+                                {"1:30.5", {}, 90.5},
+                                {"1e5", {}, 1e5},
+                                {"1E5", {}, 1e5},
+                                {"1e-5", {}, 1e-5},
+                                {"1e+5", {}, 1e5},
+                                {"3e-5", {}, 3e-5},
+                                {"3.0e-05", {}, 3e-5},
+                                {"3E-5", {}, 3e-5},
+                                {"+3e-5", {}, 3e-5},
+                                {"-3e-5", {}, -3e-5},
+                                {".5", {}, 0.5},
+                                {"5.", {}, 5.0},
+                                {"+.9", {}, {}},
+                                {"-.9", {}, {}},
+                                {".5e3", {}, {}},
+                                {"1.e5", {}, 1e5},
+                                {"1.5e3", {}, 1500.0},
+                                {"1.5E+3", {}, 1500.0},
+                                {"1_0.5", {}, 10.5},
+                                {"1_0e5", {}, 1e6},
+                                {"1_0e1_0", {}, {}},
+                                {"-1_0e-3", {}, -0.01},
+                                {"100e100", {}, 1e102},
+                                {"0_e0", {}, {}},
+                                {"0e5", {}, 0.0},
+                                {"1.2_", {}, 1.2},
+                                {"1__2.1", {}, 12.1},
+                                {"1_1_2.1", {}, 112.1},
+                                {"1.2_3", {}, 1.23},
+                                {".1_2", {}, 0.12},
+                                {"._1", {}, {}},
+                                {"5._", {}, 5.0},
+                                {"5_.0", {}, 5.0},
+                                {"0_1.5", {}, 1.5},
+                                {"012.5", {}, 12.5},
+                                {"09.5", {}, 9.5},
+                                {"00.5", {}, 0.5},
+                                {"0.0", {}, 0.0},
+                                {".", {}, {}},
+                                {"+", {}, {}},
+                                {"1,5", {}, {}},
+                                {"1,000", {}, {}},
+                                {"1e", {}, {}},
+                                {"1e1.5", {}, {}},
+                                {"inf", {}, {}},
+                                {"nan", {}, {}},
+                                // Numbers to it, but no value of an option.
+                                {"1e999", {}, {}},
+                                {".inf", {}, {}},
+                                {"-.inf", {}, {}},
+                                {".nan", {}, {}}};
+    for (const Row& row : rows) {
+        CAPTURE(row.text);
+        if (row.whole) {
+            CHECK(value_of<std::int64_t>(row.text) == *row.whole);
+            CHECK(value_of<double>(row.text) == static_cast<double>(*row.whole));
+            continue;
+        }
+        CHECK(contains(value_error<std::int64_t>(row.text), "expected an integer"));
+        if (row.real) {
+            CHECK(value_of<double>(row.text) == doctest::Approx(*row.real).epsilon(1e-15));
+        } else {
+            CHECK(contains(value_error<double>(row.text), "expected a number"));
+        }
     }
-    CHECK(contains(value_error<std::vector<int>>("[1, \"${x}\"]"), "a[1]: holds an interpolation"));
+    CHECK(value_of<std::int64_t>("-9223372036854775808") == std::numeric_limits<std::int64_t>::min());
+    CHECK(contains(value_error<std::int64_t>("9223372036854775808"), "expected an integer"));
+    CHECK(contains(value_error<std::int64_t>("-9223372036854775809"), "expected an integer"));
+    CHECK(value_of<std::uint64_t>("18446744073709551615") == 18446744073709551615ULL);
+    CHECK(contains(value_error<std::uint64_t>("18446744073709551616"), "expected an integer"));
+}
+
+TEST_CASE("a tab in the indentation is said to be one") {
+    CHECK(yaml_error("a:\n\tb: 1\n") == "t.yaml:2: a tab indents this line; YAML takes spaces alone");
+    CHECK(yaml_error("a: 1\nc:\n  d: 1\n  \te: [2\n").starts_with("t.yaml:4: a tab indents"));
+    CHECK(reel::parse_yaml("a: 1\t# a tab\nb: x\ty\n", "t.yaml").find("b")->text == "x\ty");
+}
+
+TEST_CASE("every unknown key is named, each with its nearest") {
+    YamlReader file = reader("width: 1\nwidht: 2\nheigth: 3\nqqqqqqqqqq: 4\n");
+    static_cast<void>(file.get("width", 0));
+    static_cast<void>(file.get("height", 0));
+    CHECK(error_of([&] { file.finish(); }) ==
+          "t.yaml:2: widht: unknown key (did you mean \"width\"?); t.yaml:3: heigth: unknown key (did you mean "
+          "\"height\"?); t.yaml:4: qqqqqqqqqq: unknown key");
+}
+
+namespace {
+
+YamlNode resolved(const std::string& text) {
+    YamlNode root = reel::parse_yaml(text, "t.yaml");
+    reel::resolve_merges(root, "t.yaml");
+    reel::resolve_interpolations(root, "t.yaml");
+    return root;
+}
+
+} // namespace
+
+TEST_CASE("merges and interpolations are those of OmegaConf 2.4.1") {
+    YamlReader root(resolved("base: &b {x: 1, y: 2}\n"
+                             "d:\n  <<: *b\n  y: 3\n"
+                             "e: {<<: [*b, {z: 4, x: 5}], x: 9}\n"
+                             "w: ${d.y}\n"
+                             "t: \"a ${base.x} b ${d.y}\"\n"
+                             "r: {i: \"${..w}\", j: \"${.k}\", k: 7}\n"
+                             "l: [5, 6]\n"
+                             "m: ${l[1]}\n"
+                             "n: ${l.0}\n"
+                             "o: ${r}\n"
+                             "esc: \\${x}\n"
+                             "chain: ${w}\n"),
+                    "t.yaml");
+    YamlReader d = root.section("d");
+    CHECK(d.get("x", 0) == 1);
+    CHECK(d.get("y", 0) == 3);
+    YamlReader e = root.section("e");
+    CHECK(e.get("x", 0) == 9);
+    CHECK(e.get("y", 0) == 2);
+    CHECK(e.get("z", 0) == 4);
+    CHECK(root.get("w", 0) == 3);
+    CHECK(root.get<std::string>("t", "") == "a 1 b 3");
+    YamlReader o = root.section("o");
+    CHECK(o.get("i", 0) == 3);
+    CHECK(o.get("j", 0) == 7);
+    CHECK(root.get("m", 0) == 6);
+    CHECK(root.get("n", 0) == 5);
+    CHECK(root.get<std::string>("esc", "") == "${x}");
+    CHECK(root.get("chain", 0) == 3);
+
+    for (const auto& [text, message] : std::vector<std::pair<std::string, std::string>>{
+             {"a: ${b}\n", "t.yaml:1: the interpolation ${b} names a key that the file does not have"},
+             {"a: 1\nb: ${a.c}\n", "t.yaml:2: the interpolation ${a.c} names a key"},
+             {"a: ${oc.env:HOME}\n", "calls a resolver"},
+             {"k: x\na: ${b.${k}}\n", "calls a resolver or holds another one"},
+             {"a: ${b}\nb: ${a}\n", "refers to itself"},
+             {"a: ${a}\n", "refers to itself"},
+             {"a: {b: \"${a}\"}\n", "refers to the group that it is in"},
+             {"a: ${...b}\n", "leads out of the file"},
+             {"a: ${b\n", "an interpolation without its end"},
+             {"l: [1]\na: x${l}\n", "${l} within a text is a list of 1 item"},
+             {"a: {<<: 3}\n", "t.yaml:1: <<: expected a group of keys, found \"3\""}}) {
+        CAPTURE(text);
+        CHECK(contains(error_of([&] { (void)resolved(text); }), message));
+    }
+    std::string laughs = "a0: [l, l, l, l, l, l, l, l, l, l]\n";
+    for (int i = 1; i < 9; ++i) {
+        laughs += "a" + std::to_string(i) + ": [";
+        for (int k = 0; k < 10; ++k) {
+            laughs += "\"${a" + std::to_string(i - 1) + "}\", ";
+        }
+        laughs += "]\n";
+    }
+    CHECK(contains(error_of([&] { (void)resolved(laughs); }), "expand to too much"));
 }
 
 TEST_CASE("scalars of another type are refused") {
-    for (const char* text : {"1.0", "1e3", "x", "True", "\"1\"", "010", "0x10", "1:30", "2147483648", "1_", "_1", "+",
-                             "--1", "+-1", "1 2", "[1]", "{b: 1}"}) {
+    for (const char* text : {"1.0", "1e3", "x", "True", "\"1\"", "08", "0o10", "1:60", "2147483648", "_1", "+", "--1",
+                             "+-1", "1 2", "[1]", "{b: 1}"}) {
         CAPTURE(text);
         CHECK(contains(value_error<int>(text), "t.yaml:1: a: expected an integer from -2147483648 to 2147483647"));
     }

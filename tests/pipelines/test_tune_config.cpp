@@ -137,7 +137,53 @@ TEST_CASE("a configuration's errors name file, line, key, what was expected and 
     }
     CHECK(contains(with("seed: -1\n"), "t.yaml:8: seed: expected an integer from 0"));
     CHECK(contains(with("resume_from_checkpoint: ${dir}\n"), "interpolation"));
+    CHECK(contains(with("mixed_precision: fp32\n"), "t.yaml:8: mixed_precision: expected one of no, fp16, bf16, found "
+                                                    "\"fp32\" (did you mean \"no\"?)"));
+    CHECK(
+        with("learning_rat: 1\nmax_train_step: 2\n") ==
+        "t.yaml:8: learning_rat: unknown key (did you mean \"learning_rate\"?); t.yaml:9: max_train_step: unknown key "
+        "(did you mean \"max_train_steps\"?)");
     CHECK(contains(config_error(in_validation_data("negative_prompt: ???")), "stands for a missing value"));
+}
+
+TEST_CASE("configurations of Tune-A-Video's followers are called by their name") {
+    for (const auto& [text, method] : std::vector<std::pair<std::string, std::string>>{
+             {"pretrained_model_path: m\ntrain_dataset:\n  path: p\n", "FateZero"},
+             {"pretrained_model_path: m\nimage_path: p\nblend_word: [a, b]\n", "Video-P2P"},
+             {"pretrained_model_path: m\noutput_dir: o\ninput_data:\n  video_path: v\n", "vid2vid-zero"},
+             {"ckpt: c\ninput_images_path: p\n", "Ground-A-Video"},
+             {"pretrained_model_path: m\ndataset_types: [json]\n", "Text-To-Video-Finetuning"},
+             {"pretrained_model_path: m\npretrained_controlnet_path: c\n", "ControlVideo"}}) {
+        CAPTURE(method);
+        CHECK(contains(config_error(text), "this is a configuration of " + method + " ("));
+    }
+}
+
+TEST_CASE("values of a configuration refer to others, and groups take others' keys") {
+    const TuneAVideoConfig c = parse("pretrained_model_path: model\noutput_dir: out/${train_data.prompt}\n"
+                                     "train_data: &clip\n  video_path: clip.mp4\n  prompt: a man\n  width: 64\n"
+                                     "validation_data:\n  prompts: [\"${train_data.prompt} dances\"]\n"
+                                     "  width: ${train_data.width}\n  height: ${.width}\n");
+    CHECK(c.output_dir == "out/a man");
+    CHECK(c.validation_data.prompts == std::vector<std::string>{"a man dances"});
+    CHECK(c.validation_data.width == 64);
+    CHECK(c.validation_data.height == 64);
+}
+
+TEST_CASE("what options supply need not be in a file") {
+    const auto parsed = [](const std::string& text, const std::vector<std::string>& supplied) {
+        return reel::parse_tune_config(reel::parse_yaml(text, "t.yaml"), "t.yaml", supplied);
+    };
+    const std::vector<std::string> all{"pretrained_model_path", "output_dir", "train_data.video_path",
+                                       "train_data.prompt", "validation_data"};
+    CHECK(parsed("max_train_steps: 3\n", all).max_train_steps == 3);
+    CHECK(parsed("train_data:\n  width: 64\n", all).train_data.width == 64);
+    CHECK(parsed("output_dir: mine\n", all).output_dir == "mine");
+    CHECK(contains(error_of([&] {
+                       (void)parsed("max_train_steps: 3\n", {all.begin() + 1, all.end()});
+                   }),
+                   "pretrained_model_path: the key is missing"));
+    CHECK(contains(error_of([&] { (void)parsed("max_train_stepp: 3\n", all); }), "did you mean \"max_train_steps\"?"));
 }
 
 TEST_CASE("a configuration takes what the reference's sampling function takes") {

@@ -207,7 +207,7 @@ TEST_CASE("videos that are none, broken, missing or too short") {
     std::filesystem::resize_file(bad, std::filesystem::file_size(bad) / 2);
     refused(work, {{"--video", bad}}, {bad});
     refused(work, {{"--video", work / "nothing.mp4"}}, {work / "nothing.mp4", "no such file"});
-    refused(work, {{"--video", work.model}}, {work.model});
+    refused(work, {{"--video", work.model}}, {work.model, "a folder without pictures"});
     refused(work, {{"--n_sample_frames", "7"}}, {work.clip, "it has 6 frames", "n_sample_frames", "lower"});
     refused(work, {{"--sample_start_idx", "6"}}, {work.clip, "sample_start_idx"});
 }
@@ -261,8 +261,8 @@ TEST_CASE("options out of range, unknown, missing or given twice") {
     refused(work, {{"--threads", "-1"}}, {"--threads", "0 to 1024"});
     refused(work, {{"--mask_threshold", "1"}}, {"--mask_threshold: expected a number from 0 and below 1, found 1"});
     refused(work, {{"--mask", "difference"}, {"--num_inv_steps", "3"}}, {"--mask difference: --num_inv_steps is 3"});
-    refused(work, {{"--mask", "diference"}}, {"--mask: expected one of none, difference, delta", "mean \"difference\"?"},
-            usage);
+    refused(work, {{"--mask", "diference"}},
+            {"--mask: expected one of none, difference, delta", "mean \"difference\"?"}, usage);
     refused(work, {{"--eta", "much"}}, {"--eta: expected a number, found \"much\"", "--help"}, usage);
     refused(work, {{"--num_inv_steps", "many"}}, {"--num_inv_steps", "many"}, usage);
     refused(work, {{"--seed", "-1"}}, {"--seed", "-1"}, usage);
@@ -322,6 +322,15 @@ TEST_CASE("output folders that cannot be made or written") {
     check_message(run(work.command({{"--output", "/proc/reel"}})), "insert_object", {"/proc/reel"});
     refused(work, {{"--save_tuned", "/proc/reel"}}, {"/proc/reel"});
 
+    // Something else is where a file will be: found before the work.
+    for (const char* name : {"side_by_side.gif", "frames.png", "edit-1-a_man_is_driving.mp4", "losses.csv",
+                             "manifest.json", "inv_latents/ddim_latent-2.pt"}) {
+        std::filesystem::create_directories(work.out / name);
+        refused(work, {}, {name, "not a regular file"});
+        std::filesystem::remove_all(work.out);
+    }
+    refused(work, {{"--save_tensors", work.path()}}, {work.path(), "not a regular file"});
+
     // A folder of a read-only file system: the superuser, too, is refused.
     std::filesystem::create_directory(work.out);
     const Words in_namespace{
@@ -339,6 +348,7 @@ TEST_CASE("a disk that is full, wherever it strikes") {
     const Workplace work;
     const Path tuned = work / "tuned";
     int struck = 0;
+    int struck_late = 0;
     // As a limit of a file's size, in units of 512 bytes: from the first small file to the weights.
     for (const char* limit : {"1", "4", "7", "10", "14", "18", "24", "40", "100", "400"}) {
         CAPTURE(limit);
@@ -348,7 +358,16 @@ TEST_CASE("a disk that is full, wherever it strikes") {
         if (ended.status != 0) {
             ++struck;
             check_message(ended, "insert_object", {"File too large", "cannot write"});
-            CHECK(!std::filesystem::exists(work.out / "manifest.json"));
+            struck_late += std::filesystem::exists(work.out / "manifest.json") ? 1 : 0;
+        }
+        if (std::filesystem::exists(work.out / "manifest.json")) { // what could be written is there, and no other
+            const auto manifest = reel::read_json(work.out / "manifest.json");
+            std::size_t listed = 1;
+            for (const auto& output : manifest.at("outputs")) {
+                CHECK(std::filesystem::exists(output.at("path").get<std::string>()));
+                ++listed;
+            }
+            CHECK(files_in(work.out).size() == listed);
         }
         check_complete(work.out);
         check_complete(tuned);
@@ -358,6 +377,7 @@ TEST_CASE("a disk that is full, wherever it strikes") {
         std::filesystem::remove(work / "tensors.safetensors");
     }
     CHECK(struck >= 6);
+    CHECK(struck_late >= 1); // a picture too large: all else was written after it
 
     // As a small file system; it vanishes with the shell, so what is left is copied out.
     std::filesystem::create_directory(work.out);
@@ -377,7 +397,6 @@ TEST_CASE("a disk that is full, wherever it strikes") {
     }
     check_message(ended, "insert_object", {"No space left on device", work.out});
     check_complete(left);
-    CHECK(!std::filesystem::exists(left / "manifest.json"));
 }
 
 TEST_CASE("tune_video on a full disk keeps its last checkpoint whole") {

@@ -4,12 +4,13 @@
 #include <reel/io/files/sha256.hpp>
 #include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/pictures/png.hpp>
+#include <reel/io/video/sound_copy.hpp>
 #include <reel/io/video/video_reader.hpp>
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/io/weights/torch_checkpoint.hpp>
 
-#include "support/programs.hpp"
 #include "support/golden.hpp"
+#include "support/programs.hpp"
 
 using namespace reel_test;
 
@@ -105,6 +106,95 @@ bool names(const nlohmann::json& list, const std::string& path) {
 }
 
 } // namespace
+
+TEST_CASE("a clip faster than a GIF can be: GIFs show every n-th picture, as long, and nothing is lost") {
+    const Workplace work;
+    const Path fast = work / "fast.mp4";
+    for (const double fps : {60.0, 120.0, 240.0}) {
+        CAPTURE(fps);
+        write_clip(fast, 6, fps);
+        const Words command = with(with(work.command("out", edit), "--video", fast), "--n_sample_frames", "6");
+        CHECK(run(command + Words{"--plan"}).status == 0);
+        const Ended ended = run_well(command);
+        const int stride = static_cast<int>(std::ceil(fps / 50));
+        CHECK(lines_of(ended.err).size() == 1);
+        CHECK(ended.err.find(std::to_string(stride)) != std::string::npos);
+        for (const std::string name : {"source", "edit-1-a_man_is_driving"}) {
+            const reel::VideoInfo gif = reel::probe_video(work / "out" / (name + ".gif"));
+            CHECK(gif.frames == (6 + stride - 1) / stride);
+            const reel::VideoInfo mp4 = reel::probe_video(work / "out" / (name + ".mp4"));
+            CHECK(mp4.frames == 6);
+            CHECK(mp4.fps == doctest::Approx(fps));
+        }
+        CHECK(std::filesystem::exists(work / "out" / "manifest.json"));
+        std::filesystem::remove_all(work / "out");
+    }
+}
+
+TEST_CASE("what is taken of a clip is said, folders of pictures are clips, and pictures are written as they are") {
+    const Workplace work;
+    const std::string clip = work / "clip.mp4";
+    const Words strided = with(with(work.command("out", edit), "--sample_frame_rate", "2"), "--n_sample_frames", "3");
+    CHECK(run_well(strided).out.starts_with(clip + ": 3 of 6 pictures, 0.0 to 0.5 s, 64x48 to 64x48\n"));
+    CHECK(reel::probe_video(work / "out" / "source.mp4").fps == doctest::Approx(4));
+
+    const Path pictures = work / "pictures";
+    std::filesystem::create_directory(pictures);
+    const reel::Frames frames = reel::read_video(clip);
+    for (int i = 0; i < frames.count; ++i) {
+        reel::write_png(pictures / (std::to_string(i + 8) + ".png"), frames, i); // 8, 9, 10
+    }
+    const Words of_pictures = with(work.command("pictures_out", edit + Words{"--frames"}), "--video", pictures);
+    const Ended ended = run_well(of_pictures + Words{"--fps", "12"});
+    CHECK(ended.out.starts_with(pictures.string() + ": 4 of 6 pictures, 0.0 to 0.2 s, 64x48 to 64x48\n"));
+    CHECK(reel::probe_video(work / "pictures_out" / "source.mp4").fps == doctest::Approx(12));
+    for (int i = 0; i < 4; ++i) {
+        const std::string name = "frame-0000" + std::to_string(i) + ".png";
+        const reel::Frames source = reel::read_png(work / "pictures_out" / "source" / name);
+        CHECK(std::ranges::equal(source.frame(0), frames.frame(i)));
+        CHECK(std::filesystem::exists(work / "pictures_out" / "edit-1-a_man_is_driving" / name));
+    }
+    CHECK(run_well(of_pictures).out.starts_with(pictures.string() + ": 4 of 6 pictures, 64x48"));
+    CHECK(reel::probe_video(work / "pictures_out" / "source.mp4").fps == doctest::Approx(8));
+    run_well(with(of_pictures, "--video", pictures / "%d.png"));
+}
+
+TEST_CASE("the sound of frames that are neighbours goes along") {
+    const Workplace work;
+    const Words command =
+        with(work.command("out", edit), "--video", std::filesystem::absolute("video_tools/kinds/sound_first.mp4"));
+    const auto packets = [&](const Words& words, const std::string& name) {
+        run_well(words);
+        reel::detail::SoundCopy sound(work / "out" / name);
+        const auto packet = reel::detail::owned(av_packet_alloc());
+        int count = 0;
+        for (; sound.next(*packet); ++count) {
+            CHECK(sound.start_of(*packet) < 0.4); // 4 frames of 10 a second
+        }
+        return count;
+    };
+    CHECK(packets(command, "edit-1-a_man_is_driving.mp4") > 15);
+    CHECK(packets(command, "source.mp4") > 15);
+    CHECK(packets(command + Words{"--no_audio"}, "source.mp4") == 0);
+    CHECK(packets(with(with(command, "--sample_frame_rate", "2"), "--n_sample_frames", "3"), "source.mp4") == 0);
+}
+
+TEST_CASE("what options say need not be in the configuration; fp32 is no") {
+    const Workplace work;
+    put_text(work / "config.yaml", "max_train_steps: 1\ntrain_data:\n  n_sample_frames: 2\n");
+    const Words command =
+        with(work.command("out", edit), "--n_sample_frames", "2") + Words{"--config", work / "config.yaml"};
+    run_well(command);
+    const Ended precise = run(command + Words{"--mixed_precision", "fp32"});
+    CHECK(precise.status == 2);
+    CHECK(precise.err.find("did you mean \"no\"?") != std::string::npos);
+    Words without = command;
+    const auto video = std::ranges::find(without, "--video");
+    without.erase(video, video + 2);
+    const Ended missing = run(without);
+    CHECK(missing.status == 1);
+    CHECK(missing.err.find("train_data.video_path: the key is missing") != std::string::npos);
+}
 
 TEST_CASE("insert_object writes source, edits, side by side, grid, losses, inverted latent and manifest") {
     const Workplace work;

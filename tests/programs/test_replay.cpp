@@ -6,8 +6,8 @@
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/io/weights/weights.hpp>
 
-#include "support/programs.hpp"
 #include "support/golden.hpp"
+#include "support/programs.hpp"
 
 using namespace reel_test;
 using reel::StateDict;
@@ -25,8 +25,6 @@ Words command(const std::string& model, const TemporaryFolder& folder, const Wor
     Words words{insert_object,
                 "--model",
                 std::filesystem::absolute("golden/" + model + "_tiny"),
-                "--video",
-                "not read",
                 "--replay",
                 golden / (model + "_replay.safetensors"),
                 "--output",

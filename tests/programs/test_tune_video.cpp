@@ -109,6 +109,32 @@ TEST_CASE("tune_video writes checkpoints, samples, inverted latents and a tuned 
     }
 }
 
+TEST_CASE("samples that cannot be written, and clips faster than a GIF, do not cost the tuning") {
+    Workplace work;
+    work.config.validation_steps = 2;
+    write_clip(work / "clip.mp4", 6, 120);
+    const Ended fast = run_well(work.command("fast"));
+    REQUIRE(lines_of(fast.err).size() == 1);
+    CHECK(fast.err.find("every 3rd picture") != std::string::npos);
+    CHECK(reel::probe_video(work / "fast" / "samples" / "sample-4" / "a_dog.gif").frames == 2);
+    CHECK(run(work.command("planned", {"--plan"})).status == 0);
+
+    write_clip(work / "clip.mp4");
+    const Path samples = work / "out" / "samples";
+    std::filesystem::create_directories(samples / "sample-2.gif"); // where a file is to be
+    put_text(samples / "sample-4", "");                            // where a folder is to be
+    const Ended ended = run(work.command("out"));
+    CHECK(ended.status == 1);
+    REQUIRE(lines_of(ended.err).size() == 1);
+    CHECK(ended.err.starts_with("tune_video: error: all else is done and written, but: "));
+    CHECK(ended.err.find("sample-2.gif") != std::string::npos);
+    CHECK(ended.err.find("sample-4") != std::string::npos);
+    CHECK(tuned_weights(work / "out").size() > 1000);
+    CHECK(losses_in(work / "out").size() == 5);
+    CHECK(std::filesystem::exists(samples / "sample-2" / "a_dog.gif"));
+    CHECK(std::filesystem::exists(samples / "sample-4.gif"));
+}
+
 TEST_CASE("a run that is killed again and again and resumed gives the weights of one that was not") {
     Workplace work;
     work.config.max_train_steps = 40;

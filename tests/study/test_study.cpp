@@ -7,8 +7,8 @@
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/video/video_reader.hpp>
 
-#include "support/programs.hpp"
 #include "study/lock_folder.hpp"
+#include "support/programs.hpp"
 
 using namespace reel_test;
 
@@ -304,6 +304,27 @@ TEST_CASE("what fails is reported and the rest goes on; it is tried again when a
     const Ended more = run(command(work, work / "euler") + Words{"--retry_failed"});
     CHECK(more.status == 1);
     CHECK(contains(more.out, "FAILED"));
+}
+
+TEST_CASE("pictures that cannot be written cost no cell: they are warned of at the end") {
+    const TemporaryFolder work;
+    write_study(work);
+    write_clip(work / "first.mp4", 6, 120); // faster than a GIF can be
+    const Path out = work / "out";
+    std::filesystem::create_directory(out);
+    put_text(out / "previews", "in the way");
+    const Ended ended = run(command(work, out) + Words{"--preview_every", "2"});
+    CHECK(ended.status == 1);
+    CHECK(contains(ended.out, "8 of 8 cells"));
+    CHECK(contains(ended.err, "every 3rd picture"));
+    CHECK(contains(lines_of(ended.err).back(), "run_study: warning: "));
+    CHECK(contains(lines_of(ended.err).back(), "previews"));
+    CHECK(!contains(read_text(out / "summary.csv"), ",failed,"));
+    std::size_t edits = 0;
+    for (const auto& [name, bytes] : files_in(out / "cells")) {
+        edits += name.ends_with("edit.gif") ? 1 : 0;
+    }
+    CHECK(edits == 8);
 }
 
 TEST_CASE("drawn clips, previews, and the plan") {

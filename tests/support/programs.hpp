@@ -190,8 +190,8 @@ inline const Path sd1_model = std::filesystem::absolute("golden/sd1_tiny");
 inline const Path sd2_model = std::filesystem::absolute("golden/sd2_tiny");
 
 /// A square that moves over a gradient, as an mp4 of `count` frames of 64x48.
-inline void write_clip(const Path& path, int count = 6) {
-    reel::Frames clip = reel::make_frames(count, 48, 64, 8);
+inline void write_clip(const Path& path, int count = 6, double fps = 8) {
+    reel::Frames clip = reel::make_frames(count, 48, 64, fps);
     for (int i = 0; i < count; ++i) {
         for (int y = 0; y < 48; ++y) {
             for (int x = 0; x < 64; ++x) {
@@ -203,7 +203,7 @@ inline void write_clip(const Path& path, int count = 6) {
             }
         }
     }
-    reel::write_mp4(path, clip, 8);
+    reel::write_mp4(path, clip, fps);
 }
 
 } // namespace reel_test

@@ -198,7 +198,10 @@ TEST_CASE("rate drops and repeats frames, or plays the same ones faster") {
     CHECK(at("16") == std::vector{0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5});
     CHECK(at("12") == std::vector{0, 0, 1, 2, 2, 3, 4, 4, 5});
     CHECK(at("24", {"--retime"}) == std::vector{0, 1, 2, 3, 4, 5});
-    refused(work, {"rate", work.clip, work / "none.gif", "--fps", "60"}, {"none.gif", "60", "at most 50"});
+    const std::string gif = work / "fast.gif";
+    const Ended fast = tool({"rate", work.clip, gif, "--fps", "64"}); // 48 pictures; a GIF cannot show as many
+    CHECK(fast.out == gif + ": 24 frames, 32 per second (of 48: a GIF has at most 50)\n");
+    CHECK(reel::probe_video(gif).frames == 24);
     refused(work, {"rate", work.clip, work / "none.mp4", "--fps", "0"}, {"--fps"}, 2);
     refused(work, {"rate", work.clip, work / "none.mp4"}, {"--fps", "required"}, 2);
 }
@@ -350,7 +353,7 @@ TEST_CASE("files that are no clips: one line, and nothing is written") {
     put_text(work / "torn.mp4", bytes);
     refused(work, {"convert", work / "torn.mp4", out}, {"torn.mp4", "damaged after frame"});
     refused(work, {"frames", work / "torn.mp4", work / "frames"}, {"torn.mp4", "damaged after frame"});
-    refused(work, {"convert", work.clip, work / "out.webm"}, {"out.webm", ".mp4, .mov, .avi or .gif"});
+    refused(work, {"convert", work.clip, work / "out.webm"}, {"out.webm", ".mp4, .mov, .mkv, .avi or .gif"});
     refused(work, {"convert", work.clip, work / "no/out.mp4"}, {"does not exist"});
     refused(work, {"convert", work.clip, work / "folder.mp4"}, {"folder.mp4"});
     const std::string whole = read_text(work.clip);

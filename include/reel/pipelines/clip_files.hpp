@@ -2,11 +2,14 @@
 // Clips that programs read and write. Needs FFmpeg's libraries (target reel::video).
 
 #include <filesystem>
+#include <iostream>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <reel/core/format_text.hpp>
+#include <reel/io/files/atomic_file.hpp>
 #include <reel/io/files/file_name.hpp>
 #include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/pictures/png.hpp>
@@ -20,20 +23,36 @@
 
 namespace reel {
 
-/// The clip that a configuration names, chosen and resized as the reference does.
-[[nodiscard]] inline Frames read_clip(const TuneTrainData& data) {
-    return read_video(data.video_path, {.start = data.sample_start_idx,
-                                        .stride = data.sample_frame_rate,
-                                        .max_frames = data.n_sample_frames,
-                                        .width = data.width,
-                                        .height = data.height});
+/// The clip that a configuration names, chosen and resized as the reference does. `fps`: what it is taken to have, 0:
+/// by its own times. `taken` is told what was taken.
+[[nodiscard]] inline Frames read_clip(const TuneTrainData& data, double fps = 0, VideoTaken* taken = nullptr) {
+    return read_video(data.video_path,
+                      {.start = data.sample_start_idx,
+                       .stride = data.sample_frame_rate,
+                       .max_frames = data.n_sample_frames,
+                       .width = data.width,
+                       .height = data.height,
+                       .fps = fps},
+                      {}, taken);
 }
 
-/// The clip of a replay file, which then says length and size of `data`, or else read_clip(data).
-[[nodiscard]] inline Frames read_clip(TuneTrainData& data, const std::optional<Replay>& replay) {
+/// Says what was taken of a clip, on a line of stdout, and what is to be known of its pictures, on stderr.
+inline void tell_clip(const std::string& path, const Frames& clip, const VideoTaken& taken) {
+    std::cout << path << ": " << clip.count << " of " << count_pictures(path) << " pictures, ";
+    if (taken.timed) {
+        std::cout << format_text("%.1f to %.1f s, ", taken.first, taken.last);
+    }
+    std::cout << taken.file_width << "x" << taken.file_height << " to " << clip.width << "x" << clip.height << '\n';
+    for (const std::string& note : taken.notes) {
+        std::cerr << "note: " << path << ": " << note << '\n';
+    }
+}
+
+/// The clip of a replay file, which then says length and size of `data`; null where it has none.
+[[nodiscard]] inline std::optional<Frames> replayed_clip(TuneTrainData& data, const std::optional<Replay>& replay) {
     const HostTensor* video = replay ? replay->video() : nullptr;
     if (video == nullptr) {
-        return read_clip(data);
+        return std::nullopt;
     }
     Frames frames;
     frames.count = static_cast<int>(video->shape[0]);
@@ -63,22 +82,54 @@ namespace reel {
                         static_cast<int>(pixels.shape(2)), fps);
 }
 
-/// Writes STEM.gif and STEM.mp4, which are announced to `writes(path)` first.
-template <class Writes>
-void write_clip(const std::filesystem::path& stem, const Frames& clip, double fps, const Writes& writes) {
-    write_gif(writes(stem.string() + ".gif"), clip, fps);
-    write_mp4(writes(stem.string() + ".mp4"), clip, fps);
+/// Writes STEM.gif and STEM.mp4, the latter with the sound, each by `write(path, function that writes it)`.
+template <class Write>
+void write_clip(const std::filesystem::path& stem, const Frames& clip, double fps, const Write& write,
+                const SoundPart& sound = {}) {
+    write(stem.string() + ".gif", [&](const std::filesystem::path& file) { write_gif(file, clip, fps); });
+    write(stem.string() + ".mp4",
+          [&](const std::filesystem::path& file) { write_mp4(file, clip, fps, {.sound = sound}); });
 }
 
-/// Writes inverted latents [frames, h, w, c] into OUTPUT/inv_latents/ddim_latent-NUMBER.pt, as Tune-A-Video does.
-/// Returns the file.
-inline std::filesystem::path write_inverted(const std::filesystem::path& output, index_t number, Cpu& cpu,
-                                            const AnyTensor& latents) {
-    const std::filesystem::path folder = output / "inv_latents";
-    make_output_folder(folder);
-    const std::filesystem::path file = folder / concat_text("ddim_latent-", number, ".pt");
+/// Writes STEM/frame-00000.png, ..., as they are to the byte, each by `write(path, function that writes it)`.
+template <class Write>
+void write_pictures(const std::filesystem::path& stem, const Frames& clip, const Write& write) {
+    for (int i = 0; i < clip.count; ++i) {
+        write(stem / format_text("frame-%05d.png", i), [&](const std::filesystem::path& file) {
+            make_output_folder(stem);
+            write_png(file, clip, i);
+        });
+    }
+}
+
+/// Says on stderr where GIFs will not show every picture of a clip.
+inline void note_fast_gifs(double fps) {
+    if (const int stride = gif_stride(fps); stride > 1) {
+        std::cerr << "note: GIFs have at most " << gif_max_fps << " pictures a second, the clip has " << fps
+                  << ": they show " << gif_stride_text(stride) << ", mp4s all\n";
+    }
+}
+
+/// Finds out before the work whether files can be made: folders are there or can be, and nothing is in the way. Throws
+/// Error.
+inline void check_outputs(const std::vector<std::filesystem::path>& files) {
+    for (const std::filesystem::path& file : files) {
+        if (file.has_parent_path()) {
+            make_output_folder(file.parent_path());
+        }
+        const AtomicFile tried(file);
+    }
+}
+
+/// Where Tune-A-Video has inverted latents: OUTPUT/inv_latents/ddim_latent-NUMBER.pt.
+[[nodiscard]] inline std::filesystem::path inverted_file(const std::filesystem::path& output, index_t number) {
+    return output / "inv_latents" / concat_text("ddim_latent-", number, ".pt");
+}
+
+/// Writes inverted latents [frames, h, w, c] as Tune-A-Video does. Makes the folder.
+inline void write_inverted(const std::filesystem::path& file, Cpu& cpu, const AnyTensor& latents) {
+    make_output_folder(file.parent_path());
     write_torch_tensor(file, to_file(to_reference_order(latents.on_cpu(cpu), latents.shape(0))));
-    return file;
 }
 
 /// A mask of latents' pixels [frames, h, w, 1] as a clip of white on black, like another: each covers its square.

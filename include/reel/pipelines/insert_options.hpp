@@ -8,7 +8,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include <reel/io/config/options.hpp>
 #include <reel/io/files/atomic_file.hpp>
@@ -33,19 +36,34 @@ struct InsertOptions {
     std::string save_tuned;
     std::string replay;
     std::string save_tensors;
+    double fps = 0;
+    bool no_audio = false;
+    bool frames = false;
 
     InsertOptions() {
         config.mixed_precision = MixedPrecision::no;
         config.seed = 33;
     }
 
-    /// Takes the configuration from a file, which options then override; "": none.
-    void read(const std::string& file) {
+    /// Takes the configuration from a file, which options then override; "": none. What `given("--model")` and the like
+    /// says that options supply need not be in the file.
+    void read(const std::string& file, const std::function<bool(std::string_view)>& given) {
         if (file.empty()) {
             return;
         }
         config_file = file;
-        config = read_program_config(file);
+        std::vector<std::string> supplied;
+        for (const auto& [option, key] : {std::pair{"--model", "pretrained_model_path"},
+                                          {"--output", "output_dir"},
+                                          {"--video", "train_data.video_path"},
+                                          {"--replay", "train_data.video_path"},
+                                          {"--prompt", "train_data.prompt"},
+                                          {"--edit", "validation_data"}}) {
+            if (given(option)) {
+                supplied.emplace_back(key);
+            }
+        }
+        config = read_program_config(file, supplied);
         config.seed = config.seed.value_or(33);
     }
 
@@ -88,6 +106,10 @@ struct InsertOptions {
         visit(Option{"save_tuned", "folder for the tuned model, as Tune-A-Video saves it"}, self.save_tuned);
         visit(Option{"replay", "safetensors file with all that is random"}, self.replay);
         visit(Option{"save_tensors", "safetensors file for intermediate results"}, self.save_tensors);
+        visit(Option{"fps", "frames per second that the clip is taken to have; 0: its own, or 8", from_to(0, 1000)},
+              self.fps);
+        visit(Option{"no_audio", "leave the clip's sound out of the mp4s"}, self.no_audio);
+        visit(Option{"frames", "write the source and the edits as folders of PNGs, too"}, self.frames);
     }
 
     /// What must fit together, beyond ranges.
@@ -104,6 +126,16 @@ struct InsertOptions {
         require(tuned.empty() || std::filesystem::is_directory(std::filesystem::path(tuned) / "unet", ignored),
                 locate("tuned"), " ", tuned, ": it has no folder unet; expected what --save_tuned or tune_video wrote");
         require_cpu(job.plan, job.backend);
+    }
+
+    /// A replay's clip takes the place of one that is not given. Call before settle().
+    void take_replayed_clip() {
+        const bool named = !config.train_data.video_path.empty() && config.train_data.video_path != supplied_later;
+        if (!named && !replay.empty()) {
+            require(Replay(replay).video() != nullptr, replay,
+                    ": it holds no clip (video.frames_u8), so --video is needed");
+            config.train_data.video_path = replay;
+        }
     }
 
     [[nodiscard]] std::optional<Replay> open_replay() const {
@@ -139,25 +171,62 @@ struct InsertOptions {
         return other;
     }
 
-    /// Makes the folders of all that will be written: finds out before the work whether that is possible.
-    void make_folders() const {
-        make_output_folder(config.output_dir);
+    /// The sound that goes with the clip: where its frames are neighbours.
+    [[nodiscard]] SoundPart sound(const VideoTaken& taken) const {
+        const bool kept = !no_audio && fps == 0 && config.train_data.sample_frame_rate == 1 &&
+                          std::filesystem::is_regular_file(config.train_data.video_path);
+        return kept ? SoundPart{config.train_data.video_path, taken.clock} : SoundPart{};
+    }
+
+    /// STEM of edit `number`'s clip, counted from 1.
+    [[nodiscard]] std::filesystem::path edit_stem(std::size_t number) const {
+        return std::filesystem::path(config.output_dir) /
+               concat_text("edit-", number, "-", file_name_of(config.validation_data.prompts.at(number - 1)));
+    }
+    [[nodiscard]] std::filesystem::path mask_file(std::size_t number) const {
+        return std::filesystem::path(config.output_dir) / concat_text("mask-", number, ".gif");
+    }
+
+    /// Finds out before the work whether all that will be written can be. Makes the folders.
+    void check_writing() const {
+        const std::filesystem::path folder = config.output_dir;
+        make_output_folder(folder);
         if (!save_tuned.empty()) {
             require_other_folder(save_tuned, config.pretrained_model_path);
             make_output_folder(save_tuned);
         }
-        if (const auto folder = std::filesystem::path(save_tensors).parent_path(); !folder.empty()) {
-            make_output_folder(folder);
+        static_cast<void>(h264_encoder_name());
+        std::vector<std::filesystem::path> files;
+        for (const char* name : {"source.gif", "source.mp4", "side_by_side.gif", "frames.png", "manifest.json"}) {
+            files.push_back(folder / name);
         }
+        for (std::size_t number = 1; number <= config.validation_data.prompts.size(); ++number) {
+            files.emplace_back(edit_stem(number).string() + ".gif");
+            files.emplace_back(edit_stem(number).string() + ".mp4");
+            if (edit.masked()) {
+                files.push_back(mask_file(number));
+            }
+        }
+        if (tuned.empty()) {
+            files.push_back(folder / "losses.csv");
+        }
+        if (edit.inverted()) {
+            files.push_back(inverted_file(folder, config.validation_data.num_inv_steps));
+        }
+        if (!save_tensors.empty()) {
+            files.emplace_back(save_tensors);
+        }
+        check_outputs(files);
     }
 
     /// losses.csv, where anything may have been tuned, and the tuned model.
     void write_tuning(Job& in, const AnyPipeline& model, const LossLog& losses) const {
         if (tuned.empty()) {
-            losses.write(in.writes(std::filesystem::path(config.output_dir) / "losses.csv"));
+            in.write(std::filesystem::path(config.output_dir) / "losses.csv",
+                     [&](const auto& file) { losses.write(file); });
         }
         if (!save_tuned.empty()) {
-            model.save_tuned(save_tuned);
+            in.attempt([&] { model.save_tuned(save_tuned); });
         }
     }
 
@@ -176,7 +245,10 @@ struct InsertOptions {
         manifest.set("sampler", sampler_json(used));
         manifest.add_version("ffmpeg", ffmpeg_version());
         if (!more.contains("scene") && (!random || random->video() == nullptr)) {
-            manifest.add_input(config.train_data.video_path);
+            const std::filesystem::path clip = config.train_data.video_path;
+            for (const auto& file : picture_files(clip).value_or(std::vector{clip})) {
+                manifest.add_input(file);
+            }
         }
         add_model(manifest, config.pretrained_model_path, tuned.empty() ? config.pretrained_model_path : tuned);
         for (const std::string& file : {config_file, replay}) {

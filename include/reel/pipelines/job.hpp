@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <reel/io/files/failed_writes.hpp>
 #include <reel/io/records/manifest.hpp>
 #include <reel/pipelines/model_notes.hpp>
 #include <reel/pipelines/plan.hpp>
@@ -79,10 +80,25 @@ public:
         outputs_.push_back(std::move(path));
         return outputs_.back();
     }
-    /// writes(), as a function.
-    [[nodiscard]] auto writer() {
-        return [this](const std::filesystem::path& path) { return writes(path); };
+    /// Writes a file, `write(path)`, and notes it for the manifest. One that cannot be written does not end the job:
+    /// report_failed_writes() tells of it.
+    template <class Write>
+    void write(const std::filesystem::path& path, const Write& write) {
+        if (failed_.attempt([&] { write(path); })) {
+            outputs_.push_back(path);
+        }
     }
+    /// write(), as a function.
+    [[nodiscard]] auto writer() {
+        return [this](const std::filesystem::path& path, const auto& write) { this->write(path, write); };
+    }
+    /// What else may fail without ending the job.
+    template <class Work>
+    void attempt(const Work& work) {
+        failed_.attempt(work);
+    }
+    /// Call last. Throws Error that names what could not be written.
+    void report_failed_writes() const { failed_.report(); }
 
     /// Adds outputs and stages to a manifest and writes it into a folder; then prints what each stage took, and what
     /// was written.
@@ -91,12 +107,11 @@ public:
             manifest.add_output(path);
         }
         manifest.set_stages(stages_);
-        manifest.write(folder / "manifest.json");
+        write(folder / "manifest.json", [&](const auto& file) { manifest.write(file); });
         for (const StageRecord& stage : stages_.stages()) {
             std::printf("%-12s %8.2f s  %8.1f MB\n", stage.name.c_str(), stage.seconds,
                         static_cast<double>(stage.peak_resident_bytes) / 1e6);
         }
-        outputs_.push_back(folder / "manifest.json");
         for (const std::filesystem::path& path : outputs_) {
             std::cout << "wrote " << path.string() << '\n';
         }
@@ -113,6 +128,7 @@ private:
     Rehearsal* rehearsal_;
     std::unique_ptr<PipelineBackend> backend_;
     StageTimer stages_;
+    FailedWrites failed_;
     std::vector<std::filesystem::path> outputs_;
 };
 

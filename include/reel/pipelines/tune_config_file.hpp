@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <string>
 #include <string_view>
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include <reel/io/config/options.hpp>
+#include <reel/io/config/yaml_references.hpp>
 #include <reel/io/files/atomic_file.hpp>
 #include <reel/pipelines/tune_config.hpp>
 
@@ -22,9 +25,48 @@ namespace detail {
 inline constexpr std::array<std::string_view, 5> neutral_validation_keys{"num_videos_per_prompt", "output_type",
                                                                          "return_dict", "callback", "callback_steps"};
 
-/// Throws Error for a key that no configuration has, before anything else: a misspelt name is a better message than
-/// the missing key it leaves behind. Suggests the nearest key of the group, or the group that the key belongs to.
+/// Keys that tell a configuration of a method that grew out of Tune-A-Video.
+struct FollowerKey {
+    std::string_view key;
+    std::string_view method;
+};
+inline constexpr std::array<FollowerKey, 22> follower_keys{{{"train_dataset", "FateZero"},
+                                                            {"validation_sample_logger_config", "FateZero"},
+                                                            {"test_pipeline_config", "FateZero"},
+                                                            {"model_config", "FateZero"},
+                                                            {"is_word_swap", "Video-P2P"},
+                                                            {"blend_word", "Video-P2P"},
+                                                            {"eq_params", "Video-P2P"},
+                                                            {"image_path", "Video-P2P"},
+                                                            {"input_data", "vid2vid-zero"},
+                                                            {"use_sc_attn", "vid2vid-zero"},
+                                                            {"use_st_attn", "vid2vid-zero"},
+                                                            {"st_attn_idx", "vid2vid-zero"},
+                                                            {"input_images_path", "Ground-A-Video"},
+                                                            {"source_phrases", "Ground-A-Video"},
+                                                            {"phrases", "Ground-A-Video"},
+                                                            {"dataset_types", "Text-To-Video-Finetuning"},
+                                                            {"use_unet_lora", "Text-To-Video-Finetuning"},
+                                                            {"offset_noise_strength", "Text-To-Video-Finetuning"},
+                                                            {"extra_unet_params", "Text-To-Video-Finetuning"},
+                                                            {"trainable_text_modules", "Text-To-Video-Finetuning"},
+                                                            {"control_config", "ControlVideo"},
+                                                            {"pretrained_controlnet_path", "ControlVideo"}}};
+
+inline void refuse_followers(const YamlNode& root, const std::string& where) {
+    for (const YamlNode::Key& key : root.keys) {
+        const auto* const found = std::ranges::find(follower_keys, key.name, &FollowerKey::key);
+        require(found == follower_keys.end(), where, ":", key.line, ": this is a configuration of ",
+                found == follower_keys.end() ? "" : found->method, " (", key.name,
+                "), another method than Tune-A-Video, whose keys are read here");
+    }
+}
+
+/// Throws Error that names every key that no configuration has, before anything else: a misspelt name is a better
+/// message than the missing key it leaves behind. Suggests the nearest key of the group, or the group that the key
+/// belongs to.
 inline void check_known_tune_keys(const YamlNode& root, const std::string& where) {
+    refuse_followers(root, where);
     std::vector<std::string> validation = option_names<TuneValidationData>();
     validation.insert(validation.end(), neutral_validation_keys.begin(), neutral_validation_keys.end());
     const std::array<std::pair<std::string, std::vector<std::string>>, 3> groups{
@@ -34,6 +76,7 @@ inline void check_known_tune_keys(const YamlNode& root, const std::string& where
     const auto has = [](const std::vector<std::string>& names, const std::string& name) {
         return std::ranges::find(names, name) != names.end();
     };
+    std::string unknown;
     for (const auto& [prefix, own] : groups) {
         const YamlNode* group = prefix.empty() ? &root : root.find(prefix.substr(0, prefix.size() - 1));
         if (group == nullptr) {
@@ -49,8 +92,27 @@ inline void check_known_tune_keys(const YamlNode& root, const std::string& where
                     hint = concat_text(" (did you mean \"", other->first, key.name, "\"?)");
                 }
             }
-            fail(where, ":", key.line, ": ", prefix, key.name, ": unknown key", hint);
+            unknown += concat_text(unknown.empty() ? "" : "; ", where, ":", key.line, ": ", prefix, key.name,
+                                   ": unknown key", hint);
         }
+    }
+    require(unknown.empty(), unknown);
+}
+
+/// Gives a key path a value where the file does not have it.
+inline void supply(YamlNode& root, std::string_view path, YamlNode value) {
+    const std::size_t dot = path.find('.');
+    const std::string name(path.substr(0, dot));
+    auto key = std::ranges::find(root.keys, name, &YamlNode::Key::name);
+    if (key == root.keys.end()) {
+        root.keys.push_back({name, root.line});
+        root.items.emplace_back(
+            dot == std::string_view::npos ? value : YamlNode{YamlNode::Kind::map, root.line, false, {}, {}, {}});
+        key = std::prev(root.keys.end());
+    }
+    YamlNode& item = root.items[static_cast<std::size_t>(key - root.keys.begin())];
+    if (dot != std::string_view::npos && item.kind == YamlNode::Kind::map) {
+        supply(item, path.substr(dot + 1), std::move(value));
     }
 }
 
@@ -91,11 +153,30 @@ inline void simplify_validation_data(YamlNode& group, const std::string& where) 
 
 } // namespace detail
 
+/// Holds the place of a text that an option supplies.
+inline constexpr std::string_view supplied_later = "(supplied by an option)";
+
 /// Reads a tuning configuration, as Tune-A-Video's `--config` does. Keys that are absent keep their defaults, except
-/// that the validation clip's length and size are then those of the training clip. An unknown key is an error that
-/// suggests the nearest. Throws Error that starts with "file:line: key path".
-[[nodiscard]] inline TuneAVideoConfig parse_tune_config(YamlNode root, const std::string& where) {
+/// that the validation clip's length and size are then those of the training clip. Unknown keys are an error that
+/// names all and suggests the nearest of each. Merges and interpolations are those of OmegaConf. Throws Error that
+/// starts with "file:line: key path".
+///
+/// `supplied`: key paths that others give afterwards. Where the file does not have them, a text holds their place.
+[[nodiscard]] inline TuneAVideoConfig parse_tune_config(YamlNode root, const std::string& where,
+                                                        const std::vector<std::string>& supplied = {}) {
+    resolve_merges(root, where);
     detail::check_known_tune_keys(root, where);
+    resolve_interpolations(root, where);
+    for (const std::string& path : root.kind == YamlNode::Kind::map ? supplied : std::vector<std::string>{}) {
+        const bool group = path == "validation_data";
+        detail::supply(root, path,
+                       {group ? YamlNode::Kind::map : YamlNode::Kind::scalar,
+                        root.line,
+                        true,
+                        group ? std::string() : std::string(supplied_later),
+                        {},
+                        {}});
+    }
     std::map<std::string, int, std::less<>> lines;
     detail::collect_key_lines(root, {}, lines);
     const auto given = [&](std::string_view key) { return lines.contains(key); };
@@ -113,6 +194,10 @@ inline void simplify_validation_data(YamlNode& group, const std::string& where) 
         } else if (root.keys[i].name == "mixed_precision" && root.items[i].kind == YamlNode::Kind::null) {
             root.items[i].kind = YamlNode::Kind::scalar; // null: none
             root.items[i].text = "no";
+        } else if (root.keys[i].name == "mixed_precision") { // as other trainers spell it
+            const std::string& text = root.items[i].text;
+            require(text != "fp32" && text != "float32", where, ":", root.keys[i].line,
+                    ": mixed_precision: expected one of no, fp16, bf16, found \"", text, "\" (did you mean \"no\"?)");
         }
     }
     TuneAVideoConfig c;
@@ -140,10 +225,15 @@ inline void simplify_validation_data(YamlNode& group, const std::string& where) 
 }
 
 /// read_tune_config() for a program: a file that does not say mixed_precision gets `no` and not the reference's fp16,
-/// which is for GPUs. The slowest choice on a CPU shall be nobody's by default.
-[[nodiscard]] inline TuneAVideoConfig read_program_config(const std::filesystem::path& path) {
-    TuneAVideoConfig config = read_tune_config(path);
-    if (read_yaml(path).find("mixed_precision") == nullptr) {
+/// which is for GPUs. The slowest choice on a CPU shall be nobody's by default. `supplied`: key paths that options
+/// give, see parse_tune_config().
+[[nodiscard]] inline TuneAVideoConfig read_program_config(const std::filesystem::path& path,
+                                                          const std::vector<std::string>& supplied = {}) {
+    YamlNode root = read_yaml(path);
+    resolve_merges(root, path.string());
+    const bool chosen = root.find("mixed_precision") != nullptr;
+    TuneAVideoConfig config = parse_tune_config(std::move(root), path.string(), supplied);
+    if (!chosen) {
         config.mixed_precision = MixedPrecision::no;
     }
     return config;

@@ -6,7 +6,9 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <reel/io/files/sha256.hpp>
 #include <reel/pipelines/clip_files.hpp>
@@ -24,6 +26,8 @@ struct TuneVideoOptions {
     TuneAVideoConfig config;
     JobOptions job;
     ReferenceOptions reference;
+
+    TuneVideoOptions() { config.mixed_precision = MixedPrecision::no; } // as read() has it
 
     template <class Self, class Visit>
     static void options(Self& self, const Visit& visit) {
@@ -44,12 +48,23 @@ struct TuneVideoOptions {
         ReferenceOptions::options(self.reference, visit);
     }
 
-    /// Takes the configuration from a file, which options then override; "": none.
-    void read(const std::string& file) {
-        if (!file.empty()) {
-            config_file = file;
-            config = read_program_config(file);
+    /// Takes the configuration from a file, which options then override; "": none. What `given("--model")` and the like
+    /// says that options supply need not be in the file.
+    void read(const std::string& file, const std::function<bool(std::string_view)>& given) {
+        if (file.empty()) {
+            return;
         }
+        config_file = file;
+        std::vector<std::string> supplied;
+        for (const auto& [option, key] : {std::pair{"--model", "pretrained_model_path"},
+                                          {"--output", "output_dir"},
+                                          {"--video", "train_data.video_path"},
+                                          {"--prompt", "train_data.prompt"}}) {
+            if (given(option)) {
+                supplied.emplace_back(key);
+            }
+        }
+        config = read_program_config(file, supplied);
     }
 
     /// Call after the last change: then everything is checked. Validation has the training clip's size where
@@ -89,10 +104,26 @@ struct TuneVideoOptions {
             {.folder = config.pretrained_model_path, .seed = *config.seed, .mixed_precision = config.mixed_precision},
             std::move(check_stop));
         check_prompts(*model, config);
-        if (config.validation_steps <= config.max_train_steps) {
+        if (validates()) {
             check_steps(ddim_sampler(model->facts()), config.validation_data);
         }
         return model;
+    }
+
+    /// Whether anything is sampled.
+    [[nodiscard]] bool validates() const { return config.validation_steps <= config.max_train_steps; }
+
+    /// Finds out before the work whether all that will be written can be. Makes the folders.
+    void check_writing() const {
+        const std::filesystem::path folder = config.output_dir;
+        make_output_folder(folder);
+        check_outputs({folder / "config.yaml", folder / "losses.csv"});
+        if (validates()) {
+            make_output_folder(folder / "samples");
+            if (config.validation_data.use_inv_latent) {
+                make_output_folder(folder / "inv_latents");
+            }
+        }
     }
 
     /// Whether tuning is part of it.

@@ -214,6 +214,22 @@ inline void check_yaml_text(std::string_view text, const std::string& where) {
     }
 }
 
+/// The first line that begins with a tab, after spaces or none, and holds more; 0: none.
+[[nodiscard]] inline int line_indented_by_tab(std::string_view text) {
+    int line = 1;
+    for (std::size_t at = 0; at < text.size(); ++line) {
+        const std::size_t end = std::min(text.find('\n', at), text.size());
+        const std::string_view content = text.substr(at, end - at);
+        const std::size_t first = content.find_first_not_of(" \t\r");
+        if (first != std::string_view::npos && content[first] != '#' &&
+            content.substr(0, first).find('\t') != std::string_view::npos) {
+            return line;
+        }
+        at = end + 1;
+    }
+    return 0;
+}
+
 } // namespace detail
 
 /// Parses one YAML document. A repeated key, a tag (`!!python/...`), a second document, nesting deeper than 64 and
@@ -229,6 +245,9 @@ inline void check_yaml_text(std::string_view text, const std::string& where) {
         while (parser.HandleNextDocument(builder)) {
         }
     } catch (const YAML::Exception& error) {
+        if (const int line = detail::line_indented_by_tab(text); line > 0) {
+            fail(where, ":", line, ": a tab indents this line; YAML takes spaces alone");
+        }
         fail(where, ":", error.mark.line + 1, ": not valid YAML: ", error.msg, " (column ", error.mark.column + 1, ")");
     }
     return builder.take();

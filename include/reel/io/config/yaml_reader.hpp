@@ -4,9 +4,9 @@
 #include <reel/core/error.hpp>
 #include <reel/core/nearest_name.hpp>
 #include <reel/io/config/yaml.hpp>
+#include <reel/io/config/yaml_number.hpp>
 
 #include <array>
-#include <charconv>
 #include <concepts>
 #include <cstdint>
 #include <filesystem>
@@ -16,7 +16,6 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -38,39 +37,6 @@ namespace detail {
         }
     }
     return std::nullopt;
-}
-
-/// A decimal number: `1`, `-2`, `1_000`, and for floating types also `.5`, `1.`, `3e-5` (which PyYAML would call
-/// text, and OmegaConf a number). Nothing for other text, for a number that T cannot hold, and for `010`, which is
-/// eight in YAML 1.1 and ten in YAML 1.2.
-template <class T>
-[[nodiscard]] std::optional<T> yaml_number(std::string_view text) {
-    std::string digits;
-    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != '_') {
-            digits += text[i];
-        } else if (i == 0 || i + 1 == text.size() || !is_digit(text[i - 1]) || !is_digit(text[i + 1])) {
-            return std::nullopt;
-        }
-    }
-    const bool negative = digits.starts_with('-');
-    if (negative || digits.starts_with('+')) {
-        digits.erase(0, 1);
-    }
-    const bool starts_well =
-        !digits.empty() && (is_digit(digits[0]) || (digits[0] == '.' && digits.size() > 1 && is_digit(digits[1])));
-    const bool octal = digits.size() > 1 && digits[0] == '0' && is_digit(digits[1]) &&
-                       digits.find_first_of(".eE") == std::string::npos;
-    if (!starts_well || octal) {
-        return std::nullopt;
-    }
-    if (negative) {
-        digits.insert(0, "-");
-    }
-    T value{};
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    return error == std::errc{} && end == digits.data() + digits.size() ? std::optional<T>(value) : std::nullopt;
 }
 
 } // namespace detail
@@ -152,12 +118,16 @@ public:
         return node_.find(key);
     }
 
-    /// Call last: throws Error naming the first key that nobody asked for, with the nearest known one.
+    /// Call last: throws Error naming every key that nobody asked for, each with the nearest known one.
     void finish() const {
+        std::string unknown;
         for (const YamlNode::Key& key : node_.keys) {
-            reel::require(used_.contains(key.name), place(key.line), full(key.name), ": unknown key",
-                          did_you_mean(key.name, used_));
+            if (!used_.contains(key.name)) {
+                unknown += concat_text(unknown.empty() ? "" : "; ", place(key.line), full(key.name), ": unknown key",
+                                       did_you_mean(key.name, used_));
+            }
         }
+        reel::require(unknown.empty(), unknown);
     }
 
 private:
@@ -192,11 +162,6 @@ private:
     template <class T>
     [[nodiscard]] T convert(const std::string& name, const YamlNode& value) const {
         const auto refuse = [&]() {
-            // OmegaConf, which reads these files in the reference, puts another key's value there.
-            const bool interpolation =
-                value.kind == YamlNode::Kind::scalar && value.text.find("${") != std::string::npos;
-            reel::require(!interpolation, place(value.line), name,
-                          ": holds an interpolation ${...}, which is not supported; write the value itself");
             fail(place(value.line), name, ": expected ", expected<T>(), ", found ", describe(value));
         };
         const bool plain = value.kind == YamlNode::Kind::scalar && !value.quoted;

@@ -3,16 +3,15 @@
 
 #include <reel/core/error.hpp>
 #include <reel/io/pictures/frames.hpp>
-#include <reel/io/video/gif_blocks.hpp>
+#include <reel/io/video/mp4_boxes.hpp>
+#include <reel/io/video/packet_index.hpp>
+#include <reel/io/video/video_display.hpp>
 #include <reel/io/video/video_ffmpeg.hpp>
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <reel/io/video/video_input.hpp>
+#include <reel/io/video/video_times.hpp>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -34,101 +33,13 @@ struct VideoLimits {
 
 namespace detail {
 
-/// A regular file behind FFmpeg's reading callbacks. FFmpeg is given this and no name, so nothing in a path or in a
-/// file can make it open anything else.
-class VideoInput {
-public:
-    VideoInput(const std::filesystem::path& path, const std::string& what) {
-        // Without O_NONBLOCK, opening a pipe would wait for its writer.
-        descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        const int reason = errno;
-        require(descriptor_ >= 0, what,
-                reason == ENOENT ? ": there is no such file (only local files are read)"
-                                 : concat_text(": ", std::strerror(reason)));
-        try {
-            inspect(what);
-            constexpr int buffer_size = 1 << 16;
-            auto* buffer = static_cast<unsigned char*>(av_malloc(buffer_size));
-            require(buffer != nullptr, what, ": out of memory");
-            context_ = avio_alloc_context(buffer, buffer_size, 0, this, &VideoInput::read, nullptr, &VideoInput::seek);
-            if (context_ == nullptr) {
-                av_free(buffer);
-                fail(what, ": out of memory");
-            }
-        } catch (...) {
-            ::close(descriptor_);
-            throw;
-        }
-    }
-
-    VideoInput(const VideoInput&) = delete;
-    VideoInput& operator=(const VideoInput&) = delete;
-
-    ~VideoInput() {
-        av_freep(&context_->buffer);
-        avio_context_free(&context_);
-        ::close(descriptor_);
-    }
-
-    [[nodiscard]] AVIOContext* context() const { return context_; }
-    [[nodiscard]] std::int64_t size() const { return size_; }
-
-private:
-    void inspect(const std::string& what) {
-        struct stat status {};
-        require(::fstat(descriptor_, &status) == 0, what, ": ", std::strerror(errno));
-        require(!S_ISDIR(status.st_mode), what, ": it is a folder, expected a video file");
-        require(S_ISREG(status.st_mode), what, ": it is a device or a pipe, expected a video file");
-        size_ = status.st_size;
-        require(size_ > 0, what, ": the file is empty");
-        constexpr std::string_view pointer = "version https://git-lfs.github.com/spec/";
-        std::array<char, pointer.size()> head{};
-        const ssize_t got = ::pread(descriptor_, head.data(), head.size(), 0);
-        require(got >= 0, what, ": ", std::strerror(errno));
-        require(std::string_view(head.data(), static_cast<std::size_t>(got)) != pointer, what,
-                ": it is a Git LFS pointer, not the video itself; fetch it with `git lfs pull`");
-        // FFmpeg takes a GIF that is cut off for a shorter one.
-        require(!std::string_view(head.data(), static_cast<std::size_t>(got)).starts_with("GIF8") ||
-                    gif_has_trailer([&](std::int64_t at) { return byte_at(at); }),
-                what, ": damaged (the GIF ends before its last block); copy it again or encode it anew");
-    }
-
-    [[nodiscard]] std::optional<std::uint8_t> byte_at(std::int64_t at) const {
-        std::uint8_t byte = 0;
-        return ::pread(descriptor_, &byte, 1, at) == 1 ? std::optional(byte) : std::nullopt;
-    }
-
-    static int read(void* self, std::uint8_t* target, int bytes) {
-        const ssize_t got =
-            ::read(static_cast<VideoInput*>(self)->descriptor_, target, static_cast<std::size_t>(bytes));
-        return got > 0 ? static_cast<int>(got) : got == 0 ? AVERROR_EOF : AVERROR(errno);
-    }
-
-    static std::int64_t seek(void* self, std::int64_t offset, int whence) {
-        const auto* input = static_cast<VideoInput*>(self);
-        if ((whence & AVSEEK_SIZE) != 0) {
-            return input->size_;
-        }
-        const off_t position = ::lseek(input->descriptor_, offset, whence & ~AVSEEK_FORCE);
-        return position >= 0 ? position : AVERROR(errno);
-    }
-
-    int descriptor_ = -1;
-    std::int64_t size_ = 0;
-    AVIOContext* context_ = nullptr;
-};
-
-/// The containers reel reads: each is one file that holds its own pictures. Playlists, concatenation scripts, image
-/// sequences and devices are not among them.
-inline constexpr const char* video_containers =
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,mpeg,mpegts,mpegvideo,m4v,h264,hevc,flv,asf,ogg,ivf";
-
 /// The best video stream of a file, decoded in presentation order.
 class VideoDecoder {
 public:
-    VideoDecoder(const std::filesystem::path& path, const VideoLimits& limits)
+    VideoDecoder(const std::filesystem::path& path, const VideoLimits& limits,
+                 const char* containers = video_containers)
         : what_(concat_text("cannot read video ", path.string())), limits_(limits), input_(path, what_) {
-        open_container();
+        open_container(containers);
         open_codec();
     }
 
@@ -138,6 +49,13 @@ public:
 
     /// Decodes the next frame; false at the end. Throws Error when the file is damaged.
     [[nodiscard]] bool next(AVFrame& frame) {
+        if (sought_) {
+            av_frame_unref(&frame);
+            av_frame_move_ref(&frame, sought_.get());
+            sought_.reset();
+            accept(frame);
+            return true;
+        }
         for (;;) {
             const int code = avcodec_receive_frame(codec_.get(), &frame);
             if (code == 0) {
@@ -159,18 +77,107 @@ public:
     [[nodiscard]] std::string codec_name() const { return avcodec_get_name(codec_->codec_id); }
     [[nodiscard]] std::string container_name() const { return format_->iformat->name; }
 
-    /// Frames per second as the container states it, 0 when it does not.
-    [[nodiscard]] double fps() const {
-        for (const AVRational rate : {stream_->avg_frame_rate, stream_->r_frame_rate}) {
-            if (rate.num > 0 && rate.den > 0) {
-                return av_q2d(rate);
+    /// When the last frame is shown, in seconds on the clock of the container, which starts with its first stream. A
+    /// duration of 0 is not known.
+    [[nodiscard]] PictureTime time() const { return clock_.time(); }
+
+    /// How long the last frame of the file is shown, in seconds; 0: not known. Of an mp4, whose packets' durations are
+    /// those between decoding times, the track's end says it, unless it keeps to the rate that `meter` has found.
+    [[nodiscard]] double last_duration(const RateMeter& meter) const { return last_duration(meter, clock_.time()); }
+
+    [[nodiscard]] double last_duration(const RateMeter& meter, const PictureTime& last) const {
+        if (!meter.is_usual(last.duration) && std::string_view(format_->iformat->name).starts_with("mov")) {
+            const auto byte_at = [&](std::int64_t at) { return input_.byte_at(at); };
+            const auto end = mp4_track_end(byte_at, input_.size(), static_cast<std::uint32_t>(stream_->id));
+            const double duration = end ? *end - origin() - last.start : 0;
+            const double rounding = 0.0011; // of the film's clock, which often is thousandths
+            if (meter.steady() && std::abs(duration - meter.usual_duration()) < rounding) {
+                return meter.usual_duration();
+            }
+            if (duration > 0) {
+                return duration;
             }
         }
-        return 0.0;
+        return last.duration > 0 ? last.duration : meter.usual_duration();
     }
 
-    /// By how much a player turns the pictures clockwise: 0, 90, 180 or 270 degrees. Other angles count as 0.
-    [[nodiscard]] int rotation() const {
+    /// Knows the rates that the container states; whether they are true only times tell. `stride`: of the pictures that
+    /// it will be given.
+    [[nodiscard]] RateMeter meter(int stride = 1) const {
+        std::vector<double> stated;
+        for (const AVRational rate : {stream_->avg_frame_rate, stream_->r_frame_rate}) {
+            if (rate.num > 0 && rate.den > 0) {
+                stated.push_back(av_q2d(rate) / stride);
+            }
+        }
+        return {std::move(stated), av_q2d(stream_->time_base)};
+    }
+
+    /// Goes through the file's packets without decoding; the decoder then is at the end.
+    [[nodiscard]] PacketIndex index() {
+        PacketIndex index;
+        while (read_packet()) {
+            if ((packet_->flags & AV_PKT_FLAG_DISCARD) != 0) {
+                continue;
+            }
+            index.timed = index.timed && packet_->pts != AV_NOPTS_VALUE;
+            const bool key = (packet_->flags & AV_PKT_FLAG_KEY) != 0 && packet_->dts != AV_NOPTS_VALUE;
+            index.add(packet_->pts, packet_->duration, key ? std::optional(packet_->dts) : std::nullopt);
+            require(static_cast<std::int64_t>(index.starts.size()) <= limits_.max_decoded, what_, ": it has more than ",
+                    limits_.max_decoded, " frames, the limit of VideoLimits::max_decoded");
+        }
+        index.finish();
+        return index;
+    }
+
+    /// Where the container's first stream begins, by its own numbers; seconds.
+    [[nodiscard]] double origin() const {
+        return format_->start_time == AV_NOPTS_VALUE ? 0 : static_cast<double>(format_->start_time) / AV_TIME_BASE;
+    }
+
+    /// A time or duration of the index in seconds.
+    [[nodiscard]] double seconds(std::int64_t ticks) const {
+        return static_cast<double>(ticks) * av_q2d(stream_->time_base);
+    }
+
+    /// Whether packets and pictures are known to be as many, so that index() may be sought by.
+    [[nodiscard]] bool is_indexed() const {
+        const std::string_view container = format_->iformat->name;
+        const AVCodecID codec = codec_->codec_id;
+        return (container.starts_with("mov") || container.starts_with("matroska")) &&
+               (codec == AV_CODEC_ID_H264 || codec == AV_CODEC_ID_HEVC || codec == AV_CODEC_ID_MPEG4 ||
+                codec == AV_CODEC_ID_VP9 || codec == AV_CODEC_ID_AV1 || codec == AV_CODEC_ID_MJPEG ||
+                codec == AV_CODEC_ID_PRORES || codec == AV_CODEC_ID_FFV1);
+    }
+
+    /// Goes on with a key picture, number `number` of the clip: next() gives it. False where the file does not give
+    /// exactly that one; then the decoder is of no more use.
+    [[nodiscard]] bool seek(const PacketIndex::Key& key, std::int64_t number) {
+        if (av_seek_frame(format_, stream_->index, key.decoded, AVSEEK_FLAG_BACKWARD) < 0) {
+            return false;
+        }
+        avcodec_flush_buffers(codec_.get());
+        sought_ = owned(av_frame_alloc());
+        for (int passed = 0; passed < 1000; ++passed) { // those before it, which may lack what they refer to
+            int code = avcodec_receive_frame(codec_.get(), sought_.get());
+            if (code == AVERROR(EAGAIN)) {
+                const bool more = read_packet();
+                static_cast<void>(avcodec_send_packet(codec_.get(), more ? packet_.get() : nullptr));
+                continue;
+            }
+            if (code < 0 || sought_->best_effort_timestamp > key.start) {
+                return false;
+            }
+            if (sought_->best_effort_timestamp == key.start) {
+                decoded_ = number;
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// How the pictures are to be turned and mirrored.
+    [[nodiscard]] DisplayMatrix display_matrix() const {
         const std::uint8_t* matrix = nullptr;
         std::size_t size = 0;
 #if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 31, 102)
@@ -183,35 +190,18 @@ public:
 #else
         matrix = av_stream_get_side_data(stream_, AV_PKT_DATA_DISPLAYMATRIX, &size);
 #endif
-        std::array<std::int32_t, 9> values{};
-        if (matrix == nullptr || size < sizeof values) {
-            return 0;
-        }
-        std::memcpy(values.data(), matrix, sizeof values);
-        const double clockwise = -av_display_rotation_get(values.data());
-        if (!std::isfinite(clockwise)) {
-            return 0;
-        }
-        const int degrees = (static_cast<int>(std::lround(clockwise)) % 360 + 360) % 360;
-        return degrees % 90 == 0 ? degrees : 0;
+        return matrix != nullptr ? detail::display_matrix({matrix, size}) : upright;
+    }
+
+    /// Width of a pixel by its height, before it is turned.
+    [[nodiscard]] AVRational pixel_aspect(AVFrame& frame) const {
+        const AVRational aspect = av_guess_sample_aspect_ratio(format_, stream_, &frame);
+        return aspect.num > 0 && aspect.den > 0 ? aspect : AVRational{1, 1};
     }
 
 private:
-    void open_container() {
-        format_ = avformat_alloc_context();
-        require(format_ != nullptr, what_, ": out of memory");
-        format_->pb = input_.context();
-        format_->io_open = [](AVFormatContext*, AVIOContext**, const char*, int, AVDictionary**) {
-            return AVERROR(EPERM); // a video that refers to another file is refused
-        };
-        AVDictionary* options = nullptr;
-        av_dict_set(&options, "format_whitelist", video_containers, 0);
-        av_dict_set(&options, "protocol_whitelist", "file", 0);
-        // On failure FFmpeg frees the context itself and sets it to null.
-        const int opened = avformat_open_input(&format_, "", nullptr, &options);
-        av_dict_free(&options);
-        require(opened >= 0, what_, ": not a video reel reads, or damaged (FFmpeg: ", ffmpeg_error(opened),
-                "); expected an mp4, mov, mkv, webm, avi, gif or mpeg file");
+    void open_container(const char* containers) {
+        format_ = open_local(input_, containers, what_);
         try {
             find_stream();
         } catch (...) {
@@ -278,21 +268,25 @@ private:
         }
     }
 
-    void feed() {
-        av_packet_unref(packet_.get());
+    /// The next packet of the stream; false, with an empty one, at the end.
+    bool read_packet() {
         for (;;) {
+            av_packet_unref(packet_.get());
             const int code = av_read_frame(format_, packet_.get());
             if (code == AVERROR_EOF) {
-                break;
+                return false;
             }
             if (code < 0) {
                 damaged(ffmpeg_error(code));
             }
             if (packet_->stream_index == stream_->index) {
-                break;
+                return true;
             }
-            av_packet_unref(packet_.get());
         }
+    }
+
+    void feed() {
+        static_cast<void>(read_packet());
         if ((packet_->flags & AV_PKT_FLAG_CORRUPT) != 0) {
             damaged("the container marks it so, or it is cut off");
         }
@@ -308,9 +302,30 @@ private:
             damaged("the decoder had to guess parts of it");
         }
         check_size(frame.width, frame.height);
+        note_time(frame);
         ++decoded_;
         require(decoded_ <= limits_.max_decoded, what_, ": it has more than ", limits_.max_decoded,
                 " frames, the limit of VideoLimits::max_decoded");
+    }
+
+    void note_time(const AVFrame& frame) {
+        const double tick = av_q2d(stream_->time_base);
+        const AVRational guess = av_guess_frame_rate(format_, stream_, nullptr);
+        std::optional<double> start;
+        if (frame.best_effort_timestamp != AV_NOPTS_VALUE) {
+            const std::int64_t begin =
+                av_rescale_q(std::llround(origin() * AV_TIME_BASE), AVRational{1, AV_TIME_BASE}, stream_->time_base);
+            start = static_cast<double>(frame.best_effort_timestamp - begin) * tick;
+        }
+#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(57, 30, 100)
+        const std::int64_t duration = frame.duration;
+#else
+        const std::int64_t duration = frame.pkt_duration;
+#endif
+        clock_.note(start, static_cast<double>(std::max<std::int64_t>(duration, 0)) * tick,
+                    {.tick = tick,
+                     .usual = guess.num > 0 && guess.den > 0 ? 1 / av_q2d(guess) : tick,
+                     .may_jump = (format_->iformat->flags & AVFMT_TS_DISCONT) != 0});
     }
 
     [[noreturn]] void damaged(std::string_view reason) const {
@@ -325,7 +340,9 @@ private:
     AVStream* stream_ = nullptr;
     FfmpegPointer<AVCodecContext> codec_;
     FfmpegPointer<AVPacket> packet_;
+    FfmpegPointer<AVFrame> sought_; ///< decoded by seek(), for next()
     std::int64_t decoded_ = 0;
+    FrameClock clock_;
 };
 
 } // namespace detail

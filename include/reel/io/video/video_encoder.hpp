@@ -4,18 +4,28 @@
 #include <reel/core/error.hpp>
 #include <reel/io/files/atomic_file.hpp>
 #include <reel/io/pictures/frames.hpp>
+#include <reel/io/video/sound_copy.hpp>
 #include <reel/io/video/video_ffmpeg.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+namespace reel {
+
+/// The most frames per second that are written.
+inline constexpr double highest_fps = 100'000.0;
+
+} // namespace reel
 
 namespace reel::detail {
 
@@ -54,7 +64,9 @@ struct EncoderPlan {
     int height = 0;
     AVRational time_base{1, 1};
     AVRational frame_rate{0, 1};
+    AVRational pixel_aspect{1, 1};
     bool bt709 = false;            ///< say that colours are BT.709, limited range
+    SoundPart sound{};             ///< copied along where the container can hold it
     std::int64_t packet_ticks = 0; ///< how long a frame lasts, in time_base; 0 leaves that to the muxer
     std::int64_t bit_rate = 0;     ///< for encoders without a quality setting
     FfmpegOptions codec_options;
@@ -75,7 +87,8 @@ void mark_bt709(Target& target) {
 class FrameEncoder {
 public:
     FrameEncoder(const std::filesystem::path& file, const EncoderPlan& plan, std::string what)
-        : what_(std::move(what)), packet_ticks_(plan.packet_ticks), packet_(owned(av_packet_alloc())) {
+        : what_(std::move(what)), packet_ticks_(plan.packet_ticks), sound_begin_(plan.sound.begin),
+          packet_(owned(av_packet_alloc())) {
         AVFormatContext* made = nullptr;
         // The prefix keeps a colon in the path from being read as a protocol.
         const std::string url = concat_text("file:", file.string());
@@ -98,21 +111,37 @@ public:
                 packet_->duration = packet_ticks_;
             }
             packet_->stream_index = stream_->index;
+            const double start = static_cast<double>(packet_->pts) * av_q2d(codec_->time_base);
             av_packet_rescale_ts(packet_.get(), codec_->time_base, stream_->time_base);
             check(av_interleaved_write_frame(format_.get(), packet_.get()), "writing");
+            if (start >= 0 && sound_) {
+                write_sound(start);
+            }
         }
     }
 
-    /// Ends the clip and closes the file. Without it the file is useless.
-    void finish() {
+    /// Ends the clip and closes the file. Without it the file is useless. `last_ticks`: how long the last frame lasts,
+    /// in time_base; 0: as long as any other. `seconds`: of the clip, where its sound ends.
+    void finish(std::int64_t last_ticks = 0, double seconds = 0) {
+        packet_ticks_ = last_ticks > 0 ? last_ticks : packet_ticks_;
         write(nullptr);
+        if (sound_) {
+            write_sound(seconds);
+        }
+        close();
+    }
+
+    /// Whether there was sound that this container cannot hold; its codec's name, or "".
+    [[nodiscard]] const std::string& lost_sound() const { return lost_sound_; }
+
+private:
+    void close() {
         check(av_write_trailer(format_.get()), "writing");
         avio_flush(format_->pb);
         check(format_->pb->error, "writing");
         check(avio_closep(&format_->pb), "closing");
     }
 
-private:
     struct FreeOutput {
         void operator()(AVFormatContext* format) const {
             avio_closep(&format->pb);
@@ -132,7 +161,7 @@ private:
         codec_->time_base = plan.time_base;
         codec_->framerate = plan.frame_rate;
         codec_->bit_rate = plan.bit_rate;
-        codec_->sample_aspect_ratio = AVRational{1, 1};
+        codec_->sample_aspect_ratio = plan.pixel_aspect;
         codec_->thread_count = 1;
         codec_->flags |= AV_CODEC_FLAG_BITEXACT;
         if (plan.bt709) {
@@ -152,17 +181,75 @@ private:
         require(stream_ != nullptr, what_, ": out of memory");
         stream_->time_base = plan.time_base;
         stream_->avg_frame_rate = plan.frame_rate;
+        stream_->sample_aspect_ratio = plan.pixel_aspect;
         check(avcodec_parameters_from_context(stream_->codecpar, codec_.get()), "describing the stream");
         format_->flags |= AVFMT_FLAG_BITEXACT;
+        open_sound(plan);
         check(avio_open(&format_->pb, url.c_str(), AVIO_FLAG_WRITE), "opening the file");
         FfmpegDictionary options(plan.muxer_options);
         check(avformat_write_header(format_.get(), options.get()), "writing the header");
         options.require_used(what_);
     }
 
+    void open_sound(const EncoderPlan& plan) {
+        if (plan.sound.path.empty()) {
+            return;
+        }
+        sound_.emplace(plan.sound.path);
+        const AVStream* from = sound_->stream();
+        if (from == nullptr) {
+            sound_.reset();
+            return;
+        }
+        if (avformat_query_codec(format_->oformat, from->codecpar->codec_id, FF_COMPLIANCE_NORMAL) != 1) {
+            lost_sound_ = avcodec_get_name(from->codecpar->codec_id);
+            sound_.reset();
+            return;
+        }
+        sound_stream_ = avformat_new_stream(format_.get(), nullptr);
+        require(sound_stream_ != nullptr, what_, ": out of memory");
+        check(avcodec_parameters_copy(sound_stream_->codecpar, from->codecpar), "describing the sound");
+        sound_stream_->codecpar->codec_tag = 0;
+        sound_stream_->time_base = from->time_base;
+        sound_packet_ = owned(av_packet_alloc());
+        has_sound_ = sound_->next(*sound_packet_);
+    }
+
+    /// Copies the sound that begins before a time of the clip. mp4 and mov hide what lies a little before the clip,
+    /// which decoders need to begin with.
+    void write_sound(double until) {
+        const bool hides =
+            std::string_view(format_->oformat->name) == "mp4" || std::string_view(format_->oformat->name) == "mov";
+        const double before = hides ? -0.06 : -1e-6;
+        for (; has_sound_; has_sound_ = sound_->next(*sound_packet_)) {
+            const double start = sound_->start_of(*sound_packet_) - sound_begin_;
+            if (start >= until) {
+                return;
+            }
+            if (start < before) {
+                continue;
+            }
+            const AVRational from = sound_->stream()->time_base;
+            const std::int64_t shift =
+                std::llround((start - static_cast<double>(sound_packet_->pts) * av_q2d(from)) / av_q2d(from));
+            sound_packet_->pts += shift;
+            sound_packet_->dts = sound_packet_->pts;
+            sound_packet_->stream_index = sound_stream_->index;
+            sound_packet_->pos = -1;
+            av_packet_rescale_ts(sound_packet_.get(), from, sound_stream_->time_base);
+            check(av_interleaved_write_frame(format_.get(), sound_packet_.get()), "writing the sound");
+        }
+    }
+
     QuietFfmpeg quiet_;
     std::string what_;
     std::int64_t packet_ticks_ = 0;
+    double sound_begin_ = 0;
+    std::string lost_sound_;
+    std::optional<SoundCopy> sound_;
+    FfmpegPointer<AVPacket> sound_packet_;
+    AVStream* sound_stream_ = nullptr;
+    bool has_sound_ = false;
     FfmpegPointer<AVPacket> packet_;
     std::unique_ptr<AVFormatContext, FreeOutput> format_;
     FfmpegPointer<AVCodecContext> codec_;

@@ -3,14 +3,15 @@
 
 #include <reel/core/error.hpp>
 #include <reel/io/pictures/frames.hpp>
-#include <reel/io/video/video_decoder.hpp>
+#include <reel/io/video/clip_decoder.hpp>
+#include <reel/io/video/rgb_converter.hpp>
 #include <reel/io/video/video_ffmpeg.hpp>
+#include <reel/io/video/video_notes.hpp>
 
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
-#include <optional>
 #include <string>
+#include <vector>
 
 namespace reel {
 
@@ -21,6 +22,30 @@ struct VideoSelection {
     int max_frames = 0; ///< how many; 0 takes all there are (n_sample_frames)
     int width = 0;      ///< pixels; 0 with height 0 keeps the file's size
     int height = 0;     ///< pixels
+    double fps = 0;     ///< frames per second that the file is taken to have; 0: by its own times
+};
+
+/// What read_video took of a video.
+struct VideoTaken {
+    int file_width = 0;             ///< pixels as they are shown, but for their aspect
+    int file_height = 0;            ///< pixels
+    double first = 0;               ///< when the first frame taken is shown, in seconds from the clip's first frame
+    double last = 0;                ///< and the last one
+    std::int64_t decoded = 0;       ///< frames: of a long clip not all those before the last one taken
+    bool timed = true;              ///< whether times are known: not of a folder of pictures
+    double clock = 0;               ///< the first frame's time on the clock of the file, as SoundPart has it; seconds
+    std::vector<std::string> notes; ///< sentences: what is to be known of this file's pictures
+
+    void describe(const detail::ClipDecoder& decoder, AVFrame& frame) {
+        const detail::DisplayMatrix turn = decoder.file().display_matrix();
+        file_width = detail::is_sideways(turn) ? frame.height : frame.width;
+        file_height = detail::is_sideways(turn) ? frame.width : frame.height;
+        notes = detail::picture_notes(frame, decoder.file().pixel_aspect(frame));
+        if (detail::is_mirrored(turn)) {
+            notes.emplace_back("the file asks to be shown mirrored, which is not done, as in the reference; "
+                               "`video_tools convert` makes a clip that is");
+        }
+    }
 };
 
 /// What is in a video file.
@@ -28,74 +53,13 @@ struct VideoInfo {
     int frames = 0;        ///< frames that decode, counted
     int width = 0;         ///< pixels, as shown (after rotation)
     int height = 0;        ///< pixels, as shown (after rotation)
-    double fps = 0.0;      ///< frames per second, 0 when the file does not say
+    double fps = 0.0;      ///< frames per second by the frames' times; 0 when they have none
+    double seconds = 0.0;  ///< from the first frame's beginning to the last one's end; 0 when they have no times
     std::string codec;     ///< FFmpeg's name, such as "mpeg4"
     std::string container; ///< FFmpeg's name, such as "mov,mp4,m4a,3gp,3g2,mj2"
 };
 
 namespace detail {
-
-inline bool is_sideways(int rotation) {
-    return rotation == 90 || rotation == 270;
-}
-
-/// Decoded frames to RGB of one size. swscale's plain bilinear filter (it averages over the shrunk pixel's area),
-/// resizing and converting colours in one pass, is what decord does: byte-equal results.
-class RgbConverter {
-public:
-    RgbConverter(std::string what, int rotation, int width, int height)
-        : what_(std::move(what)), rotation_(rotation), width_(width), height_(height),
-          output_(owned(av_frame_alloc())) {}
-
-    /// Appends the frame's pixels. Size 0x0 takes that of the first frame for all.
-    void append(AVFrame& frame, Frames& frames) {
-        if (width_ == 0) {
-            width_ = is_sideways(rotation_) ? frame.height : frame.width;
-            height_ = is_sideways(rotation_) ? frame.width : frame.height;
-        }
-        frames.width = width_;
-        frames.height = height_;
-        prepare(frame);
-        frame.pts = frames.count;
-        graph_->push(&frame);
-        require(graph_->pull(*output_), what_, ": converting frame ", frames.count, " to RGB gave nothing");
-        const std::size_t row = frames.row_bytes();
-        const std::size_t at = frames.rgb.size();
-        frames.rgb.resize(at + frames.frame_bytes());
-        for (int y = 0; y < height_; ++y) {
-            std::memcpy(frames.rgb.data() + at + static_cast<std::size_t>(y) * row,
-                        output_->data[0] + static_cast<std::ptrdiff_t>(y) * output_->linesize[0], row);
-        }
-        ++frames.count;
-    }
-
-private:
-    /// A stream may change its size or pixel format on the way.
-    void prepare(const AVFrame& frame) {
-        if (graph_ && frame.width == input_width_ && frame.height == input_height_ && frame.format == input_format_) {
-            return;
-        }
-        const char* turn = rotation_ == 90    ? "transpose=clock,"
-                           : rotation_ == 180 ? "hflip,vflip,"
-                           : rotation_ == 270 ? "transpose=cclock,"
-                                              : "";
-        graph_.emplace(frame, AVRational{1, 1},
-                       concat_text(turn, "scale=", width_, ":", height_, ":flags=bilinear,format=rgb24"), what_);
-        input_width_ = frame.width;
-        input_height_ = frame.height;
-        input_format_ = frame.format;
-    }
-
-    std::string what_;
-    int rotation_;
-    int width_;
-    int height_;
-    int input_width_ = 0;
-    int input_height_ = 0;
-    int input_format_ = -1;
-    FfmpegPointer<AVFrame> output_;
-    std::optional<FilterGraph> graph_;
-};
 
 inline void check_selection(const VideoSelection& chosen, const VideoLimits& limits, const std::string& what) {
     require(chosen.start >= 0, what, ": start (sample_start_idx) is ", chosen.start, ", expected 0 or more");
@@ -125,55 +89,114 @@ inline void check_selection(const VideoSelection& chosen, const VideoLimits& lim
          "(n_sample_frames) asks for ", chosen.max_frames, "; lower one of the three");
 }
 
+/// How long the frame that was taken last is shown, in seconds: until the next one, where that matters. 0 where it is
+/// not known, and with a stride, where others lie between it and what would be taken next.
+[[nodiscard]] inline double last_share(ClipDecoder& decoder, AVFrame& frame, const RateMeter& meter,
+                                       const VideoSelection& chosen) {
+    if (chosen.stride > 1 || (meter.steady() && meter.count() > 1)) {
+        return 0;
+    }
+    const PictureTime last = decoder.time();
+    try {
+        if (decoder.next(frame)) {
+            return decoder.time().start - last.start;
+        }
+    } catch (const Error&) { // a frame that is not taken is no matter
+        return last.duration;
+    }
+    return decoder.last_duration(meter);
+}
+
 } // namespace detail
 
 /// Reads frames start, start + stride, ... of a video, `max_frames` of them, each resized to width x height without
 /// cropping and without keeping the aspect. Frames are counted as they decode; what the container claims is not
-/// believed. A file that asks to be shown rotated by a quarter turn is rotated. The result's fps is the file's divided
-/// by the stride. Frame choice and pixels agree with decord 0.6.0, which the reference uses (see docs/video.md).
+/// believed. A file that asks to be shown rotated by a quarter turn is rotated, and not mirrored. The result's fps is
+/// that of the frames taken, by their times. Frame choice and pixels agree with decord 0.6.0, which the reference uses
+/// (see docs/video.md).
 ///
-/// Only local regular files are read, and nothing that a file refers to. Throws Error when the file is missing, no
-/// video, damaged or above the limits, or has fewer frames than asked.
+/// `path` may also be a folder of pictures, or a pattern such as "frame-%05d.png" (see picture_files); their fps is
+/// `chosen.fps`, or 0. Only local regular files are read, and nothing that a file refers to. `taken` is told what was
+/// taken. Throws Error when the file is missing, no video, damaged or above the limits, or has fewer frames than asked.
 [[nodiscard]] inline Frames read_video(const std::filesystem::path& path, const VideoSelection& chosen = {},
-                                       const VideoLimits& limits = {}) {
-    detail::check_selection(chosen, limits, concat_text("cannot read video ", path.string()));
-    detail::VideoDecoder decoder(path, limits);
-    detail::RgbConverter converter(decoder.what(), decoder.rotation(), chosen.width, chosen.height);
+                                       const VideoLimits& limits = {}, VideoTaken* taken = nullptr) {
+    const std::string what = concat_text("cannot read video ", path.string());
+    detail::check_selection(chosen, limits, what);
+    detail::ClipDecoder decoder(path, limits, chosen.fps);
+    detail::RgbConverter converter(what, detail::without_mirror(decoder.file().display_matrix()), chosen.width,
+                                   chosen.height);
     const auto frame = detail::owned(av_frame_alloc());
+    detail::RateMeter meter = decoder.meter(chosen.stride);
+    VideoTaken about;
     Frames frames;
-    frames.fps = decoder.fps() / chosen.stride;
+    double origin = 0;
+    PictureTime last;
     std::int64_t wanted = chosen.start;
     while ((chosen.max_frames == 0 || frames.count < chosen.max_frames) && decoder.next(*frame)) {
+        ++about.decoded;
+        origin = decoder.decoded() == 1 ? decoder.time().start : origin;
         if (decoder.decoded() - 1 != wanted) {
+            decoder.skip_to(wanted);
             continue;
         }
+        if (frames.count == 0) {
+            about.first = decoder.time().start - origin;
+            about.clock = decoder.time().start;
+            about.describe(decoder, *frame);
+        }
+        last = decoder.time();
+        meter.add(last.start);
         converter.append(*frame, frames);
         wanted += chosen.stride;
-        require(frames.rgb.size() <= limits.max_bytes, decoder.what(), ": its frames are above the limit of ",
-                limits.max_bytes, " bytes; choose fewer frames or a smaller size");
+        if (chosen.max_frames == 0 || frames.count < chosen.max_frames) {
+            decoder.skip_to(wanted);
+        }
+        require(frames.rgb.size() <= limits.max_bytes, what, ": its frames are above the limit of ", limits.max_bytes,
+                " bytes; choose fewer frames or a smaller size");
     }
     if (frames.count == 0 || frames.count < chosen.max_frames) {
-        detail::too_few_frames(chosen, decoder.decoded(), frames.count, decoder.what());
+        detail::too_few_frames(chosen, decoder.decoded(), frames.count, what);
+    }
+    frames.fps = decoder.knows_time() ? meter.rate(detail::last_share(decoder, *frame, meter, chosen)) : 0;
+    if (taken != nullptr) {
+        about.last = last.start - origin;
+        about.timed = decoder.knows_time();
+        *taken = about;
     }
     return frames;
 }
 
+/// How many pictures a clip has, by its packets, without decoding. Throws Error as read_video does.
+[[nodiscard]] inline std::int64_t count_pictures(const std::filesystem::path& path, const VideoLimits& limits = {}) {
+    return detail::ClipDecoder(path, limits).scan().count;
+}
+
 /// Decodes a whole video and says what is in it. Throws Error as read_video does.
 [[nodiscard]] inline VideoInfo probe_video(const std::filesystem::path& path, const VideoLimits& limits = {}) {
-    detail::VideoDecoder decoder(path, limits);
+    detail::ClipDecoder decoder(path, limits);
+    detail::RateMeter meter = decoder.meter();
     const auto frame = detail::owned(av_frame_alloc());
     VideoInfo info;
+    PictureTime last;
+    double origin = 0;
     while (decoder.next(*frame)) {
+        last = decoder.time();
+        meter.add(last.start);
         if (info.frames++ == 0) {
-            const bool sideways = detail::is_sideways(decoder.rotation());
+            origin = last.start;
+            const bool sideways = detail::is_sideways(decoder.file().display_matrix());
             info.width = sideways ? frame->height : frame->width;
             info.height = sideways ? frame->width : frame->height;
         }
     }
     require(info.frames > 0, decoder.what(), ": no frame of it decodes");
-    info.fps = decoder.fps();
-    info.codec = decoder.codec_name();
-    info.container = decoder.container_name();
+    if (decoder.knows_time()) {
+        last.duration = decoder.last_duration(meter);
+        info.fps = meter.rate(last.duration);
+        info.seconds = last.end() - origin;
+    }
+    info.codec = decoder.file().codec_name();
+    info.container = decoder.file().container_name();
     return info;
 }
 
