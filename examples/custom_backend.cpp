@@ -9,7 +9,7 @@
 #include <reel/models/latent_shape.hpp>
 #include <reel/pipelines/clips.hpp>
 #include <reel/pipelines/edit.hpp>
-#include <reel/pipelines/stable_diffusion.hpp>
+#include <reel/pipelines/load_stable_diffusion.hpp>
 
 #include "options.hpp"
 
