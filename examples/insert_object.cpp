@@ -27,24 +27,11 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
 
     // Load.
     const auto replay = o.open_replay();
-    VideoTaken taken;
-    const Frames clip = job.during("read clip", [&] {
-        auto replayed = replayed_clip(config.train_data, replay);
-        return replayed ? *replayed : demo.read(job, config, o.fps, taken);
-    });
-    const bool read = taken.file_width > 0;
-    const double fps = fps_of(clip);
-    if (rehearsal == nullptr) {
-        if (read) {
-            tell_clip(config.train_data.video_path, clip, taken);
-        }
-        note_fast_gifs(fps);
-    }
-    const SoundPart sound = read ? o.sound(taken) : SoundPart{};
-    auto loading = job.stage("load model");
-    const auto model = o.load(job, replay, program::check_stop);
+    const SourceClip source = job.during("read clip", [&] { return demo.read(job, o, replay); });
+    const Frames& clip = source.frames;
+    const ClipOutput format{fps_of(clip), source.sound, o.frames};
+    const auto model = job.during("load model", [&] { return o.load(job, replay, program::check_stop); });
     const Sampler sampler = sampler_for_edit(sampler_of(o, model->facts()), config.validation_data, o.edit);
-    loading.done();
     SavedTensors saved(job.cpu(), *model, o.save_tensors);
     const AnyTensor moments = job.during("encode clip", [&] { return model->encode(clip); });
 
@@ -55,8 +42,7 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
         const auto stage = job.stage("tune");
         model->prepare_training(config, o.edit.reference.reference_checkpointing);
         const auto tuning = model->tune(moments, model->encode_prompt(config.train_data.prompt), config, noise);
-        losses =
-            tune_clip(*tuning, config, {.after_update = [](auto&) { program::check_stop(); }, .rehearsal = rehearsal});
+        losses = tune_clip(*tuning, config, {.after_update = program::check_stop_after, .rehearsal = rehearsal});
         saved.record_tuning(losses, model->sample_latents(moments, noise, config.gradient_accumulation_steps - 1));
         model->stop_training();
     }
@@ -67,47 +53,38 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
     const AnyStart start =
         job.during(o.edit.inverted() ? "invert" : "", [&] { return model->start_edit(request, latents); });
     if (o.edit.inverted()) {
-        job.write(inverted_file(output, config.validation_data.num_inv_steps),
-                  [&](const auto& file) { write_inverted(file, job.cpu(), start.noise); });
+        job.write(o.inverted_file(), [&](const auto& file) { write_inverted(file, job.cpu(), start.noise); });
     }
 
     // Edit: find the place, sample, decode, lay over the clip.
     std::vector<Frames> sheet{clip}; // and the edits
     std::vector<Frames> places;
-    const auto decoded = [&](const AnyTensor& x) { return frames_of(model->decode(x), fps); };
+    const auto decoded = [&](const AnyTensor& x) { return frames_of(model->decode(x), format.fps); };
     const Frames unedited = o.edit.overlay ? decoded(latents) : Frames();
     for (const std::string& prompt : config.validation_data.prompts) {
-        const std::size_t count = sheet.size();
-        const std::string number = std::to_string(count);
+        const std::string number = std::to_string(sheet.size());
         const auto find = [&] { return model->find_place(request, start, prompt); };
         const AnyPlace place = job.during(o.edit.masked() ? "mask " + number : "", find);
         if (o.edit.masked()) {
             places.push_back(mask_picture(place.mask, clip));
-            job.write(o.mask_file(count), [&](const auto& file) { write_gif(file, places.back(), fps); });
+            job.write(o.mask_file(number), [&](const auto& file) { write_gif(file, places.back(), format.fps); });
         }
         const auto sample = [&] { return model->sample_edit(request, start.trajectory, place, prompt); };
         const AnyTensor sampled = job.during("sample " + number, sample);
         const auto stage = job.stage("decode " + number);
-        const Frames edit = decoded(sampled);
-        sheet.push_back(o.edit.overlay ? overlay(clip, edit, unedited) : edit);
+        sheet.push_back(o.edit.overlay ? overlay(clip, decoded(sampled), unedited) : decoded(sampled));
         sheet.back() = rehearsal == nullptr ? sheet.back() : clip; // which takes as long to write
-        write_clip(o.edit_stem(count), sheet.back(), fps, job.writer(), sound);
-        if (o.frames) {
-            write_pictures(o.edit_stem(count), sheet.back(), job.writer());
-        }
+        write_clip(o.edit_stem(number, prompt), sheet.back(), format, job.writer());
     }
     demo.compare(job, *model, moments, sheet);
 
     // Write.
     auto writing = job.stage("write");
-    write_clip(output / "source", clip, fps, job.writer(), sound);
-    if (o.frames) {
-        write_pictures(output / "source", clip, job.writer());
-    }
+    write_clip(output / "source", clip, format, job.writer());
     demo.write(job, output, sheet, places);
-    job.write(output / "side_by_side.gif", [&](const auto& file) { write_gif(file, side_by_side(sheet), fps); });
+    job.write(output / "side_by_side.gif", [&](const auto& file) { write_gif(file, side_by_side(sheet), format.fps); });
     job.write(output / "frames.png",
-              [&](const auto& file) { write_png(file, contact_sheet(sheet, std::max(1, (clip.count + 7) / 8))); });
+              [&](const auto& file) { write_png(file, contact_sheet(sheet, (clip.count + 7) / 8)); });
     o.write_tuning(job, *model, losses);
     job.attempt([&] { saved.write(request, config.validation_data.prompts.front()); });
     writing.done();
@@ -136,7 +113,6 @@ int main(int argc, char** argv) {
         if (const auto status = program::parse(app, argc, argv)) {
             return *status;
         }
-        o.take_replayed_clip();
         demo.settle(o.config, [&](const std::string& name) { return app.count(name) > 0; });
         o.settle(program::option_name);
         return plan_or_run(o, [&](const auto& chosen, auto* r) { return insert_object(chosen, demo, r); });

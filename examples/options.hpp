@@ -124,6 +124,8 @@ inline void check_stop() {
         throw reel::Stopped(detail::stop_signal);
     }
 }
+/// The same, for what is called after an update.
+inline constexpr auto check_stop_after = [](const auto&) { check_stop(); };
 
 /// An option's name on the command line.
 [[nodiscard]] inline std::string option_name(std::string_view key) {

@@ -57,14 +57,7 @@ Prediction tune_video(TuneVideoOptions o, Rehearsal* rehearsal) {
     o.check_writing();
 
     // Load.
-    VideoTaken taken;
-    const Frames clip = job.during("read clip", [&] { return read_clip(config.train_data, 0, &taken); });
-    if (rehearsal == nullptr) {
-        tell_clip(config.train_data.video_path, clip, taken);
-        if (o.validates()) {
-            note_fast_gifs(fps_of(clip));
-        }
-    }
+    const Frames clip = job.during("read clip", [&] { return o.read_clip(job); });
     const auto model = job.during("load model", [&] { return o.load(job, program::check_stop); });
     write_tune_config(output / "config.yaml", config);
     const AnyTensor moments = job.during("encode clip", [&] { return model->encode(clip); });

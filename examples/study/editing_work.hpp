@@ -146,7 +146,7 @@ private:
 
     void write_pictures(const std::filesystem::path& folder, const Cell& cell, const OpenClip& clip,
                         const reel::Frames& result) const {
-        reel::write_clip(folder / "edit", result, clip.fps(), attempt_by(failed_));
+        reel::write_clip(folder / "edit", result, {clip.fps()}, attempt_by(failed_));
         const auto gif = [&](const char* name, const reel::Frames& both) {
             failed_.attempt([&] { reel::write_gif(folder / name, both, clip.fps()); });
         };

@@ -79,7 +79,7 @@ public:
         remove_beginning_with(folder, "checkpoint-");
         remove_beginning_with(folder, ".");
         check_stop();
-        reel::write_clip(folder / "source", clip.source, clip.fps(), attempt_by(failed_));
+        reel::write_clip(folder / "source", clip.source, {clip.fps()}, attempt_by(failed_));
         const reel::Frames small = fitted(clip.source, picture_side);
         failed_.attempt([&] { reel::write_gif(folder / "thumbnail.gif", small, clip.fps()); });
         failed_.attempt([&] {

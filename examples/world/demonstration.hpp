@@ -72,16 +72,27 @@ public:
         }
     }
 
-    /// The clip. A drawn one is written, as a file like any other, and that is read. `taken` is told what was taken.
-    [[nodiscard]] reel::Frames read(reel::Job& job, reel::TuneAVideoConfig& config, double fps,
-                                    reel::VideoTaken& taken) {
-        reel::TuneTrainData& data = config.train_data;
+    /// The clip to edit: that of a replay, the drawn one, which is written first, or the one that the options name.
+    /// What was taken of a file is said, unless it is a rehearsal.
+    [[nodiscard]] reel::SourceClip read(reel::Job& job, reel::InsertOptions& o,
+                                        const std::optional<reel::Replay>& replay) {
+        reel::TuneTrainData& data = o.config.train_data;
+        if (auto replayed = reel::replayed_clip(data, replay)) {
+            return {std::move(*replayed), {}};
+        }
         if (drawn_) {
-            data.video_path = file_in(config); // of a rehearsal, elsewhere
+            data.video_path = file_in(o.config); // of a rehearsal, elsewhere
             clip_ = draw_clip(scene_, data.n_sample_frames, data.width, EditSettings{}.fps);
             reel::write_mp4(job.writes(data.video_path), clip_.pretending, clip_.pretending.fps, clip_quality);
         }
-        return reel::read_clip(data, fps, &taken);
+        reel::VideoTaken taken;
+        reel::SourceClip clip{reel::read_clip(data, o.fps, &taken), {}};
+        clip.sound = o.sound(taken);
+        if (job.rehearsal() == nullptr) {
+            reel::tell_clip(data.video_path, clip.frames, taken);
+            reel::note_fast_gifs(reel::fps_of(clip.frames));
+        }
+        return clip;
     }
 
     /// Measures the first edit. `moments` are the clip's.

@@ -82,19 +82,27 @@ inline void tell_clip(const std::string& path, const Frames& clip, const VideoTa
                         static_cast<int>(pixels.shape(2)), fps);
 }
 
-/// Writes STEM.gif and STEM.mp4, the latter with the sound, each by `write(path, function that writes it)`.
-template <class Write>
-void write_clip(const std::filesystem::path& stem, const Frames& clip, double fps, const Write& write,
-                const SoundPart& sound = {}) {
-    write(stem.string() + ".gif", [&](const std::filesystem::path& file) { write_gif(file, clip, fps); });
-    write(stem.string() + ".mp4",
-          [&](const std::filesystem::path& file) { write_mp4(file, clip, fps, {.sound = sound}); });
-}
+/// A clip to edit.
+struct SourceClip {
+    Frames frames;
+    SoundPart sound{};
+};
 
-/// Writes STEM/frame-00000.png, ..., as they are to the byte, each by `write(path, function that writes it)`.
+/// How a clip is written.
+struct ClipOutput {
+    double fps = 8; ///< frames per second
+    SoundPart sound{};
+    bool frames = false; ///< also as a folder of PNGs, which are as the clip is to the byte
+};
+
+/// Writes STEM.gif and STEM.mp4, the latter with the sound, and where they are wished for STEM/frame-00000.png, ...,
+/// each by `write(path, function that writes it)`.
 template <class Write>
-void write_pictures(const std::filesystem::path& stem, const Frames& clip, const Write& write) {
-    for (int i = 0; i < clip.count; ++i) {
+void write_clip(const std::filesystem::path& stem, const Frames& clip, const ClipOutput& output, const Write& write) {
+    write(stem.string() + ".gif", [&](const std::filesystem::path& file) { write_gif(file, clip, output.fps); });
+    write(stem.string() + ".mp4",
+          [&](const std::filesystem::path& file) { write_mp4(file, clip, output.fps, {.sound = output.sound}); });
+    for (int i = 0; output.frames && i < clip.count; ++i) {
         write(stem / format_text("frame-%05d.png", i), [&](const std::filesystem::path& file) {
             make_output_folder(stem);
             write_png(file, clip, i);

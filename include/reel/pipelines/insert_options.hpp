@@ -70,6 +70,12 @@ struct InsertOptions {
     /// One clip and one size serve tuning and editing. Call after the last change: then everything is checked. Throws
     /// Error that starts with `locate(name)`.
     void settle(const KeyLocator& locate) {
+        const bool named = !config.train_data.video_path.empty() && config.train_data.video_path != supplied_later;
+        if (!named && !replay.empty()) { // its clip takes the place of one that is not given
+            require(Replay(replay).video() != nullptr, replay,
+                    ": it holds no clip (video.frames_u8), so --video is needed");
+            config.train_data.video_path = replay;
+        }
         TuneValidationData& v = config.validation_data;
         v.video_length = config.train_data.n_sample_frames;
         v.width = config.train_data.width;
@@ -128,16 +134,6 @@ struct InsertOptions {
         require_cpu(job.plan, job.backend);
     }
 
-    /// A replay's clip takes the place of one that is not given. Call before settle().
-    void take_replayed_clip() {
-        const bool named = !config.train_data.video_path.empty() && config.train_data.video_path != supplied_later;
-        if (!named && !replay.empty()) {
-            require(Replay(replay).video() != nullptr, replay,
-                    ": it holds no clip (video.frames_u8), so --video is needed");
-            config.train_data.video_path = replay;
-        }
-    }
-
     [[nodiscard]] std::optional<Replay> open_replay() const {
         return replay.empty() ? std::nullopt : std::optional<Replay>(std::in_place, replay);
     }
@@ -178,13 +174,17 @@ struct InsertOptions {
         return kept ? SoundPart{config.train_data.video_path, taken.clock} : SoundPart{};
     }
 
-    /// STEM of edit `number`'s clip, counted from 1.
-    [[nodiscard]] std::filesystem::path edit_stem(std::size_t number) const {
-        return std::filesystem::path(config.output_dir) /
-               concat_text("edit-", number, "-", file_name_of(config.validation_data.prompts.at(number - 1)));
+    /// STEM of an edit's clip; edits are numbered from 1.
+    [[nodiscard]] std::filesystem::path edit_stem(const std::string& number, const std::string& prompt) const {
+        return std::filesystem::path(config.output_dir) / concat_text("edit-", number, "-", file_name_of(prompt));
     }
-    [[nodiscard]] std::filesystem::path mask_file(std::size_t number) const {
+    [[nodiscard]] std::filesystem::path mask_file(const std::string& number) const {
         return std::filesystem::path(config.output_dir) / concat_text("mask-", number, ".gif");
+    }
+
+    /// Where the noise goes that the clip was inverted to.
+    [[nodiscard]] std::filesystem::path inverted_file() const {
+        return reel::inverted_file(config.output_dir, config.validation_data.num_inv_steps);
     }
 
     /// Finds out before the work whether all that will be written can be. Makes the folders.
@@ -200,9 +200,11 @@ struct InsertOptions {
         for (const char* name : {"source.gif", "source.mp4", "side_by_side.gif", "frames.png", "manifest.json"}) {
             files.push_back(folder / name);
         }
-        for (std::size_t number = 1; number <= config.validation_data.prompts.size(); ++number) {
-            files.emplace_back(edit_stem(number).string() + ".gif");
-            files.emplace_back(edit_stem(number).string() + ".mp4");
+        for (std::size_t i = 0; i < config.validation_data.prompts.size(); ++i) {
+            const std::string number = std::to_string(i + 1);
+            const std::string stem = edit_stem(number, config.validation_data.prompts[i]).string();
+            files.emplace_back(stem + ".gif");
+            files.emplace_back(stem + ".mp4");
             if (edit.masked()) {
                 files.push_back(mask_file(number));
             }
@@ -211,7 +213,7 @@ struct InsertOptions {
             files.push_back(folder / "losses.csv");
         }
         if (edit.inverted()) {
-            files.push_back(inverted_file(folder, config.validation_data.num_inv_steps));
+            files.push_back(inverted_file());
         }
         if (!save_tensors.empty()) {
             files.emplace_back(save_tensors);

@@ -76,8 +76,8 @@ void save_checkpoint(Tuner<T, B, Unet>& tuner, const Unet& unet, const std::file
     folder.commit();
 }
 
-/// Continues from a checkpoint. Throws Error when it does not fit the model, when a file of it is not as it was saved, or
-/// when it was made with other options, naming the first that differs.
+/// Continues from a checkpoint. Throws Error when it does not fit the model, when a file of it is not as it was saved,
+/// or when it was made with other options, naming the first that differs.
 template <Scalar T, Backend B, class Unet>
 void load_checkpoint(Tuner<T, B, Unet>& tuner, Unet& unet, B& backend, const std::filesystem::path& folder,
                      const CheckpointIdentity& identity) {

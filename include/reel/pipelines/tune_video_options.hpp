@@ -113,6 +113,19 @@ struct TuneVideoOptions {
     /// Whether anything is sampled.
     [[nodiscard]] bool validates() const { return config.validation_steps <= config.max_train_steps; }
 
+    /// The clip to tune on. What was taken of its file is said, unless it is a rehearsal.
+    [[nodiscard]] Frames read_clip(const Job& running) const {
+        VideoTaken taken;
+        Frames clip = reel::read_clip(config.train_data, 0, &taken);
+        if (running.rehearsal() == nullptr) {
+            tell_clip(config.train_data.video_path, clip, taken);
+            if (validates()) {
+                note_fast_gifs(fps_of(clip));
+            }
+        }
+        return clip;
+    }
+
     /// Finds out before the work whether all that will be written can be. Makes the folders.
     void check_writing() const {
         const std::filesystem::path folder = config.output_dir;
