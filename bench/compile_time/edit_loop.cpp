@@ -18,7 +18,7 @@ int main(int, char** argv) {
     constexpr int side = 64;
     reel::Cpu cpu;
     auto model = reel::load_stable_diffusion<float>(cpu, argv[1], 33);
-    const auto clip = reel::read_video(argv[2], {.stride = 2, .max_frames = 8, .width = side, .height = side});
+    const auto clip = reel::read_video(argv[2], {.max_frames = 8, .width = side, .height = side});
     const auto pixels = reel::pixels_from_bytes<float>(cpu, {clip.count, side, side, 3}, clip.rgb);
     const auto moments = reel::encode_clip(model.vae, pixels, [] {});
     const auto prompt = reel::encode_prompt(model, argv[3]);
