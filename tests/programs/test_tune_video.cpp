@@ -197,6 +197,16 @@ TEST_CASE("resume_from_checkpoint: latest starts afresh where there is none, and
     CHECK(contains(run_well(work.command("out")).err, "starting afresh"));
 }
 
+TEST_CASE("resume_from_checkpoint: a checkpoint of Python's is refused by name") {
+    Workplace work;
+    work.config.resume_from_checkpoint = "latest";
+    std::filesystem::create_directories(work / "out" / "checkpoint-2");
+    std::ofstream(work / "out" / "checkpoint-2" / "pytorch_model.bin") << "pickled";
+    const Ended ended = run(work.command("out"));
+    CHECK(ended.status == 1);
+    CHECK(contains(ended.err, "checkpoint-2 is a checkpoint of Python's (it has pytorch_model.bin"));
+}
+
 TEST_CASE("a checkpoint made with other options is refused") {
     Workplace work;
     work.config.checkpointing_steps = 2;

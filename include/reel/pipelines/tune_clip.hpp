@@ -1,6 +1,7 @@
 #pragma once
 // The loop of a tuning: a log, checkpoints, going on where a run stopped. Needs reel::io.
 
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -68,6 +69,19 @@ namespace detail {
     return path;
 }
 
+/// Throws Error for a checkpoint that Python's trainer left in the same place.
+inline void refuse_pythons_checkpoint(const std::filesystem::path& folder) {
+    std::error_code ignored;
+    if (std::filesystem::exists(folder / "state.json", ignored)) {
+        return;
+    }
+    for (const char* file : {"pytorch_model.bin", "model.safetensors", "optimizer.bin", "unet"}) {
+        require(!std::filesystem::exists(folder / file, ignored), "resume_from_checkpoint: ", folder.string(),
+                " is a checkpoint of Python's (it has ", file,
+                " and no state.json), which cannot be continued here; start anew with another output_dir");
+    }
+}
+
 inline void remove_older_checkpoints(const std::filesystem::path& folder, index_t newest) {
     std::error_code ignored;
     std::vector<std::filesystem::path> older;
@@ -93,6 +107,7 @@ LossLog tune_clip(Run& run, const TuneOptions& options, const TuneClip& around =
     LossLog log(around.columns);
     const std::filesystem::path losses = around.folder / "losses.csv";
     if (const auto checkpoint = detail::checkpoint_to_resume(options, around)) {
+        detail::refuse_pythons_checkpoint(*checkpoint);
         run.load_checkpoint(*checkpoint, around.identity);
         log.resume(losses, run.step_count());
         if (around.say) {

@@ -85,10 +85,12 @@ namespace detail {
                                  starts(concat_text(open_clip, "transformer.resblocks.", layout.text_layers, "."))));
 }
 
-/// The averaged weights' name: without dots, below another prefix.
-[[nodiscard]] inline std::string ldm_average_name(std::string_view name) {
+/// The averaged weights' name: below another prefix, where the trainer leaves out the dots and some tools do not.
+[[nodiscard]] inline std::string ldm_average_name(std::string_view name, bool dots) {
     std::string plain(name.substr(std::string_view("model.").size()));
-    std::erase(plain, '.');
+    if (!dots) {
+        std::erase(plain, '.');
+    }
     return "model_ema." + plain;
 }
 
@@ -122,9 +124,10 @@ namespace detail {
                                                const std::string& where, bool averaged = false) {
     LdmParts parts;
     std::set<std::string, std::less<>> known;
+    const bool dots = tensors.contains("model_ema.diffusion_model.time_embed.0.weight");
     for (const LdmName& name : ldm_names(layout)) {
         const std::string source =
-            averaged && name.part == LdmPart::unet ? detail::ldm_average_name(name.ldm) : name.ldm;
+            averaged && name.part == LdmPart::unet ? detail::ldm_average_name(name.ldm, dots) : name.ldm;
         known.insert(name.ldm);
         const auto found = tensors.find(source);
         if (found == tensors.end()) {

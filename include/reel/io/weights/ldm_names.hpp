@@ -5,6 +5,7 @@
 #include <reel/core/error.hpp>
 #include <reel/io/weights/host_tensor.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <map>
@@ -273,6 +274,9 @@ private:
     LdmLayout layout;
     const std::string unet = "model.diffusion_model.";
     const int blocks = detail::count_numbered(tensors, unet + "input_blocks.");
+    const auto lora = std::ranges::find_if(tensors, [](const auto& t) { return t.first.starts_with("lora_"); });
+    require(blocks > 1 || lora == tensors.end(), where, ": this is a LoRA for a model (tensor \"",
+            lora == tensors.end() ? "" : lora->first, "\"), not a model; expected a single file of Stable Diffusion");
     require(blocks > 1, where, ": no UNet of Stable Diffusion is in it (no tensor \"", unet, "input_blocks.1...\")");
     layout.unet_layers = blocks - 1;
     for (int i = blocks - 1; i > 0; --i) {
