@@ -9,8 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "support/programs.hpp"
 #include "doctor/checks.hpp"
+#include "support/programs.hpp"
 
 namespace {
 

@@ -157,7 +157,8 @@ TEST_CASE("a value that reel does not support is an error that names key and val
     CHECK(contains(message(changed(sd1, {{"up_block_types", {"SimpleCrossAttnUpBlock2D"}}})),
                    "\"up_block_types\" has \"SimpleCrossAttnUpBlock2D\""));
     CHECK(contains(message(changed(sd1, {{"layers_per_block", {1, 2, 2, 2}}})), "\"layers_per_block\" differs"));
-    CHECK(contains(message(changed(sd1, {{"time_cond_proj_dim", 3}})), "\"time_cond_proj_dim\" is 3, expected an even"));
+    CHECK(
+        contains(message(changed(sd1, {{"time_cond_proj_dim", 3}})), "\"time_cond_proj_dim\" is 3, expected an even"));
     CHECK(read(changed(sd1, {{"time_cond_proj_dim", 256}})).time_cond_proj_dim == 256);
     CHECK_FALSE(read(changed(sd1, {{"mid_block_type", nullptr}})).mid_block);
     CHECK(contains(message(changed(sd1, {{"cross_attention_dim", {768, 1024, 768, 768}}})),

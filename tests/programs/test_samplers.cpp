@@ -4,8 +4,8 @@
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/schedulers/scheduler_registry.hpp>
 
-#include "support/programs.hpp"
 #include "support/golden.hpp"
+#include "support/programs.hpp"
 
 using namespace reel_test;
 

@@ -6,9 +6,9 @@
 
 #include <reel/io/video/video_reader.hpp>
 
-#include "world/world.hpp"
-#include "world/clip_files.hpp"
 #include "../io/temporary_folder.hpp"
+#include "world/clip_files.hpp"
+#include "world/world.hpp"
 
 namespace {
 
