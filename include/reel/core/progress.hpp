@@ -2,6 +2,7 @@
 // A progress bar for long loops. Needs POSIX; no other library.
 
 #include <reel/core/error.hpp>
+#include <reel/core/ranges.hpp>
 #include <reel/core/stopwatch.hpp>
 
 #include <sys/ioctl.h>
@@ -16,7 +17,6 @@
 #include <mutex>
 #include <optional>
 #include <ostream>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -48,7 +48,7 @@ public:
           terminal_(settings_.terminal.value_or(is_terminal(out))) {
         if (terminal_ && !settings_.seconds) {
             // A step may take minutes; the clock on the line should move meanwhile.
-            refresher_ = std::jthread([this](const std::stop_token& stop) { refresh(stop); });
+            refresher_ = std::thread([this] { refresh(); });
         }
     }
 
@@ -57,7 +57,11 @@ public:
 
     ~Progress() {
         if (refresher_.joinable()) {
-            refresher_.request_stop();
+            {
+                const std::lock_guard lock(mutex_);
+                ending_ = true;
+            }
+            wake_.notify_all();
             refresher_.join();
         }
         clear();
@@ -109,7 +113,7 @@ private:
     /// Prompts come from files: no escape sequences.
     static std::string printable(std::string_view text) {
         std::string clean(text);
-        std::ranges::replace_if(
+        ranges::replace_if(
             clean, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
         return clean;
     }
@@ -125,13 +129,10 @@ private:
         return ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
     }
 
-    void refresh(const std::stop_token& stop) {
+    void refresh() {
         std::unique_lock lock(mutex_);
-        while (!stop.stop_requested()) {
-            wake_.wait_for(lock, stop, std::chrono::milliseconds(500), [] { return false; });
-            if (!stop.stop_requested()) {
-                update();
-            }
+        while (!wake_.wait_for(lock, std::chrono::milliseconds(500), [this] { return ending_; })) {
+            update();
         }
     }
 
@@ -201,8 +202,9 @@ private:
     double last_drawn_ = 0;
     bool drawn_ = false;
     std::mutex mutex_;
-    std::condition_variable_any wake_;
-    std::jthread refresher_; // last: it uses the others
+    bool ending_ = false;
+    std::condition_variable wake_;
+    std::thread refresher_; // last: it uses the others
 };
 
 } // namespace reel

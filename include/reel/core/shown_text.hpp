@@ -2,12 +2,12 @@
 // Text from outside (names of files and tensors, prompts, messages), fit for where it is shown.
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <system_error>
+
+#include <reel/core/number_text.hpp>
 
 namespace reel {
 
@@ -82,9 +82,7 @@ inline void append_hexadecimal(std::string& out, char letter, std::uint32_t valu
     const bool may_act = !text.empty() && std::string_view("=+-@\t\r").find(text[0]) != std::string_view::npos;
     double number = 0;
     const std::string_view digits = text.substr(may_act && text[0] == '+' ? 1 : 0);
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-    const bool is_number = error == std::errc{} && end == digits.data() + digits.size();
-    std::string cell = may_act && !is_number ? "'" : "";
+    std::string cell = may_act && !is_number(digits, number) ? "'" : "";
     cell += text;
     if (cell.find_first_of(",\"\r\n") == std::string::npos) {
         return cell;

@@ -23,20 +23,20 @@ public:
         require(threads >= 0, "ThreadPool: ", threads, " threads asked for; expected 1 or more, or 0 for all");
         const int hardware = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
         const int total = threads == 0 ? hardware : threads;
-        for (int i = 1; i < total; ++i) {
-            workers_.emplace_back([this](std::stop_token stop) { work(stop); });
+        try {
+            for (int i = 1; i < total; ++i) {
+                workers_.emplace_back([this] { work(); });
+            }
+        } catch (...) { // the system has no more
+            end();
+            throw;
         }
     }
 
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
 
-    ~ThreadPool() {
-        for (auto& worker : workers_) {
-            worker.request_stop();
-        }
-        wake_.notify_all();
-    }
+    ~ThreadPool() { end(); }
 
     [[nodiscard]] int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
@@ -80,6 +80,17 @@ private:
         return inside;
     }
 
+    void end() {
+        {
+            const std::lock_guard lock(mutex_);
+            ending_ = true;
+        }
+        wake_.notify_all();
+        for (std::thread& worker : workers_) {
+            worker.join();
+        }
+    }
+
     void drain() {
         inside_loop() = true;
         for (;;) {
@@ -100,12 +111,13 @@ private:
         inside_loop() = false;
     }
 
-    void work(const std::stop_token& stop) {
+    void work() {
         std::uint64_t seen = 0;
         for (;;) {
             {
                 std::unique_lock lock(mutex_);
-                if (!wake_.wait(lock, stop, [&] { return generation_ != seen; })) {
+                wake_.wait(lock, [&] { return ending_ || generation_ != seen; });
+                if (ending_) {
                     return;
                 }
                 seen = generation_;
@@ -120,7 +132,7 @@ private:
 
     std::mutex loop_;
     std::mutex mutex_;
-    std::condition_variable_any wake_;
+    std::condition_variable wake_;
     std::condition_variable done_;
     void (*body_)(const void*, index_t) = nullptr;
     const void* context_ = nullptr;
@@ -129,7 +141,8 @@ private:
     std::exception_ptr error_;
     int busy_ = 0;
     std::uint64_t generation_ = 0;
-    std::vector<std::jthread> workers_;
+    bool ending_ = false;
+    std::vector<std::thread> workers_; // not std::jthread, which the libc++ of clang lacks before 20
 };
 
 } // namespace reel

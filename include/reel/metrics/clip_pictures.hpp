@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <reel/core/ranges.hpp>
 #include <reel/io/config/config_reader.hpp>
 #include <reel/io/pictures/bicubic.hpp>
 #include <reel/tensor.hpp>
@@ -57,9 +58,9 @@ struct ClipPreprocessing {
     for (const auto& [key, values] : {std::pair{"image_mean", &p.mean}, std::pair{"image_std", &p.deviation}}) {
         const auto given = reader.get<std::vector<double>>(key, {values->begin(), values->end()});
         require(given.size() == 3, reader.where(), ": \"", key, "\" has ", given.size(), " entries, expected 3");
-        std::ranges::copy(given, values->begin());
+        ranges::copy(given, values->begin());
     }
-    require(std::ranges::all_of(p.deviation, [](double d) { return d > 0; }), reader.where(),
+    require(ranges::all_of(p.deviation, [](double d) { return d > 0; }), reader.where(),
             ": \"image_std\" has an entry that is not above 0");
     reader.ignore({"feature_extractor_type", "image_processor_type", "processor_class"});
     reader.finish();

@@ -1,6 +1,7 @@
 #pragma once
 // All measures of an edit that need no network. No other library.
 
+#include <reel/core/ranges.hpp>
 #include <reel/metrics/changed_region.hpp>
 #include <reel/metrics/psnr.hpp>
 #include <reel/metrics/ssim.hpp>
@@ -86,13 +87,13 @@ template <Clip A, Clip B>
     const Marks changed = changed_pixels(edited, reference, options.change);
     const Marks excluded = grown(changed, view, options.margin);
     const auto pixels = static_cast<double>(changed.size());
-    const auto marked = static_cast<double>(std::ranges::count(changed, std::uint8_t{1}));
+    const auto marked = static_cast<double>(ranges::count(changed, std::uint8_t{1}));
     const auto window = static_cast<int>(detail::ssim_weights({}).size());
     const bool fits = view.height >= window && view.width >= window;
     EditMeasures m;
     m.psnr = psnr(edited, reference);
     m.ssim = fits ? ssim(edited, reference) : none;
-    const bool outside = std::ranges::count(excluded, std::uint8_t{0}) > 0;
+    const bool outside = ranges::count(excluded, std::uint8_t{0}) > 0;
     m.psnr_outside = outside ? psnr(edited, reference, excluded) : none;
     const bool inside = fits && detail::leaves_inside(std::span<const std::uint8_t>(excluded), view, window / 2);
     m.ssim_outside = inside ? ssim(edited, reference, {}, excluded) : none;

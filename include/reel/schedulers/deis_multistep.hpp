@@ -13,6 +13,8 @@ struct DEISMultistepConfig {
     bool lower_order_final = true; ///< in runs of fewer than 15 steps, the last steps have lower orders
     SigmaSpacing sigma_spacing = SigmaSpacing::timesteps;
     SigmaTimesteps sigma_timesteps = SigmaTimesteps::diffusers; ///< of spread sigmas
+    bool use_flow_sigmas = false; ///< levels of flow matching: 1 - s signal and s noise, s in equal steps
+    double flow_shift = 1;        ///< of these: above 1, more of them are noisy
     TimestepSpacing timestep_spacing = TimestepSpacing::linspace;
     index_t steps_offset = 0;
     Thresholding threshold{};
@@ -33,7 +35,9 @@ public:
     explicit DEISMultistepScheduler(const DEISMultistepConfig& config)
         : ExponentialSolver<T, B>("DEISMultistepScheduler", config.schedule, config.prediction_type, config.threshold,
                                   {config.solver_order, 3}),
-          config_(config) {}
+          config_(config) {
+        detail::check_flow_sigmas("DEISMultistepScheduler", config);
+    }
 
     [[nodiscard]] const DEISMultistepConfig& config() const { return config_; }
 
@@ -44,7 +48,9 @@ public:
                      .sigma_spacing = config_.sigma_spacing,
                      .final_sigmas_type = FinalSigma::sigma_min,
                      .sigma_timesteps = config_.sigma_timesteps,
-                     .repeat_last_sigma = true},
+                     .repeat_last_sigma = true,
+                     .use_flow_sigmas = config_.use_flow_sigmas,
+                     .flow_shift = config_.flow_shift},
                     count);
     }
 
@@ -54,7 +60,7 @@ public:
     [[nodiscard]] Tensor<T, B> step(const Tensor<T, B>& model_output, index_t timestep, const Tensor<T, B>& sample,
                                     Noise&& /*noise*/ = {}) {
         const std::size_t at = this->find(model_output, timestep, sample);
-        this->remember(this->convert(false, model_output, sample, at));
+        this->remember(noise_of(model_output, sample, at));
         const ExponentialStep step(SolverAlgorithm::dpmsolver, this->level(at), this->level(at + 1));
         const std::size_t left = this->steps() - at;
         const bool lower = config_.lower_order_final && this->steps() < 15;
@@ -66,6 +72,13 @@ public:
     }
 
 private:
+    /// By way of the clean sample, as diffusers: of v_prediction at a level of flow matching another noise.
+    [[nodiscard]] Tensor<T, B> noise_of(const Tensor<T, B>& model_output, const Tensor<T, B>& sample,
+                                        std::size_t at) const {
+        return config_.use_flow_sigmas ? this->noise_beside(this->convert(true, model_output, sample, at), sample, at)
+                                       : this->convert(false, model_output, sample, at);
+    }
+
     DEISMultistepConfig config_;
 };
 

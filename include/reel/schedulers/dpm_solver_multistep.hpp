@@ -18,7 +18,9 @@ struct DPMSolverMultistepConfig {
     bool euler_at_final = false;                   ///< the last step is of first order
     SigmaSpacing sigma_spacing = SigmaSpacing::timesteps;
     SigmaTimesteps sigma_timesteps = SigmaTimesteps::diffusers; ///< of spread sigmas
-    bool use_lu_lambdas = false;                                ///< equal steps in lambda
+    bool use_flow_sigmas = false; ///< levels of flow matching: 1 - s signal and s noise, s in equal steps
+    double flow_shift = 1;        ///< of these: above 1, more of them are noisy
+    bool use_lu_lambdas = false;  ///< equal steps in lambda
     FinalSigma final_sigmas_type = FinalSigma::zero;
     double lambda_min_clipped = -std::numeric_limits<double>::infinity();
     TimestepSpacing timestep_spacing = TimestepSpacing::linspace;
@@ -45,6 +47,7 @@ public:
         : ExponentialSolver<T, B>("DPMSolverMultistepScheduler", config.schedule, config.prediction_type,
                                   config.threshold, {config.solver_order, 3}),
           config_(config) {
+        detail::check_flow_sigmas("DPMSolverMultistepScheduler", config);
         require(integrates_clean(config.algorithm_type) || config.final_sigmas_type == FinalSigma::sigma_min,
                 "DPMSolverMultistepScheduler: algorithm_type ", name_in(solver_algorithm_names, config.algorithm_type),
                 " cannot end without noise; set final_sigmas_type to sigma_min, or use dpmsolver++ or sde-dpmsolver++");
@@ -54,6 +57,8 @@ public:
         require(!config.use_lu_lambdas || config.sigma_spacing == SigmaSpacing::timesteps,
                 "DPMSolverMultistepScheduler: use_lu_lambdas and ", name_in(sigma_spacing_names, config.sigma_spacing),
                 " sigmas exclude each other");
+        require(!config.use_lu_lambdas || !config.use_flow_sigmas,
+                "DPMSolverMultistepScheduler: use_lu_lambdas and use_flow_sigmas exclude each other");
     }
 
     [[nodiscard]] const DPMSolverMultistepConfig& config() const { return config_; }
@@ -67,7 +72,10 @@ public:
                      .lambda_min_clipped = config_.lambda_min_clipped,
                      .sigma_timesteps = config_.sigma_timesteps,
                      .use_lu_lambdas = config_.use_lu_lambdas,
-                     .fractions_cut_off = config_.schedule.beta_schedule == BetaSchedule::squaredcos_cap_v2},
+                     .fractions_cut_off = config_.schedule.beta_schedule == BetaSchedule::squaredcos_cap_v2,
+                     .use_flow_sigmas = config_.use_flow_sigmas,
+                     .flow_shift = config_.flow_shift,
+                     .draws_noise = draws_noise(config_.algorithm_type)},
                     count);
     }
 

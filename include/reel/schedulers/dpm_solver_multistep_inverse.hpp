@@ -38,6 +38,7 @@ public:
                 " draws noise, and cannot be run backwards; use dpmsolver++, or edit-friendly inversion");
         require(!config.threshold.thresholding, class_name, ": thresholding cannot be undone; set it to false");
         require(!config.use_lu_lambdas, class_name, ": use_lu_lambdas is not supported");
+        require(!config.use_flow_sigmas, class_name, ": use_flow_sigmas is not supported");
         require(config.solver_order >= 1 && config.solver_order <= 3, class_name, ": solver_order is ",
                 config.solver_order, "; expected 1 to 3");
     }

@@ -19,6 +19,8 @@ struct DPMSolverSinglestepConfig {
     bool lower_order_final = false;                ///< the last step is of order 1
     SigmaSpacing sigma_spacing = SigmaSpacing::timesteps;
     SigmaTimesteps sigma_timesteps = SigmaTimesteps::diffusers; ///< of spread sigmas
+    bool use_flow_sigmas = false; ///< levels of flow matching: 1 - s signal and s noise, s in equal steps
+    double flow_shift = 1;        ///< of these: above 1, more of them are noisy
     FinalSigma final_sigmas_type = FinalSigma::zero;
     double lambda_min_clipped = -std::numeric_limits<double>::infinity();
     Thresholding threshold{};
@@ -58,6 +60,7 @@ public:
         : ExponentialSolver<T, B>("DPMSolverSinglestepScheduler", config.schedule, config.prediction_type,
                                   config.threshold, {config.solver_order, 3}),
           config_(config) {
+        detail::check_flow_sigmas("DPMSolverSinglestepScheduler", config);
         require(config.algorithm_type != SolverAlgorithm::sde_dpmsolver,
                 "DPMSolverSinglestepScheduler: there is no sde-dpmsolver; use sde-dpmsolver++");
         require(integrates_clean(config.algorithm_type) || config.final_sigmas_type == FinalSigma::sigma_min,
@@ -72,7 +75,10 @@ public:
         this->begin({.sigma_spacing = config_.sigma_spacing,
                      .final_sigmas_type = config_.final_sigmas_type,
                      .lambda_min_clipped = config_.lambda_min_clipped,
-                     .sigma_timesteps = config_.sigma_timesteps},
+                     .sigma_timesteps = config_.sigma_timesteps,
+                     .use_flow_sigmas = config_.use_flow_sigmas,
+                     .flow_shift = config_.flow_shift,
+                     .draws_noise = draws_noise(config_.algorithm_type)},
                     count);
         orders_ = singlestep_orders(config_.solver_order, count, config_.lower_order_final, config_.final_sigmas_type);
         start_ = {};

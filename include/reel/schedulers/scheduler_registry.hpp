@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include <reel/core/ranges.hpp>
 #include <reel/schedulers/any_scheduler.hpp>
 #include <reel/schedulers/config/multistep_config.hpp>
 #include <reel/schedulers/config/scheduler_config.hpp>
@@ -110,11 +111,11 @@ inline constexpr std::array scheduler_aliases{
     return config;
 }
 
-/// A scheduler by name: a class name of diffusers or a short one. `config` is what scheduler_config.json holds, written
-/// for this class or for another that describes the same kind of model; a short name's choices go before it. With an
-/// empty name, the configuration's `_class_name` decides. `where` (a file) starts messages about the configuration,
-/// `option` those about the name. Throws Error for an unknown name, with the nearest that is known, and whatever
-/// scheduler_from_config() refuses.
+/// A scheduler by name: a class name of diffusers, or a short one in upper or lower case. `config` is what
+/// scheduler_config.json holds, written for this class or for another that describes the same kind of model; a short
+/// name's choices go before it. With an empty name, the configuration's `_class_name` decides. `where` (a file) starts
+/// messages about the configuration, `option` those about the name. Throws Error for an unknown name, with the nearest
+/// that is known, and whatever scheduler_from_config() refuses.
 template <Real T, Backend B = Cpu>
 [[nodiscard]] AnyScheduler<T, B> make_scheduler(std::string_view name, nlohmann::json config = nlohmann::json::object(),
                                                 const std::string& where = "scheduler configuration",
@@ -129,8 +130,10 @@ template <Real T, Backend B = Cpu>
         class_name = entry->get<std::string>();
         source = where + ": \"_class_name\"";
     }
+    std::string lower(name);
+    ranges::transform(lower, lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
     for (const SchedulerAlias& alias : scheduler_aliases) {
-        if (name == alias.name) {
+        if (lower == alias.name) {
             class_name = alias.class_name;
             config.update(nlohmann::json::parse(alias.choices));
         }

@@ -36,6 +36,8 @@ struct UniPCMultistepConfig {
     std::vector<index_t> disable_corrector{}; ///< steps (from 0) whose results are not corrected
     SigmaSpacing sigma_spacing = SigmaSpacing::timesteps;
     SigmaTimesteps sigma_timesteps = SigmaTimesteps::diffusers; ///< of spread sigmas
+    bool use_flow_sigmas = false;      ///< levels of flow matching: 1 - s signal and s noise, s in equal steps
+    double flow_shift = 1;             ///< of these: above 1, more of them are noisy
     std::optional<double> sigma_min{}; ///< ends of spread sigmas, instead of the training levels'
     std::optional<double> sigma_max{};
     FinalSigma final_sigmas_type = FinalSigma::zero;
@@ -125,6 +127,7 @@ public:
         : ExponentialSolver<T, B>("UniPCMultistepScheduler", config.schedule, config.prediction_type, config.threshold,
                                   {config.solver_order, 6, 1}),
           config_(config) {
+        detail::check_flow_sigmas("UniPCMultistepScheduler", config);
         require(config.final_sigmas_type == FinalSigma::sigma_min || config.lower_order_final ||
                     config.solver_order == 1,
                 "UniPCMultistepScheduler: a run can end without noise by a step of order 1 only; set lower_order_final "
@@ -147,7 +150,10 @@ public:
                      .sigma_min = config_.sigma_min,
                      .sigma_max = config_.sigma_max,
                      .sigma_timesteps = config_.sigma_timesteps,
-                     .repeat_last_sigma = true},
+                     .repeat_last_sigma = true,
+                     .use_flow_sigmas = config_.use_flow_sigmas,
+                     .flow_shift = config_.flow_shift,
+                     .flow_start = detail::FlowStart::noise},
                     count);
         last_sample_ = {};
     }

@@ -1,7 +1,7 @@
-# cmake -DCOMPILER= -DSOURCE= -DINCLUDES= -DOUTPUT= -P build.cmake: compiles one file by hand, checks that no header of
+# cmake -DCOMPILER= [-DOPTIONS=] -DSOURCE= -DINCLUDES= -DOUTPUT= -P build.cmake: compiles one file by hand, checks that no header of
 # another library came in, and runs it.
 list(TRANSFORM INCLUDES PREPEND "-I")
-execute_process(COMMAND ${COMPILER} -std=c++20 -Wall -Wextra -Werror ${INCLUDES} -MMD -MF ${OUTPUT}.d ${SOURCE}
+execute_process(COMMAND ${COMPILER} ${OPTIONS} -std=c++20 -Wall -Wextra -Werror ${INCLUDES} -MMD -MF ${OUTPUT}.d ${SOURCE}
     -o ${OUTPUT} -pthread COMMAND_ERROR_IS_FATAL ANY)
 file(READ ${OUTPUT}.d included)
 string(REGEX MATCH "[^ \n]*/(nlohmann|yaml-cpp|libav[a-z]+|libswscale)/[^ \n]*|[^ \n]*/(zlib|png|utf8proc)\\.h" foreign
