@@ -2,20 +2,18 @@
 // What the commands that write a clip have in common.
 
 #include <filesystem>
-#include <iomanip>
 #include <iostream>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <utility>
 
 #include <reel/core/error.hpp>
 #include <reel/core/progress.hpp>
-#include <reel/io/files/atomic_folder.hpp>
-#include <reel/io/pictures/png.hpp>
+#include <reel/io/pictures/frame_folder.hpp>
 #include <reel/io/video/video_stream.hpp>
 
+#include "clip_input.hpp"
 #include "fitted_clip.hpp"
 #include "options.hpp"
 
@@ -27,10 +25,7 @@ public:
     ClipWriter(const std::filesystem::path& path, double fps, const reel::SinkOptions& options, bool frames)
         : path_(path), fps_(fps) {
         if (frames) {
-            const std::filesystem::path folder = path.has_filename() ? path : path.parent_path(); // of "frames/"
-            reel::require(!std::filesystem::exists(folder), "cannot write ", folder.string(),
-                          ": it is there already; frames go into a new folder");
-            folder_.emplace(folder);
+            folder_.emplace(path);
         } else {
             sink_.emplace(path, fps, options);
         }
@@ -41,9 +36,7 @@ public:
         if (sink_) {
             time ? sink_->write(frame, 0, *time) : sink_->write(frame);
         } else {
-            std::ostringstream name;
-            name << "frame-" << std::setw(5) << std::setfill('0') << count_ << ".png";
-            reel::write_png(folder_->path() / name.str(), frame);
+            folder_->write(frame, 0, count_);
             begin_ = count_ == 0 && time ? time->start : begin_;
             seconds_ = time ? time->end() - begin_ : (count_ + 1) / fps_;
         }
@@ -65,14 +58,14 @@ public:
     /// Says what is in the file.
     void tell() const {
         const int shown = sink_ ? sink_->shown() : count_;
-        std::cout << path_.string() << ": " << shown << " frames, " << shown / seconds() << " per second";
+        std::cout << reel::terminal_text(path_.string()) << ": " << shown << " frames, " << shown / seconds()
+                  << " per second";
         if (sink_ && shown < count_ && reel::video_format(path_) == reel::VideoFormat::gif) {
             std::cout << " (of " << count_ << ": a GIF has at most " << reel::gif_max_fps << ")";
         }
         std::cout << "\n";
         if (sink_ && !sink_->lost_sound().empty()) {
-            std::cerr << "note: " << path_.string() << ": its container cannot hold the sound (" << sink_->lost_sound()
-                      << "), which is left out; .mkv can\n";
+            std::cerr << "note: " << reel::terminal_text(path_.string()) << ": " << sink_->lost_sound() << '\n';
         }
     }
 
@@ -80,7 +73,7 @@ private:
     std::filesystem::path path_;
     double fps_;
     std::optional<reel::VideoSink> sink_;
-    std::optional<reel::AtomicFolder> folder_;
+    std::optional<reel::FrameFolder> folder_;
     int count_ = 0;
     double begin_ = 0;
     double seconds_ = 0;
@@ -92,7 +85,7 @@ struct ClipOutput {
                                          "pattern (frame-%05d.png)";
     std::string input;
     std::string output;
-    double source_fps = 0;
+    ClipRate source;
     bool frames = false;
     bool no_audio = false;
     reel::Mp4Options encoding{};
@@ -104,12 +97,8 @@ struct ClipOutput {
         app.add_flag("--no_audio", no_audio, "leave the sound out, which is else copied as it is");
     }
     void add_encoding(CLI::App& app, const char* fps_name = "--source_fps,--fps") {
-        app.add_option(
-               fps_name, source_fps,
-               "frames per second that the input is taken to have, as of a folder of pictures; 0: its own times")
-            ->check(CLI::Range(0.0, 1000.0))
-            ->capture_default_str();
-        app.add_flag("--frames", frames, "OUTPUT is a new folder, for frame-00000.png, ...");
+        source.add_to(app, fps_name);
+        app.add_flag("--frames", frames, "OUTPUT is a folder, for frame-00000.png, ...");
         app.add_flag("--lossless", encoding.lossless, "mp4, mov and mkv: every pixel as it is (H.264 in RGB)");
         app.add_option("--crf", encoding.crf, "quality of mp4, mov and mkv: 0 to 51, lower is better and larger")
             ->check(CLI::Range(0, 51))
@@ -123,20 +112,9 @@ struct ClipOutput {
 
     /// The input, with its pixels made square where the output's are.
     [[nodiscard]] reel::VideoSource open() const {
-        reel::SourceOptions options{.fps = source_fps};
         const Shape shape = shape_of(input);
-        if (shape.aspect.first != shape.aspect.second && square()) {
-            options.width = shape.shown().width;
-            options.height = shape.shown().height;
-        }
-        tell_notes(input, shape);
-        return reel::VideoSource(input, options);
-    }
-
-    static void tell_notes(const std::string& path, const Shape& shape) {
-        for (const std::string& note : shape.notes) {
-            std::cerr << "note: " << path << ": " << note << '\n';
-        }
+        return open_clip(input, shape,
+                         square() ? with_square_pixels(shape, source.fps) : reel::SourceOptions{.fps = source.fps});
     }
 
     enum class Sound {
@@ -146,24 +124,21 @@ struct ClipOutput {
 
     /// The output. `squared`: its pixels have been made square.
     [[nodiscard]] ClipWriter create(double fps, bool squared, Sound sound) const {
+        if (frames) { // a file takes its own place only once it is whole
+            reel::require_other_clip(output, input);
+        }
         reel::SinkOptions options{.mp4 = encoding};
         if (!squared && !square()) {
             options.pixel_aspect = shape_of(input).aspect;
         }
-        if (sound == Sound::kept && !no_audio && source_fps == 0 && std::filesystem::is_regular_file(input)) {
+        if (sound == Sound::kept && !no_audio && source.fps == 0 && std::filesystem::is_regular_file(input)) {
             options.sound = input;
         }
         return {output, fps, options, frames};
     }
 
     /// Frames per second of the input, on the average.
-    [[nodiscard]] double rate(const reel::VideoSource& source, const std::filesystem::path& path) const {
-        const double fps = source_fps > 0 ? source_fps : source.scan().fps;
-        reel::require(fps > 0, path.string(),
-                      ": the file does not say how many frames per second it has; say it with --source_fps");
-        return fps;
-    }
-    [[nodiscard]] double rate(const reel::VideoSource& source) const { return rate(source, input); }
+    [[nodiscard]] double rate(const reel::VideoSource& opened) const { return source.of(opened, input); }
 };
 
 /// A frame's time on the clock of its file.

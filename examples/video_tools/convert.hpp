@@ -22,6 +22,7 @@ struct Convert {
         reel::VideoSource source = out.open();
         ClipWriter writer = out.create(out.rate(source), false, ClipOutput::Sound::kept);
         copy_frames(source, writer, "convert");
+        tell_joints(out.input, source);
         return 0;
     }
 };

@@ -10,16 +10,19 @@
 #include <reel/io/files/failed_writes.hpp>
 #include <reel/io/video/video_stream.hpp>
 
+#include "clip_input.hpp"
 #include "options.hpp"
 
 namespace video_tools {
 
 struct Count {
     std::vector<std::string> inputs;
+    ClipRate source;
     bool json = false;
 
     explicit Count(CLI::App& app) {
         app.add_option("INPUT", inputs, "clips")->required();
+        source.add_to(app);
         app.add_flag("--json", json, "a JSON list instead of a line for each clip");
     }
 
@@ -40,20 +43,20 @@ struct Count {
 
 private:
     [[nodiscard]] nlohmann::json counted(const std::string& input) const {
-        reel::VideoSource source(input);
+        reel::VideoSource clip(input, {.fps = source.fps});
         {
             reel::Progress progress("count", 0);
-            while (source.skip()) {
+            while (clip.skip()) {
                 program::check_stop();
                 progress.step();
             }
         }
-        const double fps = source.rate();
-        const double seconds = fps > 0 ? source.time().end() : 0;
-        const auto [wide, high] = source.pixel_aspect();
+        const double fps = clip.rate();
+        const double seconds = fps > 0 ? clip.time().end() : 0;
+        const auto [wide, high] = clip.pixel_aspect();
         if (!json) {
-            std::cout << input << ": " << source.position() << " frames, " << source.file_width() << "x"
-                      << source.file_height() << ", ";
+            std::cout << reel::terminal_text(input) << ": " << clip.position() << " frames, " << clip.file_width()
+                      << "x" << clip.file_height() << ", ";
             if (wide != high) {
                 std::cout << wide << ":" << high << " pixels, ";
             }
@@ -62,17 +65,18 @@ private:
             } else {
                 std::cout << "unknown rate, ";
             }
-            std::cout << source.codec() << " in " << source.container() << "\n";
+            std::cout << clip.codec() << " in " << clip.container() << "\n";
         }
+        tell_joints(input, clip);
         return {{"file", input},
-                {"frames", source.position()},
-                {"width", source.file_width()},
-                {"height", source.file_height()},
+                {"frames", clip.position()},
+                {"width", clip.file_width()},
+                {"height", clip.file_height()},
                 {"pixel_aspect", std::to_string(wide) + ":" + std::to_string(high)},
                 {"fps", fps > 0 ? nlohmann::json(fps) : nlohmann::json()},
                 {"seconds", fps > 0 ? nlohmann::json(seconds) : nlohmann::json()},
-                {"codec", source.codec()},
-                {"container", source.container()}};
+                {"codec", clip.codec()},
+                {"container", clip.container()}};
     }
 };
 

@@ -4,20 +4,14 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include <reel/core/error.hpp>
 #include <reel/io/pictures/frames.hpp>
 #include <reel/io/video/video_stream.hpp>
 
-namespace video_tools {
+#include "clip_input.hpp"
 
-struct Size {
-    int width = 0;
-    int height = 0;
-};
+namespace video_tools {
 
 enum class Fit {
     inside, ///< keep the aspect; the result may be smaller in one direction
@@ -84,40 +78,19 @@ struct Scaling {
     return result;
 }
 
-/// What a clip's first frame says of its shape.
-struct Shape {
-    Size size;                      ///< pixels of the file, after turning
-    std::pair<int, int> aspect;     ///< width of a pixel by its height
-    std::vector<std::string> notes; ///< sentences about its kind
-
-    /// The size with square pixels.
-    [[nodiscard]] Size shown() const {
-        const double width = static_cast<double>(size.width) * aspect.first / aspect.second;
-        return {static_cast<int>(std::clamp<long>(std::lround(width), 1, reel::max_picture_side)), size.height};
-    }
-};
-
-[[nodiscard]] inline Shape shape_of(const std::filesystem::path& path) {
-    reel::VideoSource source(path);
-    (void)source.skip();
-    return {{source.file_width(), source.file_height()}, source.pixel_aspect(), source.notes()};
-}
-
-/// A clip's size as it is shown, in square pixels.
-[[nodiscard]] inline Size size_of(const std::filesystem::path& path) {
-    return shape_of(path).shown();
-}
-
 /// A clip read frame by frame in another size.
 class FittedClip {
 public:
     /// `fps`: frames per second that the clip is taken to have; 0: its own times.
-    FittedClip(const std::filesystem::path& path, const Scaling& scaling, double fps = 0)
-        : source_(path, {.width = scaling.scaled.width, .height = scaling.scaled.height, .fps = fps}),
+    FittedClip(const std::filesystem::path& path, const Shape& shape, const Scaling& scaling, double fps = 0)
+        : source_(open_clip(path, shape, {.width = scaling.scaled.width, .height = scaling.scaled.height, .fps = fps})),
           size_(scaling.result) {}
 
+    /// Cropped to the size.
+    FittedClip(const std::filesystem::path& path, const Shape& shape, Size size, double fps = 0)
+        : FittedClip(path, shape, scaling(shape.shown(), size, Fit::crop), fps) {}
     FittedClip(const std::filesystem::path& path, Size size, double fps = 0)
-        : FittedClip(path, scaling(size_of(path), size, Fit::crop), fps) {}
+        : FittedClip(path, shape_of(path), size, fps) {}
 
     [[nodiscard]] bool next(reel::Frames& frame) {
         if (!source_.next(scaled_)) {

@@ -3,22 +3,16 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <filesystem>
-#include <iomanip>
 #include <iostream>
-#include <optional>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include <reel/core/error.hpp>
 #include <reel/core/progress.hpp>
-#include <reel/io/files/atomic_file.hpp>
-#include <reel/io/files/atomic_folder.hpp>
-#include <reel/io/pictures/png.hpp>
+#include <reel/io/pictures/frame_folder.hpp>
 #include <reel/io/video/video_stream.hpp>
 
-#include "fitted_clip.hpp"
+#include "clip_input.hpp"
 #include "options.hpp"
 
 namespace video_tools {
@@ -31,7 +25,10 @@ struct ExtractFrames {
 
     explicit ExtractFrames(CLI::App& app) {
         app.add_option("INPUT", input, "a clip")->required();
-        app.add_option("FOLDER", output, "where to write frame-00000.png, ...; made if it is not there")->required();
+        app.add_option("FOLDER", output,
+                       "where to write frame-00000.png, ...; made if it is not there, replaced if it holds nothing but "
+                       "such pictures")
+            ->required();
         auto* step = app.add_option("--every", every, "every so many frames, from the first")
                          ->check(CLI::Range(1, 1'000'000'000))
                          ->capture_default_str();
@@ -46,20 +43,9 @@ struct ExtractFrames {
         std::sort(list.begin(), list.end());
         list.erase(std::unique(list.begin(), list.end()), list.end());
         const Shape shape = shape_of(input);
-        reel::SourceOptions options;
-        if (shape.aspect.first != shape.aspect.second) { // PNG's pixels are square
-            options.width = shape.shown().width;
-            options.height = shape.shown().height;
-        }
-        reel::VideoSource source(input, options);
-        std::optional<reel::AtomicFolder> fresh; // all frames or nothing; a folder that is there gets them one by one
-        const std::filesystem::path path = output;
-        const std::filesystem::path folder = path.has_filename() ? path : path.parent_path(); // of "frames/"
-        if (std::filesystem::exists(folder)) {
-            reel::make_output_folder(folder);
-        } else {
-            fresh.emplace(folder);
-        }
+        reel::require_other_clip(output, input);
+        reel::FrameFolder folder(output);
+        reel::VideoSource source = open_clip(input, shape, with_square_pixels(shape)); // as PNG's are
         reel::Progress progress("frames", list.empty() ? 0 : static_cast<std::size_t>(list.back()) + 1);
         reel::Frames frame;
         int written = 0;
@@ -71,9 +57,7 @@ struct ExtractFrames {
                 break;
             }
             if (wanted) {
-                std::ostringstream name;
-                name << "frame-" << std::setw(5) << std::setfill('0') << index << ".png";
-                reel::write_png((fresh ? fresh->path() : folder) / name.str(), frame);
+                folder.write(frame, 0, index);
                 ++written;
             }
             progress.step();
@@ -81,10 +65,8 @@ struct ExtractFrames {
         progress.clear();
         reel::require(list.empty() || source.position() > list.back(), input, ": it has ", source.position(),
                       " frames, so there is no frame ", list.empty() ? 0 : list.back(), " (the first is 0)");
-        if (fresh) {
-            fresh->commit();
-        }
-        std::cout << output << ": " << written << " of " << source.position() << " frames\n";
+        folder.commit();
+        std::cout << reel::terminal_text(output) << ": " << written << " of " << source.position() << " frames\n";
         return 0;
     }
 };

@@ -117,6 +117,7 @@ struct Grid {
         reel::Frames sheet = rows.empty();
         reel::Progress progress("grid", inputs.size());
         for (std::size_t i = 0; i < inputs.size(); ++i) {
+            progress.clear(); // a clip's notes go there, too
             reel::Frames strip = in_row.empty();
             const std::vector<reel::Frames> frames = read(inputs[i], size, style);
             for (std::size_t k = 0; k < frames.size(); ++k) {
@@ -127,7 +128,7 @@ struct Grid {
         }
         progress.clear();
         reel::write_png(output, sheet);
-        std::cout << output << ": " << sheet.width << "x" << sheet.height << "\n";
+        std::cout << reel::terminal_text(output) << ": " << sheet.width << "x" << sheet.height << "\n";
         return 0;
     }
 };

@@ -51,6 +51,7 @@ struct Rate {
         }
         sink.finish();
         sink.tell();
+        tell_joints(out.input, source);
         return 0;
     }
 

@@ -34,10 +34,11 @@ struct Resize {
         if (fit != Fit::inside && (size.width == 0 || size.height == 0)) {
             throw program::UsageError("--crop and --stretch need --width and --height; see --help");
         }
-        FittedClip source(out.input, scaling(size_of(out.input), size, fit), out.source_fps);
-        ClipOutput::tell_notes(out.input, shape_of(out.input));
+        const Shape shape = shape_of(out.input);
+        FittedClip source(out.input, shape, scaling(shape.shown(), size, fit), out.source.fps);
         ClipWriter writer = out.create(out.rate(source.source()), true, ClipOutput::Sound::kept);
         copy_frames(source, writer, "resize");
+        tell_joints(out.input, source.source());
         return 0;
     }
 };

@@ -82,13 +82,13 @@ struct Side {
             const auto lines = static_cast<int>(Cells::lines_of(caption, size, style).size());
             style.caption_lines = std::max(style.caption_lines, lines);
         }
-        reel::Progress progress("side", 0);
         for (std::size_t i = 0; i < inputs.size(); ++i) {
             const std::vector<std::string> caption =
                 layout.captions.empty() ? std::vector<std::string>() : std::vector{layout.captions[i]};
             const Cells cells(1, 1, size, caption, style);
-            FittedClip clip(inputs[i], size, out.source_fps);
+            FittedClip clip(inputs[i], size, out.source.fps);
             const double before = sink.seconds();
+            reel::Progress progress("side", 0);
             for (reel::Frames frame; clip.next(frame); progress.step()) {
                 program::check_stop();
                 const reel::PictureTime time = clip.time();
@@ -140,7 +140,7 @@ struct Side {
                                          layout.captions, style);
         std::vector<std::unique_ptr<Player>> clips;
         for (const std::string& input : inputs) {
-            clips.push_back(std::make_unique<Player>(input, size, out.source_fps));
+            clips.push_back(std::make_unique<Player>(input, size, out.source.fps));
         }
         reel::Progress progress("side", 0);
         reel::PictureTime now = clips.front()->time();
@@ -179,7 +179,7 @@ struct Side {
         }
         const Size size = cell_size(inputs.front(), cell);
         const Style style = layout.style(size);
-        const double fps = out.rate(reel::VideoSource(inputs.front()), inputs.front());
+        const double fps = out.source.of(reel::VideoSource(inputs.front()), inputs.front());
         ClipWriter sink = out.create(fps, true, ClipOutput::Sound::dropped);
         if (arrangement == "turns") {
             take_turns(sink, size, style);

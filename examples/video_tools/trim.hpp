@@ -87,7 +87,7 @@ struct Trim {
             if (last && last->reached_by(index, time)) {
                 reel::require(sink.count() > 0, "--end ", end, " is not after --start ", start, " (which is frame ",
                               index, " or later)");
-                return conclude(sink, progress);
+                return conclude(source, sink, progress);
             }
             if (!begun) {
                 continue;
@@ -104,7 +104,7 @@ struct Trim {
         if (last && !last->within(source.position(), time.end())) {
             ended(*last);
         }
-        return conclude(sink, progress);
+        return conclude(source, sink, progress);
     }
 
 private:
@@ -113,10 +113,11 @@ private:
         return first.reached_by(source.position(), {source.position() == 0 ? 0 : time.end(), 0});
     }
 
-    int conclude(ClipWriter& sink, reel::Progress& progress) const {
+    int conclude(const reel::VideoSource& source, ClipWriter& sink, reel::Progress& progress) const {
         progress.clear();
         sink.finish();
         sink.tell();
+        tell_joints(out.input, source);
         return 0;
     }
 };

@@ -229,8 +229,58 @@ TEST_CASE("frames are the clip's, to the byte") {
     const Ended ended = run({tools, "frames", work.clip, work / "some", "--list", "1,6"});
     CHECK(ended.status == 1);
     CHECK(ended.err.find("there is no frame 6") != std::string::npos);
-    refused(work, {"frames", work.clip, work.clip}, {"cannot create folder"});
+    refused(work, {"frames", work.clip, work.clip}, {work.clip, "it is the clip that is read"});
     refused(work, {"frames", work.clip, work / "f", "--every", "0"}, {"--every"}, 2);
+}
+
+TEST_CASE("a folder of pictures has those of the last run and no others, and nothing else is touched") {
+    const Workplace work;
+    const Path folder = work / "pictures";
+    const auto pictures = [&] {
+        Words names;
+        for (const auto& [name, bytes] : files_in(folder)) {
+            names.push_back(name);
+        }
+        return names;
+    };
+    tool({"convert", work.clip, folder, "--frames"});
+    CHECK(pictures().size() == 6);
+    tool({"trim", work.clip, work / "pictures/", "--end", "2", "--frames"});
+    CHECK(pictures() == Words{"frame-00000.png", "frame-00001.png"});
+    tool({"frames", work.clip, folder, "--list", "1,5"});
+    CHECK(pictures() == Words{"frame-00001.png", "frame-00005.png"});
+    tool({"frames", work.clip, folder, "--list", "3"});
+    CHECK(pictures() == Words{"frame-00003.png"});
+    const auto whole = files_in(folder);
+    refused(work, {"frames", folder, folder, "--every", "2"}, {folder, "it is the clip that is read"});
+    refused(work, {"trim", folder, folder, "--end", "1", "--fps", "2", "--frames"}, {"it is the clip that is read"});
+    refused(work, {"frames", work.clip, folder, "--list", "6"}, {"there is no frame 6"}); // what was there stays
+    CHECK(files_in(folder) == whole);
+
+    // A link to the folder stays one.
+    std::filesystem::create_directory_symlink(folder, work / "link");
+    tool({"frames", work.clip, work / "link", "--list", "2"});
+    CHECK(std::filesystem::is_symlink(work / "link"));
+    CHECK(pictures() == Words{"frame-00002.png"});
+
+    // Whatever reel does not write is refused before the work, and stays.
+    for (const std::string name : {"notes.txt", "frame-1.png", "frame-00001.jpg", "my frame-00001.png", "00001.png"}) {
+        put_text(folder / name, "mine");
+        const auto mine = files_in(folder);
+        for (const Words& words : {Words{"frames", work.clip, folder}, {"convert", work.clip, folder, "--frames"}}) {
+            refused(work, words, {folder, "there already", name});
+            CHECK(files_in(folder) == mine);
+        }
+        std::filesystem::remove(folder / name);
+    }
+    std::filesystem::create_directory(folder / "frame-00007.png");
+    refused(work, {"frames", work.clip, folder}, {"frame-00007.png"});
+    std::filesystem::remove(folder / "frame-00007.png");
+    const Ended here = run(Words{"sh", "-c", "cd \"$1\" && shift && exec \"$@\"", "sh", folder} +
+                           Words{tools, "frames", work.clip, "."});
+    CHECK(here.status == 1);
+    CHECK(here.err.find("it is the current folder") != std::string::npos);
+    CHECK(pictures() == Words{"frame-00002.png"});
 }
 
 TEST_CASE("count tells what is in a clip") {
@@ -243,6 +293,9 @@ TEST_CASE("count tells what is in a clip") {
     CHECK(json[0]["frames"] == 6);
     CHECK(json[0]["seconds"] == 0.75);
     CHECK(json[1]["codec"] == "gif");
+    tool({"frames", work.clip, work / "pictures"}); // which have a rate where it is given, as to every other command
+    CHECK(tool({"count", work / "pictures"}).out.find("unknown rate") != std::string::npos);
+    CHECK(tool({"count", work / "pictures", "--fps", "12"}).out.find("12 per second, 0.5 s") != std::string::npos);
 }
 
 TEST_CASE("a grid shows the chosen frames above their captions") {

@@ -2,6 +2,7 @@
 // Resizing pictures as Pillow does. No other library.
 
 #include <reel/core/error.hpp>
+#include <reel/core/ranges.hpp>
 #include <reel/io/pictures/frames.hpp>
 
 #include <algorithm>
@@ -66,7 +67,7 @@ inline constexpr int resize_weight_bits = 22;
     for (std::size_t o = 0; o < outer; ++o) {
         for (int i = 0; i < to; ++i) {
             const ResizeTaps& t = taps[static_cast<std::size_t>(i)];
-            std::ranges::fill(sums, std::int64_t{1} << (resize_weight_bits - 1));
+            ranges::fill(sums, std::int64_t{1} << (resize_weight_bits - 1));
             for (std::size_t k = 0; k < t.weights.size(); ++k) {
                 const std::uint8_t* source =
                     bytes.data() + (o * static_cast<std::size_t>(from) + static_cast<std::size_t>(t.first) + k) * inner;

@@ -39,10 +39,7 @@ public:
                 open(static_cast<std::size_t>(decoded_));
             }
             require(decoder_->next(frame), decoder_->what(), ": it holds no picture");
-            require(decoded_ == 0 || (frame.width == width_ && frame.height == height_), decoder_->what(), ": it is ",
-                    frame.width, "x", frame.height, ", the first picture of the clip is ", width_, "x", height_);
-            width_ = frame.width;
-            height_ = frame.height;
+            check_size(frame);
         }
         const double index = static_cast<double>(decoded_++);
         if (fps_ > 0 || pictures_) {
@@ -83,6 +80,11 @@ public:
         }
     }
 
+    /// How the last frame is to be turned and mirrored: before the first, how that is to be.
+    [[nodiscard]] const DisplayMatrix& turn() const { return turn_; }
+    /// The same as decord does it, which reads files, but no pictures.
+    [[nodiscard]] DisplayMatrix reference_turn() const { return pictures_ ? turn_ : without_mirror(turn_); }
+
     /// When the last frame is shown. Pictures of a folder without a rate are a second apart.
     [[nodiscard]] PictureTime time() const { return time_; }
     [[nodiscard]] std::int64_t decoded() const { return decoded_; }
@@ -117,7 +119,7 @@ public:
             last = {file.seconds(index.starts.back()) - file.origin(), file.seconds(index.last_duration)};
         }
         const double fps = fps_ > 0 ? fps_ : meter.rate(file.last_duration(meter, last));
-        return {static_cast<std::int64_t>(index.starts.size()), fps};
+        return {static_cast<std::int64_t>(index.starts.size()), fps, file.joints()};
     }
 
     /// Of the file, or of the picture that was decoded last.
@@ -130,6 +132,20 @@ private:
         decoder_.reset();
         decoder_ = pictures_ ? std::make_unique<VideoDecoder>(pictures_->at(index), limits_, picture_containers)
                              : std::make_unique<VideoDecoder>(path_, limits_);
+        turn_ = decoder_->display_matrix();
+    }
+
+    /// Pictures may be turned, each by its own mark: as they are shown, they are of one size.
+    void check_size(const AVFrame& frame) {
+        const int width = is_sideways(turn_) ? frame.height : frame.width;
+        const int height = is_sideways(turn_) ? frame.width : frame.height;
+        require(decoded_ == 0 || (width == width_ && height == height_), decoder_->what(), ": it is ", width, "x",
+                height, is_sideways(turn_) ? " (turned, as its Exif orientation says)" : "",
+                ", the first picture of the clip is ", width_, "x", height_,
+                first_turned_ ? " (turned, as its Exif orientation says)" : "");
+        first_turned_ = decoded_ == 0 ? is_sideways(turn_) : first_turned_;
+        width_ = width;
+        height_ = height;
     }
 
     std::filesystem::path path_;
@@ -140,8 +156,10 @@ private:
     std::optional<PacketIndex> index_;
     std::int64_t decoded_ = 0;
     PictureTime time_;
-    int width_ = 0;
+    DisplayMatrix turn_ = upright;
+    int width_ = 0; ///< of pictures, as they are shown
     int height_ = 0;
+    bool first_turned_ = false; ///< of pictures: by a quarter
 };
 
 } // namespace reel::detail

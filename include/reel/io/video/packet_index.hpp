@@ -6,6 +6,8 @@
 #include <optional>
 #include <vector>
 
+#include <reel/core/ranges.hpp>
+
 namespace reel::detail {
 
 /// When a file's pictures are shown and which can be decoded alone, in units of its clock, found without decoding.
@@ -32,9 +34,9 @@ struct PacketIndex {
     }
 
     void finish() {
-        std::ranges::sort(starts);
-        std::ranges::sort(keys, {}, &Key::start);
-        timed = timed && std::ranges::adjacent_find(starts) == starts.end();
+        ranges::sort(starts);
+        ranges::sort(keys, {}, &Key::start);
+        timed = timed && ranges::adjacent_find(starts) == starts.end();
     }
 
     /// Where to begin for a picture: not at the last key before it but the one before that, from which the pictures
@@ -44,7 +46,7 @@ struct PacketIndex {
             return std::nullopt;
         }
         const std::int64_t start = starts[static_cast<std::size_t>(index)];
-        const auto after = std::ranges::upper_bound(keys, start, {}, &Key::start);
+        const auto after = ranges::upper_bound(keys, start, {}, &Key::start);
         if (after - keys.begin() < 2) {
             return std::nullopt;
         }
@@ -53,7 +55,7 @@ struct PacketIndex {
     }
 
     [[nodiscard]] std::int64_t index_of(std::int64_t start) const {
-        return std::ranges::lower_bound(starts, start) - starts.begin();
+        return ranges::lower_bound(starts, start) - starts.begin();
     }
 
 private:

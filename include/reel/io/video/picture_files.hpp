@@ -2,6 +2,7 @@
 // Which files a clip is: itself, or pictures in a folder or of a pattern. No other library.
 
 #include <reel/core/error.hpp>
+#include <reel/core/ranges.hpp>
 
 #include <algorithm>
 #include <array>
@@ -52,10 +53,9 @@ namespace detail {
 /// Pictures that a folder may hold.
 inline bool is_picture_name(const std::filesystem::path& path) {
     std::string extension = path.extension().string();
-    std::ranges::transform(extension, extension.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    ranges::transform(extension, extension.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     constexpr std::array<std::string_view, 7> known{".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"};
-    return std::ranges::find(known, extension) != known.end() && !path.filename().string().starts_with(".");
+    return ranges::find(known, extension) != known.end() && !path.filename().string().starts_with(".");
 }
 
 /// A name as of printf with one number: "frame-%05d.png".
@@ -71,7 +71,7 @@ struct NumberedName {
             return std::nullopt;
         }
         const std::string width = name.substr(at + 1, end - at - 1);
-        if (!std::ranges::all_of(width, [](unsigned char c) { return std::isdigit(c) != 0; })) {
+        if (!ranges::all_of(width, [](unsigned char c) { return std::isdigit(c) != 0; })) {
             return std::nullopt;
         }
         const std::size_t digits = width.empty() ? 1 : static_cast<std::size_t>(std::stoi(width));
@@ -85,7 +85,7 @@ struct NumberedName {
         }
         const std::string_view number =
             std::string_view(name).substr(before.size(), name.size() - before.size() - after.size());
-        return std::ranges::all_of(number, [](unsigned char c) { return std::isdigit(c) != 0; }) &&
+        return ranges::all_of(number, [](unsigned char c) { return std::isdigit(c) != 0; }) &&
                (number.size() == digits || number[0] != '0');
     }
 };
@@ -101,7 +101,7 @@ std::vector<std::filesystem::path> files_in_order(const std::filesystem::path& f
         }
     }
     require(!error, "cannot read folder ", folder.string(), ": ", error.message());
-    std::ranges::sort(
+    ranges::sort(
         found, [](const auto& a, const auto& b) { return natural_less(a.filename().string(), b.filename().string()); });
     return found;
 }

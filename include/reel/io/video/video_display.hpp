@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -50,6 +51,19 @@ inline constexpr DisplayMatrix upright{1, 0, 0, 1};
 /// What decord 0.6.0 makes of it: of the first column alone it reads a turn.
 [[nodiscard]] inline DisplayMatrix without_mirror(const DisplayMatrix& m) {
     return {m[0], m[1], -m[1], m[0]};
+}
+
+/// What Exif's orientation, 1 to 8, asks for.
+[[nodiscard]] inline DisplayMatrix exif_matrix(int orientation) {
+    constexpr std::array<DisplayMatrix, 8> all{{upright,
+                                                {-1, 0, 0, 1},
+                                                {-1, 0, 0, -1},
+                                                {1, 0, 0, -1},
+                                                {0, 1, 1, 0},
+                                                {0, 1, -1, 0},
+                                                {0, -1, -1, 0},
+                                                {0, -1, 1, 0}}};
+    return all.at(static_cast<std::size_t>(orientation - 1));
 }
 
 /// FFmpeg's filters that do it, each followed by a comma.

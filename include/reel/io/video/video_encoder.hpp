@@ -89,13 +89,18 @@ public:
     FrameEncoder(const std::filesystem::path& file, const EncoderPlan& plan, std::string what)
         : what_(std::move(what)), packet_ticks_(plan.packet_ticks), sound_begin_(plan.sound.begin),
           packet_(owned(av_packet_alloc())) {
-        AVFormatContext* made = nullptr;
         // The prefix keeps a colon in the path from being read as a protocol.
         const std::string url = concat_text("file:", file.string());
-        check(avformat_alloc_output_context2(&made, nullptr, plan.muxer, url.c_str()), "preparing the container");
-        format_.reset(made);
+        open_container(plan, url);
         open_codec(plan);
-        open_file(plan, url);
+        open_sound(plan);
+        int code = open_file(plan, url);
+        if (code < 0 && sound_) { // the sound is not worth the clip
+            leave_sound(concat_text("the sound is left out: the container refuses it: ", ffmpeg_error(code)));
+            open_container(plan, url);
+            code = open_file(plan, url);
+        }
+        check(code, "writing the header");
     }
 
     /// Encodes one frame, or with nullptr the end.
@@ -131,7 +136,7 @@ public:
         close();
     }
 
-    /// Whether there was sound that this container cannot hold; its codec's name, or "".
+    /// What of the sound could not be copied, and why, in a sentence; or "".
     [[nodiscard]] const std::string& lost_sound() const { return lost_sound_; }
 
 private:
@@ -151,6 +156,12 @@ private:
 
     void check(int code, std::string_view doing) const {
         require(code >= 0, what_, ": ", doing, " failed: ", ffmpeg_error(code));
+    }
+
+    void open_container(const EncoderPlan& plan, const std::string& url) {
+        AVFormatContext* made = nullptr;
+        check(avformat_alloc_output_context2(&made, nullptr, plan.muxer, url.c_str()), "preparing the container");
+        format_.reset(made);
     }
 
     void open_codec(const EncoderPlan& plan) {
@@ -176,41 +187,61 @@ private:
         options.require_used(what_);
     }
 
-    void open_file(const EncoderPlan& plan, const std::string& url) {
-        stream_ = avformat_new_stream(format_.get(), nullptr);
-        require(stream_ != nullptr, what_, ": out of memory");
+    /// Writes the header; returns what FFmpeg says to it.
+    [[nodiscard]] int open_file(const EncoderPlan& plan, const std::string& url) {
+        stream_ = new_stream();
         stream_->time_base = plan.time_base;
         stream_->avg_frame_rate = plan.frame_rate;
         stream_->sample_aspect_ratio = plan.pixel_aspect;
         check(avcodec_parameters_from_context(stream_->codecpar, codec_.get()), "describing the stream");
+        if (sound_) {
+            sound_stream_ = new_stream();
+            check(avcodec_parameters_copy(sound_stream_->codecpar, sound_->stream()->codecpar), "describing the sound");
+            sound_stream_->codecpar->codec_tag = 0;
+            sound_stream_->time_base = sound_->stream()->time_base;
+        }
         format_->flags |= AVFMT_FLAG_BITEXACT;
-        open_sound(plan);
         check(avio_open(&format_->pb, url.c_str(), AVIO_FLAG_WRITE), "opening the file");
         FfmpegDictionary options(plan.muxer_options);
-        check(avformat_write_header(format_.get(), options.get()), "writing the header");
-        options.require_used(what_);
+        const int code = avformat_write_header(format_.get(), options.get());
+        if (code >= 0) {
+            options.require_used(what_);
+        }
+        return code;
+    }
+
+    [[nodiscard]] AVStream* new_stream() const {
+        AVStream* stream = avformat_new_stream(format_.get(), nullptr);
+        require(stream != nullptr, what_, ": out of memory");
+        return stream;
+    }
+
+    /// Whatever is wrong with the sound, the pictures go on without it.
+    void leave_sound(std::string why) {
+        lost_sound_ = std::move(why);
+        sound_.reset();
+        has_sound_ = false;
     }
 
     void open_sound(const EncoderPlan& plan) {
         if (plan.sound.path.empty()) {
             return;
         }
-        sound_.emplace(plan.sound.path);
+        try {
+            sound_.emplace(plan.sound.path);
+        } catch (const Error& error) {
+            leave_sound(concat_text("the sound is left out: ", error.what()));
+            return;
+        }
         const AVStream* from = sound_->stream();
         if (from == nullptr) {
             sound_.reset();
             return;
         }
-        if (avformat_query_codec(format_->oformat, from->codecpar->codec_id, FF_COMPLIANCE_NORMAL) != 1) {
-            lost_sound_ = avcodec_get_name(from->codecpar->codec_id);
-            sound_.reset();
+        if (!holds_sound(format_->oformat->name, *from)) {
+            leave_sound(lost_sound_text(format_->oformat->name, *from));
             return;
         }
-        sound_stream_ = avformat_new_stream(format_.get(), nullptr);
-        require(sound_stream_ != nullptr, what_, ": out of memory");
-        check(avcodec_parameters_copy(sound_stream_->codecpar, from->codecpar), "describing the sound");
-        sound_stream_->codecpar->codec_tag = 0;
-        sound_stream_->time_base = from->time_base;
         sound_packet_ = owned(av_packet_alloc());
         has_sound_ = sound_->next(*sound_packet_);
     }
@@ -237,7 +268,20 @@ private:
             sound_packet_->stream_index = sound_stream_->index;
             sound_packet_->pos = -1;
             av_packet_rescale_ts(sound_packet_.get(), from, sound_stream_->time_base);
-            check(av_interleaved_write_frame(format_.get(), sound_packet_.get()), "writing the sound");
+            if (last_sound_) { // clocks that stand still or go back are refused; ffmpeg moves such packets, too
+                const bool may_stand = (format_->oformat->flags & AVFMT_TS_NONSTRICT) != 0;
+                sound_packet_->dts = std::max(sound_packet_->dts, *last_sound_ + (may_stand ? 0 : 1));
+                sound_packet_->pts = sound_packet_->dts;
+            }
+            last_sound_ = sound_packet_->dts;
+            const int code = av_interleaved_write_frame(format_.get(), sound_packet_.get());
+            check(format_->pb->error, "writing"); // a full disk is not the sound's fault
+            if (code < 0) {
+                has_sound_ = false;
+                lost_sound_ = concat_text("the sound ends after ", std::max(start, 0.0),
+                                          " s, where the container refuses it: ", ffmpeg_error(code));
+                return;
+            }
         }
     }
 
@@ -250,6 +294,7 @@ private:
     FfmpegPointer<AVPacket> sound_packet_;
     AVStream* sound_stream_ = nullptr;
     bool has_sound_ = false;
+    std::optional<std::int64_t> last_sound_; ///< when the last packet begins
     FfmpegPointer<AVPacket> packet_;
     std::unique_ptr<AVFormatContext, FreeOutput> format_;
     FfmpegPointer<AVCodecContext> codec_;

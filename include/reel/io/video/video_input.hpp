@@ -107,7 +107,8 @@ private:
 /// The containers reel reads: each is one file that holds its own pictures. Playlists, concatenation scripts, image
 /// sequences and devices are not among them.
 inline constexpr const char* video_containers =
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,webp_anim,mpeg,mpegts,mpegvideo,m4v,h264,hevc,flv,asf,ogg,ivf";
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,webp_anim,mpeg,mpegts,mpegvideo,m4v,h264,hevc,flv,asf,ogg,ivf,"
+    "dv,mxf,nut,mpjpeg,yuv4mpegpipe";
 
 /// Single pictures, of which a folder may be a clip.
 inline constexpr const char* picture_containers =
@@ -126,9 +127,28 @@ inline constexpr const char* picture_containers =
     if (has(8, "WEBP") && has(12, "VP8X") && (input.byte_at(20).value_or(0) & 2U) != 0) {
         return "an animated WebP, which this FFmpeg does not read; make a GIF, APNG or mp4 of it";
     }
+    if (has(0, "ID3") || has(0, "fLaC") || (has(0, "RIFF") && has(8, "WAVE"))) {
+        return "a sound file, with or without a cover picture; expected a clip";
+    }
     const bool picture =
         has(8, "WEBP") || has(0, "\x89PNG") || has(0, "\xff\xd8\xff") || has(0, "BM") || has(0, "II*") || has(0, "MM");
     return picture ? "a single picture; expected a clip, or a folder of pictures, or a pattern (frame-%05d.png)" : "";
+}
+
+/// The stream of a container that is the clip: the one that players choose, and never a cover picture. Throws Error
+/// where there is none.
+[[nodiscard]] inline int clip_stream(AVFormatContext* format, const std::string& what) {
+    const auto is_cover = [&](int index) {
+        return (format->streams[index]->disposition & AV_DISPOSITION_ATTACHED_PIC) != 0;
+    };
+    int best = av_find_best_stream(format, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
+    require(best >= 0, what, ": it holds no pictures that this FFmpeg can decode");
+    for (int i = 0; is_cover(best) && i < static_cast<int>(format->nb_streams); ++i) {
+        const bool video = format->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_VIDEO;
+        best = video && !is_cover(i) ? i : best;
+    }
+    require(!is_cover(best), what, ": it is a sound file with a cover picture, and no clip");
+    return best;
 }
 
 /// Opens a container of one of these kinds, which can open nothing else.

@@ -5,6 +5,7 @@
 #include <reel/io/video/rgb_converter.hpp>
 #include <reel/io/video/video_ffmpeg.hpp>
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -30,10 +31,24 @@ namespace reel::detail {
         notes.emplace_back("the clip is interlaced, so what moves has combs; `ffmpeg -i CLIP -vf bwdif OUTPUT` makes "
                            "whole pictures of it");
     }
+    if (is_wide_gamut(frame)) {
+        notes.push_back(concat_text("the clip's colours are ",
+                                    frame.color_primaries == AVCOL_PRI_BT2020 ? "BT.2020" : "P3",
+                                    can_map_gamut() ? "; they are mapped to those of a screen (BT.709)"
+                                                    : "; this FFmpeg, built without zscale (libzimg), cannot map them "
+                                                      "to a screen's, so they are paler than they should be"));
+    }
     if (is_hdr(frame)) {
         notes.emplace_back("the clip is HDR; its light is mapped to that of a screen (BT.709)");
     }
     return notes;
+}
+
+/// Of a file of `joints` + 1 recordings; "" of one.
+[[nodiscard]] inline std::string joint_note(std::size_t joints) {
+    return joints == 0 ? std::string()
+                       : concat_text("the clip is ", joints + 1,
+                                     " recordings joined; time goes on where one ends and the next begins");
 }
 
 } // namespace reel::detail

@@ -7,6 +7,7 @@
 #include <reel/io/video/rgb_converter.hpp>
 #include <reel/io/video/video_ffmpeg.hpp>
 #include <reel/io/video/video_notes.hpp>
+#include <reel/io/video/video_times.hpp>
 
 #include <cstdint>
 #include <filesystem>
@@ -35,13 +36,14 @@ struct VideoTaken {
     bool timed = true;              ///< whether times are known: not of a folder of pictures
     double clock = 0;               ///< the first frame's time on the clock of the file, as SoundPart has it; seconds
     std::vector<std::string> notes; ///< sentences: what is to be known of this file's pictures
+    ClipTimes times{.fps = 0};      ///< of the frames taken; each has its own where neighbours are not evenly spaced
 
     void describe(const detail::ClipDecoder& decoder, AVFrame& frame) {
-        const detail::DisplayMatrix turn = decoder.file().display_matrix();
+        const detail::DisplayMatrix turn = decoder.turn();
         file_width = detail::is_sideways(turn) ? frame.height : frame.width;
         file_height = detail::is_sideways(turn) ? frame.width : frame.height;
         notes = detail::picture_notes(frame, decoder.file().pixel_aspect(frame));
-        if (detail::is_mirrored(turn)) {
+        if (turn != decoder.reference_turn()) {
             notes.emplace_back("the file asks to be shown mirrored, which is not done, as in the reference; "
                                "`video_tools convert` makes a clip that is");
         }
@@ -89,11 +91,11 @@ inline void check_selection(const VideoSelection& chosen, const VideoLimits& lim
          "(n_sample_frames) asks for ", chosen.max_frames, "; lower one of the three");
 }
 
-/// How long the frame that was taken last is shown, in seconds: until the next one, where that matters. 0 where it is
-/// not known, and with a stride, where others lie between it and what would be taken next.
+/// How long the frame that was taken last is shown, in seconds: until the next one. 0 where it is not known, and with a
+/// stride, where others lie between it and what would be taken next.
 [[nodiscard]] inline double last_share(ClipDecoder& decoder, AVFrame& frame, const RateMeter& meter,
                                        const VideoSelection& chosen) {
-    if (chosen.stride > 1 || (meter.steady() && meter.count() > 1)) {
+    if (chosen.stride > 1 || chosen.fps > 0) {
         return 0;
     }
     const PictureTime last = decoder.time();
@@ -107,13 +109,32 @@ inline void check_selection(const VideoSelection& chosen, const VideoLimits& lim
     return decoder.last_duration(meter);
 }
 
+/// Times of neighbours that began at `starts`, the last one shown for `share` seconds (0: as long as any other): evenly
+/// where they and their end keep to a rate.
+[[nodiscard]] inline ClipTimes times_of(const std::vector<double>& starts, double share, const RateMeter& meter) {
+    ClipTimes times{.fps = meter.rate(share)};
+    RateMeter with_end = meter;
+    with_end.add(starts.back() + (share > 0 ? share : meter.usual_duration()));
+    if (starts.size() < 2 || with_end.steady()) {
+        return times;
+    }
+    for (std::size_t i = 0; i < starts.size(); ++i) {
+        const double exact = meter.steady() ? static_cast<double>(i) / *meter.steady() : starts[i] - starts.front();
+        if (i > 0) {
+            times.each.back().duration = exact - times.each.back().start;
+        }
+        times.each.push_back({exact, share > 0 ? share : meter.usual_duration()});
+    }
+    return times;
+}
+
 } // namespace detail
 
 /// Reads frames start, start + stride, ... of a video, `max_frames` of them, each resized to width x height without
 /// cropping and without keeping the aspect. Frames are counted as they decode; what the container claims is not
-/// believed. A file that asks to be shown rotated by a quarter turn is rotated, and not mirrored. The result's fps is
-/// that of the frames taken, by their times. Frame choice and pixels agree with decord 0.6.0, which the reference uses
-/// (see docs/video.md).
+/// believed. A file that asks to be shown rotated by a quarter turn is rotated, and not mirrored; pictures of a folder
+/// are both, each as its Exif orientation says. The result's fps is that of the frames taken, by their times. Frame
+/// choice and pixels agree with decord 0.6.0, which the reference uses (see docs/video.md).
 ///
 /// `path` may also be a folder of pictures, or a pattern such as "frame-%05d.png" (see picture_files); their fps is
 /// `chosen.fps`, or 0. Only local regular files are read, and nothing that a file refers to. `taken` is told what was
@@ -123,14 +144,13 @@ inline void check_selection(const VideoSelection& chosen, const VideoLimits& lim
     const std::string what = concat_text("cannot read video ", path.string());
     detail::check_selection(chosen, limits, what);
     detail::ClipDecoder decoder(path, limits, chosen.fps);
-    detail::RgbConverter converter(what, detail::without_mirror(decoder.file().display_matrix()), chosen.width,
-                                   chosen.height);
+    detail::RgbConverter converter(what, chosen.width, chosen.height);
     const auto frame = detail::owned(av_frame_alloc());
     detail::RateMeter meter = decoder.meter(chosen.stride);
     VideoTaken about;
     Frames frames;
     double origin = 0;
-    PictureTime last;
+    std::vector<double> starts;
     std::int64_t wanted = chosen.start;
     while ((chosen.max_frames == 0 || frames.count < chosen.max_frames) && decoder.next(*frame)) {
         ++about.decoded;
@@ -144,9 +164,9 @@ inline void check_selection(const VideoSelection& chosen, const VideoLimits& lim
             about.clock = decoder.time().start;
             about.describe(decoder, *frame);
         }
-        last = decoder.time();
-        meter.add(last.start);
-        converter.append(*frame, frames);
+        starts.push_back(decoder.time().start);
+        meter.add(starts.back());
+        converter.append(*frame, decoder.reference_turn(), frames);
         wanted += chosen.stride;
         if (chosen.max_frames == 0 || frames.count < chosen.max_frames) {
             decoder.skip_to(wanted);
@@ -157,10 +177,17 @@ inline void check_selection(const VideoSelection& chosen, const VideoLimits& lim
     if (frames.count == 0 || frames.count < chosen.max_frames) {
         detail::too_few_frames(chosen, decoder.decoded(), frames.count, what);
     }
-    frames.fps = decoder.knows_time() ? meter.rate(detail::last_share(decoder, *frame, meter, chosen)) : 0;
+    about.last = starts.back() - origin;
+    if (const std::string note = detail::joint_note(decoder.file().joints()); !note.empty()) {
+        about.notes.push_back(note);
+    }
+    about.timed = decoder.knows_time();
+    if (about.timed) {
+        const double share = detail::last_share(decoder, *frame, meter, chosen);
+        about.times = chosen.stride > 1 ? ClipTimes{meter.rate(share)} : detail::times_of(starts, share, meter);
+    }
+    frames.fps = about.times.fps;
     if (taken != nullptr) {
-        about.last = last.start - origin;
-        about.timed = decoder.knows_time();
         *taken = about;
     }
     return frames;
@@ -184,7 +211,7 @@ inline void check_selection(const VideoSelection& chosen, const VideoLimits& lim
         meter.add(last.start);
         if (info.frames++ == 0) {
             origin = last.start;
-            const bool sideways = detail::is_sideways(decoder.file().display_matrix());
+            const bool sideways = detail::is_sideways(decoder.turn());
             info.width = sideways ? frame->height : frame->width;
             info.height = sideways ? frame->width : frame->height;
         }

@@ -36,7 +36,7 @@ public:
     /// Throws Error as read_video does.
     explicit VideoSource(const std::filesystem::path& path, const SourceOptions& options = {})
         : decoder_(checked(path, options), options.limits, options.fps), meter_(decoder_.meter()),
-          converter_(decoder_.what(), decoder_.file().display_matrix(), options.width, options.height) {}
+          converter_(decoder_.what(), options.width, options.height) {}
 
     /// Puts the next frame into `frame`, a clip of one frame; false at the end. Throws Error when the file is damaged,
     /// and at the end of a file of which no frame decodes.
@@ -47,7 +47,7 @@ public:
         frame.rgb.clear();
         frame.count = 0;
         frame.fps = meter_.steady().value_or(0);
-        converter_.append(*current_, frame);
+        converter_.append(*current_, turn_, frame);
         return true;
     }
 
@@ -66,6 +66,7 @@ public:
         }
         std::swap(current_, ahead_);
         const PictureTime stated = ahead_time_;
+        turn_ = ahead_turn_;
         look_ahead();
         note(stated);
         ++position_;
@@ -107,6 +108,9 @@ public:
     /// Sentences: what is to be known of the first frame's kind.
     [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
 
+    /// A sentence where the clip so far is of recordings that were joined; else "".
+    [[nodiscard]] std::string joint_note() const { return detail::joint_note(decoder_.file().joints()); }
+
     /// FFmpeg's names, such as "h264" and "mov,mp4,m4a,3gp,3g2,mj2".
     [[nodiscard]] std::string codec() const { return decoder_.file().codec_name(); }
     [[nodiscard]] std::string container() const { return decoder_.file().container_name(); }
@@ -126,13 +130,14 @@ private:
         try {
             has_ahead_ = decoder_.next(*ahead_);
             ahead_time_ = decoder_.time();
+            ahead_turn_ = decoder_.turn();
         } catch (const Error& error) {
             ahead_error_ = error.what();
         }
     }
 
     void note(const PictureTime& stated) {
-        const bool sideways = detail::is_sideways(decoder_.file().display_matrix());
+        const bool sideways = detail::is_sideways(turn_);
         if (position_ == 0) {
             const AVRational aspect = decoder_.file().pixel_aspect(*current_);
             aspect_ = sideways ? std::pair(aspect.den, aspect.num) : std::pair(aspect.num, aspect.den);
@@ -158,6 +163,8 @@ private:
     detail::RgbConverter converter_;
     detail::FfmpegPointer<AVFrame> current_ = detail::owned(av_frame_alloc());
     detail::FfmpegPointer<AVFrame> ahead_ = detail::owned(av_frame_alloc());
+    detail::DisplayMatrix turn_ = detail::upright; ///< of the current frame
+    detail::DisplayMatrix ahead_turn_ = detail::upright;
     PictureTime ahead_time_;
     bool started_ = false;
     bool has_ahead_ = false;

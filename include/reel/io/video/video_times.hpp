@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -18,6 +19,17 @@ struct PictureTime {
     [[nodiscard]] double end() const { return start + duration; }
 };
 
+/// When the pictures of a clip are shown: evenly, or each at a time of its own.
+struct ClipTimes {
+    double fps = 8;                  ///< frames per second, on the average
+    std::vector<PictureTime> each{}; ///< in order, the first at 0; empty: evenly at `fps`
+
+    /// Those of a clip of `count` pictures: where they are of another number, evenly.
+    [[nodiscard]] ClipTimes of(int count) const {
+        return {fps, each.size() == static_cast<std::size_t>(count) ? each : std::vector<PictureTime>()};
+    }
+};
+
 /// The picture's place at another rate: where its time, rounded to the nearest place, is. So does FFmpeg's filter fps.
 /// A picture fills the places from its start's to its end's.
 [[nodiscard]] inline std::int64_t place_at(double seconds, double fps) {
@@ -30,6 +42,7 @@ namespace detail {
 struct PacketTimes {
     std::int64_t count = 0;
     double fps = 0;
+    std::size_t joints = 0; ///< of recordings that were joined
 };
 
 /// Follows the times of decoded pictures. Those that are missing continue at the rate of before, and so do those of

@@ -105,9 +105,10 @@ inline EncoderPlan mp4_plan(const Frames& frames, double fps, const Mp4Options& 
 /// Writes a clip as H.264 in mp4, yuv420p (see full_colour), index first ("faststart"): what browsers and players open.
 /// Colours are BT.709 in limited range and marked so. H.264 in yuv420p has even sides only, so the last column or row
 /// of an odd-sized clip is written twice. The same frames and FFmpeg give the same bytes. The file appears complete or
-/// not at all. Throws Error when the clip is empty, fps is not in 0..100'000, or the file cannot be written.
-inline void write_mp4(const std::filesystem::path& path, const Frames& frames, double fps,
-                      const Mp4Options& options = {}) {
+/// not at all. Throws Error when the clip is empty, fps is not in 0..100'000, or the file cannot be written. Sound
+/// never costs the clip: returns what of it could not be copied, and why, in a sentence; "" where all could.
+inline std::string write_mp4(const std::filesystem::path& path, const Frames& frames, double fps,
+                             const Mp4Options& options = {}) {
     const std::string what = concat_text("cannot write video ", path.string());
     require_frames(frames, what);
     detail::require_rate(fps, highest_fps, what);
@@ -133,6 +134,7 @@ inline void write_mp4(const std::filesystem::path& path, const Frames& frames, d
     }
     encoder.finish(0, frames.count / fps);
     file.commit();
+    return encoder.lost_sound();
 }
 
 } // namespace reel
