@@ -108,6 +108,19 @@ TEST_CASE("write_mp4 with full colour keeps the colours of single pixels") {
     CHECK(worst(reel::read_video(folder / "half.mp4")) > 40);
 }
 
+TEST_CASE("mp4: sound that cannot be read costs the sound alone") {
+    const TemporaryFolder folder;
+    const auto path = folder / "clip.mp4";
+    put_text(folder / "text.mp4", "this is no video");
+    for (const char* name : {"text.mp4", "missing.mp4"}) {
+        const std::string lost = reel::write_mp4(path, moving_block(5, 32, 32), 8, {.sound = {folder / name}});
+        CHECK(contains(lost, name));
+        CHECK(contains(lost, "left out"));
+        CHECK(reel::probe_video(path).frames == 5);
+    }
+    CHECK(reel::write_mp4(path, moving_block(5, 32, 32), 8).empty());
+}
+
 TEST_CASE("the same clip gives the same bytes") {
     const TemporaryFolder folder;
     const Frames clip = moving_block(6, 32, 32);

@@ -13,6 +13,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <random>
+#include <set>
+#include <sstream>
 #include <string>
 #include <string_view>
 
@@ -141,7 +143,12 @@ TEST_CASE("playlists, scripts and pictures are refused") {
     put_text(folder / "list.sdp", "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\n"
                                   "a=rtpmap:96 H264/90000\n");
     reel::write_png(folder / "picture.png", moving_block(1, 64, 64));
-    for (const char* name : {"list.m3u8", "list.ffconcat", "list.mpd", "list.sdp", "picture.png"}) {
+    put_text(folder / "list.cpl", "<?xml version=\"1.0\"?><CompositionPlaylist xmlns=\"http://www.smpte-ra.org/schemas/"
+                                  "2067-3/2016\"><Id>urn:uuid:1</Id></CompositionPlaylist>"); // IMF: MXF files by name
+    put_text(folder / "list.mpjpeg",
+             "--part\r\nContent-type: text/plain\r\nContent-Location: " + good + "\r\n\r\n" + good);
+    for (const char* name :
+         {"list.m3u8", "list.ffconcat", "list.mpd", "list.sdp", "list.cpl", "list.mpjpeg", "picture.png"}) {
         CAPTURE(name);
         CHECK(contains(reading(folder / name), "not a video"));
         // Nor does another ending help.
@@ -149,6 +156,41 @@ TEST_CASE("playlists, scripts and pictures are refused") {
                                    std::filesystem::copy_options::overwrite_existing);
         CHECK(contains(reading(folder / "list.mp4"), "not a video"));
     }
+}
+
+TEST_CASE("containers that are read are files with pictures of their own") {
+    std::set<std::string> wanted;
+    for (const std::string& list :
+         {std::string(reel::detail::video_containers), std::string(reel::detail::picture_containers)}) {
+        std::istringstream names(list);
+        for (std::string name; std::getline(names, name, ',');) {
+            wanted.insert(name);
+        }
+    }
+    // What opens other files, by name or number, or a connection, or makes pictures of a program.
+    for (const char* name : {"concat",     "hls",         "dash",      "webm_dash_manifest",
+                             "image2",     "imf",         "sdp",       "rtsp",
+                             "rtp",        "sap",         "lavfi",     "tty",
+                             "ffmetadata", "vobsub",      "mpegtsraw", "libopenmpt",
+                             "wsd",        "vapoursynth", "avisynth",  "applehttp",
+                             "x11grab",    "v4l2",        "rm",        "redir",
+                             "asx"}) {
+        CAPTURE(name);
+        CHECK(!wanted.contains(name));
+    }
+    void* state = nullptr;
+    int found = 0;
+    while (const AVInputFormat* format = av_demuxer_iterate(&state)) {
+        std::istringstream names(format->name);
+        for (std::string name; std::getline(names, name, ',');) {
+            if (wanted.contains(name)) {
+                CAPTURE(name);
+                CHECK((format->flags & AVFMT_NOFILE) == 0);
+                ++found;
+            }
+        }
+    }
+    CHECK(found > 20);
 }
 
 TEST_CASE("limits hold") {

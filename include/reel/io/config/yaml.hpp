@@ -2,6 +2,7 @@
 // YAML files as a plain tree with line numbers. Needs yaml-cpp (target reel::io). Typed reading: yaml_reader.hpp.
 
 #include <reel/core/error.hpp>
+#include <reel/core/ranges.hpp>
 #include <reel/core/utf8.hpp>
 #include <reel/io/files/mapped_file.hpp>
 
@@ -42,7 +43,7 @@ struct YamlNode {
 
     /// The value of a map's key, or null when the key is absent.
     [[nodiscard]] const YamlNode* find(std::string_view key) const {
-        const auto found = std::ranges::find(keys, key, &Key::name);
+        const auto found = ranges::find(keys, key, &Key::name);
         return found == keys.end() ? nullptr : &items[static_cast<std::size_t>(found - keys.begin())];
     }
 };
@@ -63,7 +64,7 @@ struct YamlNode {
             shown.back() = '.';
             shown += "..";
         }
-        std::ranges::replace(shown, '\n', ' '); // messages are one line
+        ranges::replace(shown, '\n', ' '); // messages are one line
         return node.quoted ? "the quoted text \"" + shown + "\"" : "\"" + shown + "\"";
     }
     case YamlNode::Kind::null:

@@ -11,6 +11,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <reel/core/number_text.hpp>
+
 namespace reel::detail {
 
 /// Takes a plain scalar apart from its beginning. `taken` functions say whether there was something, and step over it.
@@ -93,8 +95,7 @@ template <class T>
         const std::size_t colon = text.find(':');
         const std::string_view part = text.substr(0, colon);
         T value{};
-        const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-        if (error != std::errc{} || end != part.data() + part.size() || sum > T(1'000'000'000'000'000 / 60)) {
+        if (!is_number(part, value) || sum > T(1'000'000'000'000'000 / 60)) {
             return std::nullopt;
         }
         sum = static_cast<T>(sum * 60 + value);
@@ -188,8 +189,7 @@ template <class T>
         return value ? std::optional(negative ? -*value : *value) : std::nullopt;
     }
     double value = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc{} || end != digits.data() + digits.size()) {
+    if (!is_number(digits, value)) {
         return std::nullopt;
     }
     return negative ? -value : value;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <reel/core/error.hpp>
+#include <reel/core/ranges.hpp>
 #include <reel/io/config/yaml.hpp>
 
 namespace reel {
@@ -21,7 +22,7 @@ inline void resolve_merges(YamlNode& node, const std::string& where) {
     for (YamlNode& item : node.items) {
         resolve_merges(item, where);
     }
-    const auto merge = std::ranges::find(node.keys, "<<", &YamlNode::Key::name);
+    const auto merge = ranges::find(node.keys, "<<", &YamlNode::Key::name);
     if (node.kind != YamlNode::Kind::map || merge == node.keys.end()) {
         return;
     }
@@ -151,7 +152,7 @@ private:
             path.assign(from.begin(), from.end() - static_cast<std::ptrdiff_t>(dots));
         }
         std::string steps = name.substr(dots);
-        std::ranges::replace(steps, '[', '.');
+        ranges::replace(steps, '[', '.');
         std::erase(steps, ']');
         for (std::size_t at = 0; at <= steps.size();) {
             const std::size_t end = std::min(steps.find('.', at), steps.size());
@@ -165,7 +166,7 @@ private:
             }
             at = end + 1;
         }
-        require(std::ranges::find(from, path.back()) == from.end(), where_, ":", line, ": ${", name,
+        require(ranges::find(from, path.back()) == from.end(), where_, ":", line, ": ${", name,
                 "} refers to the group that it is in");
         visit(path);
         return *path.back();
@@ -173,7 +174,7 @@ private:
 
     [[nodiscard]] static YamlNode* step(YamlNode& node, const std::string& name) {
         if (node.kind == YamlNode::Kind::map) {
-            const auto key = std::ranges::find(node.keys, name, &YamlNode::Key::name);
+            const auto key = ranges::find(node.keys, name, &YamlNode::Key::name);
             return key == node.keys.end() ? nullptr : &node.items[static_cast<std::size_t>(key - node.keys.begin())];
         }
         if (node.kind != YamlNode::Kind::list || name.empty() || name.size() > 6 ||

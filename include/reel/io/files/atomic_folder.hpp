@@ -43,6 +43,13 @@ namespace detail {
 
 } // namespace detail
 
+/// Throws Error where something that is no folder has this name, so that none can get it.
+inline void require_folder_name(const std::filesystem::path& path) {
+    std::error_code ignored;
+    require(!std::filesystem::exists(path, ignored) || std::filesystem::is_directory(path, ignored),
+            "cannot create folder ", path.string(), ": a file of that name is in the way");
+}
+
 /// Puts a folder back that a killed process had moved aside to replace it in two steps. Does nothing when there is a
 /// folder of that name.
 inline void recover_folder(const std::filesystem::path& path) {
@@ -63,9 +70,7 @@ public:
         const std::filesystem::path parent = path_.has_parent_path() ? path_.parent_path() : ".";
         make_output_folder(parent);
         recover_folder(path_);
-        std::error_code ignored;
-        require(!std::filesystem::exists(path_, ignored) || std::filesystem::is_directory(path_, ignored),
-                "cannot create folder ", path_.string(), ": a file of that name is in the way");
+        require_folder_name(path_);
         for (int attempt = 0; attempt < 100 && lock_ < 0; ++attempt) {
             temporary_ = detail::temporary_path_in(parent, ".tmp");
             make_output_folder(temporary_);

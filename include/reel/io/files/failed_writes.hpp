@@ -45,8 +45,8 @@ public:
         return !messages_.empty();
     }
 
-    /// Call last. Throws Error that names what failed, if anything did: the first few, and the number of the others.
-    void report() const {
+    /// What failed: the first few, and the number of the others; "" where nothing did.
+    [[nodiscard]] std::string summary() const {
         constexpr std::size_t named = 3;
         std::string all;
         for (std::size_t i = 0; i < std::min(named, messages_.size()); ++i) {
@@ -55,8 +55,11 @@ public:
         if (messages_.size() > named) {
             all += concat_text("; and ", messages_.size() - named, " more");
         }
-        require(messages_.empty(), "all else is done and written, but: ", all);
+        return all;
     }
+
+    /// Call last. Throws Error with the summary(), if anything failed.
+    void report() const { require(messages_.empty(), "all else is done and written, but: ", summary()); }
 
 private:
     std::vector<std::string> messages_;

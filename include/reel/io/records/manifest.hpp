@@ -3,7 +3,9 @@
 
 #include <reel/core/build_info.hpp>
 #include <reel/core/error.hpp>
+#include <reel/core/ranges.hpp>
 #include <reel/core/stage_timer.hpp>
+#include <reel/core/utf8.hpp>
 #include <reel/core/version.hpp>
 #include <reel/io/config/json.hpp>
 #include <reel/io/files/sha256.hpp>
@@ -88,14 +90,27 @@ public:
 
     [[nodiscard]] const nlohmann::json& json() const { return json_; }
 
-    /// Writes the file, complete or not at all. May be called again, later, with more in it.
+    /// Writes the file, complete or not at all. May be called again, later, with more in it. JSON is UTF-8, and names
+    /// of files need not be: bytes that are none are shown as terminal_text() shows them.
     void write(const std::filesystem::path& path) {
         json_["written"] = utc_time();
-        write_json(path, json_);
+        Json shown = json_;
+        show(shown);
+        write_json(path, shown);
     }
 
 private:
     using Json = nlohmann::json;
+
+    static void show(Json& value) {
+        if (value.is_structured()) {
+            for (Json& item : value) {
+                show(item);
+            }
+        } else if (value.is_string() && !text::try_decode_utf8(value.get_ref<const std::string&>())) {
+            value = terminal_text(value.get_ref<const std::string&>());
+        }
+    }
 
     [[nodiscard]] static Json as_json(const StageRecord& stage) {
         return {{"name", stage.name},
@@ -118,7 +133,7 @@ private:
             }
         }
         require(!error, "cannot list folder ", path.string(), ": ", error.message());
-        std::ranges::sort(files);
+        ranges::sort(files);
         for (const std::filesystem::path& file : files) {
             add_file(list, file);
         }

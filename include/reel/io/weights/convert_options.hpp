@@ -28,6 +28,8 @@ struct ConvertOptions {
     /// Diffusers folder whose configurations, scheduler and tokenizer an output folder gets; empty: they are read off
     /// the weights' shapes, with what all of Stable Diffusion 1 or 2 have in common.
     std::filesystem::path config{};
+    /// The autoencoder for an output folder: its folder or file; empty: the single file's, or that of `config`.
+    std::filesystem::path vae{};
     std::filesystem::path tokenizer{}; ///< folder that an output folder gets; empty: that of `config`
     std::string prediction_type{};     ///< of a single file's UNet: "epsilon" or "v_prediction"; empty: what it says
     int image_size = 0;                ///< pixels a side a single file was made for; 0: 768 with v_prediction, else 512
@@ -40,6 +42,8 @@ struct ConvertEvents {
     std::function<void(const std::string& file, std::size_t tensors)> on_file{};
     /// Its next tensor is written. What this throws ends the conversion, which then leaves no file and no folder.
     std::function<void()> on_tensor{};
+    /// Looks at a model's folder before it appears. What this throws ends the conversion, which then leaves no folder.
+    std::function<void(const std::filesystem::path& folder)> check{};
     /// A sentence for people.
     std::function<void(const std::string& text)> on_note{};
 

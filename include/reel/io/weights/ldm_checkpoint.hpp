@@ -5,6 +5,7 @@
 #include <reel/core/error.hpp>
 #include <reel/core/scalar.hpp>
 #include <reel/io/weights/host_tensor.hpp>
+#include <reel/io/weights/ldm_layout.hpp>
 #include <reel/io/weights/ldm_names.hpp>
 
 #include <algorithm>
@@ -71,15 +72,17 @@ using LdmParts = std::map<LdmPart, StateDict>;
 
 namespace detail {
 
-/// Tensors of a single file that a folder has no place for.
-[[nodiscard]] inline bool ldm_leaves_out(const std::string& name, const LdmLayout& layout) {
+/// Tensors of a single file that a folder has no place for, or that are of no wanted part.
+[[nodiscard]] inline bool ldm_leaves_out(const std::string& name, const LdmLayout& layout, const LdmPartSet& wanted) {
     const auto starts = [&](std::string_view prefix) { return std::string_view(name).starts_with(prefix); };
-    if (!starts("model.diffusion_model.") && !starts("first_stage_model.") && !starts("cond_stage_model.")) {
+    const auto of = [&](LdmPart part, std::string_view prefix) { return wanted.contains(part) && starts(prefix); };
+    if (!of(LdmPart::unet, "model.diffusion_model.") && !of(LdmPart::vae, "first_stage_model.") &&
+        !of(LdmPart::text_encoder, "cond_stage_model.")) {
         return true; // averaged weights, the noise schedule's tables, the trainer's own
     }
     const std::string open_clip = "cond_stage_model.model.";
     return starts("first_stage_model.loss.") || starts("first_stage_model.model_ema.") ||
-           name == "cond_stage_model.logit_scale" ||
+           name == "cond_stage_model.logit_scale" || name.ends_with(".embeddings.position_ids") ||
            (layout.open_clip && (name == open_clip + "text_projection" || name == open_clip + "logit_scale" ||
                                  name == open_clip + "attn_mask" ||
                                  starts(concat_text(open_clip, "transformer.resblocks.", layout.text_layers, "."))));
@@ -118,14 +121,16 @@ namespace detail {
 } // namespace detail
 
 /// The parts of a folder from the tensors of a single file; no data is copied. `averaged` takes the UNet's averaged
-/// weights (model_ema), where the file has them. Strict: a tensor that is missing, misshapen or (below
-/// model.diffusion_model, first_stage_model and cond_stage_model) not part of the model is an Error that names it.
+/// weights (model_ema), where the file has them; `wanted` are the parts that are looked for. Strict: a tensor that is
+/// missing, misshapen or (below model.diffusion_model, first_stage_model and cond_stage_model) not part of the model is
+/// an Error that names it.
 [[nodiscard]] inline LdmParts ldm_to_diffusers(const StateDict& tensors, const LdmLayout& layout,
-                                               const std::string& where, bool averaged = false) {
+                                               const std::string& where, bool averaged = false,
+                                               const LdmPartSet& wanted = all_ldm_parts) {
     LdmParts parts;
     std::set<std::string, std::less<>> known;
     const bool dots = tensors.contains("model_ema.diffusion_model.time_embed.0.weight");
-    for (const LdmName& name : ldm_names(layout)) {
+    for (const LdmName& name : ldm_names(layout, wanted)) {
         const std::string source =
             averaged && name.part == LdmPart::unet ? detail::ldm_average_name(name.ldm, dots) : name.ldm;
         known.insert(name.ldm);
@@ -138,7 +143,7 @@ namespace detail {
         parts[name.part].emplace(name.diffusers, detail::ldm_to_folder(found->second, name, where));
     }
     for (const auto& [name, tensor] : tensors) {
-        require(known.contains(name) || detail::ldm_leaves_out(name, layout), where, ": tensor \"", name,
+        require(known.contains(name) || detail::ldm_leaves_out(name, layout, wanted), where, ": tensor \"", name,
                 "\" is not part of a Stable Diffusion 1 or 2 model");
     }
     return parts;

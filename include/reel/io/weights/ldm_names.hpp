@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +19,12 @@ namespace reel {
 
 /// The folders of a diffusers model that have weights.
 enum class LdmPart { unet, vae, text_encoder };
+
+/// Which of them are looked for.
+using LdmPartSet = std::set<LdmPart>;
+
+/// A whole model.
+inline const LdmPartSet all_ldm_parts{LdmPart::unet, LdmPart::vae, LdmPart::text_encoder};
 
 /// One parameter under both names.
 struct LdmName {
@@ -258,78 +265,19 @@ private:
     return names.take();
 }
 
-/// All names of a whole model.
-[[nodiscard]] inline std::vector<LdmName> ldm_names(const LdmLayout& layout) {
-    std::vector<LdmName> all = ldm_unet_names(layout);
-    for (auto& more : {ldm_vae_names(layout), ldm_text_names(layout)}) {
-        all.insert(all.end(), more.begin(), more.end());
-    }
-    return all;
-}
-
-/// The layout of a single file, from its names. Of OpenCLIP's layers the last is left out where the file holds a whole
-/// OpenCLIP (it has a text_projection then): Stable Diffusion 2 reads the layer before it. Throws Error, which starts
-/// with `where`, when a part is missing or the blocks do not make up whole levels.
-[[nodiscard]] inline LdmLayout ldm_layout(const StateDict& tensors, const std::string& where) {
-    LdmLayout layout;
-    const std::string unet = "model.diffusion_model.";
-    const int blocks = detail::count_numbered(tensors, unet + "input_blocks.");
-    const auto lora = std::ranges::find_if(tensors, [](const auto& t) { return t.first.starts_with("lora_"); });
-    require(blocks > 1 || lora == tensors.end(), where, ": this is a LoRA for a model (tensor \"",
-            lora == tensors.end() ? "" : lora->first, "\"), not a model; expected a single file of Stable Diffusion");
-    require(blocks > 1, where, ": no UNet of Stable Diffusion is in it (no tensor \"", unet, "input_blocks.1...\")");
-    layout.unet_layers = blocks - 1;
-    for (int i = blocks - 1; i > 0; --i) {
-        if (detail::has_prefix(tensors, concat_text(unet, "input_blocks.", i, ".0.op."))) {
-            layout.unet_layers = i - 1;
+/// All names of a whole model, or of some of its parts.
+[[nodiscard]] inline std::vector<LdmName> ldm_names(const LdmLayout& layout, const LdmPartSet& parts = all_ldm_parts) {
+    std::vector<LdmName> all;
+    const auto add = [&](LdmPart part, std::vector<LdmName> (*names)(const LdmLayout&)) {
+        if (parts.contains(part)) {
+            const std::vector<LdmName> more = names(layout);
+            all.insert(all.end(), more.begin(), more.end());
         }
-    }
-    const int step = layout.unet_layers + 1;
-    layout.unet_levels = blocks / step;
-    require(layout.unet_layers > 0 && blocks % step == 0, where, ": its UNet has ", blocks,
-            " input blocks, which are no levels of ", step, " (a model other than Stable Diffusion 1 or 2?)");
-    for (int level = 0; level < layout.unet_levels; ++level) {
-        layout.down_attention.push_back(
-            detail::has_prefix(tensors, concat_text(unet, "input_blocks.", level * step + 1, ".1.")));
-        layout.up_attention.push_back(
-            detail::has_prefix(tensors, concat_text(unet, "output_blocks.", level * step, ".1.transformer_blocks.")));
-    }
-    const std::string vae = "first_stage_model.encoder.down.";
-    layout.vae_levels = detail::count_numbered(tensors, vae);
-    layout.vae_layers = detail::count_numbered(tensors, vae + "0.block.");
-    require(layout.vae_levels > 0 && layout.vae_layers > 0, where, ": no autoencoder is in it (no tensor \"", vae,
-            "0.block.0...\")");
-    const std::string open_clip = "cond_stage_model.model.";
-    layout.text_layers = detail::count_numbered(tensors, "cond_stage_model.transformer.text_model.encoder.layers.");
-    if (layout.text_layers == 0) {
-        layout.open_clip = true;
-        layout.text_layers = detail::count_numbered(tensors, open_clip + "transformer.resblocks.") -
-                             (tensors.contains(open_clip + "text_projection") ? 1 : 0);
-    }
-    require(layout.text_layers > 0, where, ": no text encoder is in it (neither \"cond_stage_model.transformer",
-            ".text_model...\" of Stable Diffusion 1 nor \"", open_clip, "transformer...\" of Stable Diffusion 2)");
-    return layout;
-}
-
-/// The layout of a diffusers folder, from the names of its parts. `open_clip` asks for the names of Stable Diffusion 2.
-/// Throws Error as ldm_layout does.
-[[nodiscard]] inline LdmLayout diffusers_layout(const StateDict& unet, const StateDict& vae, const StateDict& text,
-                                                bool open_clip, const std::string& where) {
-    LdmLayout layout;
-    layout.open_clip = open_clip;
-    layout.unet_levels = detail::count_numbered(unet, "down_blocks.");
-    layout.unet_layers = detail::count_numbered(unet, "down_blocks.0.resnets.");
-    layout.vae_levels = detail::count_numbered(vae, "encoder.down_blocks.");
-    layout.vae_layers = detail::count_numbered(vae, "encoder.down_blocks.0.resnets.");
-    layout.text_layers = detail::count_numbered(text, "text_model.encoder.layers.");
-    require(layout.unet_layers > 0, where, ": its unet/ has no \"down_blocks.0.resnets.0...\"");
-    require(layout.vae_layers > 0, where, ": its vae/ has no \"encoder.down_blocks.0.resnets.0...\"");
-    require(layout.text_layers > 0, where, ": its text_encoder/ has no \"text_model.encoder.layers.0...\"");
-    for (int level = 0; level < layout.unet_levels; ++level) {
-        layout.down_attention.push_back(detail::has_prefix(unet, concat_text("down_blocks.", level, ".attentions.")));
-        layout.up_attention.push_back(detail::has_prefix(unet, concat_text("up_blocks.", level, ".attentions.")));
-    }
-    return layout;
+    };
+    add(LdmPart::unet, ldm_unet_names);
+    add(LdmPart::vae, ldm_vae_names);
+    add(LdmPart::text_encoder, ldm_text_names);
+    return all;
 }
 
 } // namespace reel

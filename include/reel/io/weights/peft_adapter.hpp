@@ -3,11 +3,10 @@
 // reel::io).
 
 #include <reel/core/error.hpp>
-#include <reel/io/config/config_reader.hpp>
 #include <reel/io/weights/host_tensor.hpp>
+#include <reel/io/weights/peft_config.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -21,58 +20,6 @@
 #include <vector>
 
 namespace reel {
-
-/// What PEFT's adapter_config.json says of an adapter's strength.
-struct PeftAdapterConfig {
-    double lora_alpha = 8;
-    bool use_rslora = false;                       ///< alpha / sqrt(rank) in place of alpha / rank
-    std::map<std::string, double> alpha_pattern{}; ///< of modules whose path ends so, in place of lora_alpha
-
-    /// The factor of B A in a module. Throws Error when alpha_pattern says two things of it.
-    [[nodiscard]] double scale(const std::string& module, std::int64_t rank) const {
-        std::optional<double> special;
-        for (const auto& [end, value] : alpha_pattern) {
-            if (module == end || module.ends_with("." + end)) {
-                require(special.value_or(value) == value, "alpha_pattern: two entries fit \"", module, "\" and differ");
-                special = value;
-            }
-        }
-        const double alpha = special.value_or(lora_alpha);
-        const auto r = static_cast<double>(rank);
-        return alpha / (use_rslora ? std::sqrt(r) : r);
-    }
-};
-
-/// Reads an adapter_config.json of PEFT 0.21. Of its some forty keys those are used that change how an adapter is
-/// merged; what reel does not merge (DoRA, biases, variants of LoRA, an alpha_pattern with a pattern in it) is an Error
-/// that names it.
-[[nodiscard]] inline PeftAdapterConfig read_peft_adapter_config(const nlohmann::json& json, const std::string& where) {
-    ConfigReader reader(json, where);
-    PeftAdapterConfig config;
-    reader.expect("peft_type", "LORA");
-    config.lora_alpha = reader.get<double>("lora_alpha", config.lora_alpha);
-    require(std::isfinite(config.lora_alpha), where, ": \"lora_alpha\" is not a finite number");
-    config.use_rslora = reader.get<bool>("use_rslora", false);
-    reader.expect("bias", "none");
-    for (const char* key : {"use_dora", "use_qalora", "lora_bias", "fan_in_fan_out"}) {
-        reader.expect(key, false);
-    }
-    for (const char* key : {"alora_invocation_tokens", "arrow_config", "kasa_config", "layer_replication",
-                            "monteclora_config", "trainable_token_indices", "use_bdlora", "velora_config"}) {
-        if (reader.has(key)) {
-            reader.expect(key, nullptr);
-        }
-    }
-    if (const nlohmann::json* pattern = reader.raw("alpha_pattern"); pattern != nullptr && !pattern->is_null()) {
-        require(pattern->is_object(), where, ": \"alpha_pattern\" is no JSON object");
-        for (const auto& [key, value] : pattern->items()) {
-            require(key.find_first_of("^$*+?()[]{}|\\") == std::string::npos && value.is_number(), where,
-                    ": \"alpha_pattern\": \"", key.substr(0, 80), "\" is not the end of a module's path with a number");
-            config.alpha_pattern[key] = value.get<double>();
-        }
-    }
-    return config;
-}
 
 namespace detail {
 
@@ -143,7 +90,7 @@ struct LoraName {
     const bool plain = adapter != ".." && adapter.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
     for (const auto& path : {folder / (plain ? adapter : "") / "adapter_config.json", folder / "adapter_config.json"}) {
         if (std::filesystem::exists(path, ignored)) {
-            return read_peft_adapter_config(read_json(path), path.string());
+            return read_peft_adapter_config(read_json(path), path.string(), PeftUse::attached);
         }
     }
     fail(folder.string(), ": the LoRA adapter \"", adapter,

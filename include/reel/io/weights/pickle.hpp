@@ -12,6 +12,7 @@
 #include <functional>
 #include <iomanip>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -307,17 +308,26 @@ private:
             if (!skip_objects_) {
                 return false;
             }
-            (void)pop_many(2);
+            if (values_[pop_many(2).front()].text == "torch.nn.modules.container.ParameterDict") { // has tensors
+                push_growing(Kind::dict);
+                with_state_.insert(values_[top()].integer);
+                return true;
+            }
             return push({}), true;
         case 'Q': // BINPERSID
             return push(hooks.persistent(values_[pop()])), true;
         case 'b': { // BUILD: sets attributes, which a state dict has (_metadata) and which do not concern us
-            const Kind state = values_[pop()].kind;
+            const std::uint32_t state = pop();
             if (skip_objects_ && values_[top()].kind == Kind::none) {
                 return true;
             }
-            require(values_[top()].kind == Kind::dict && state == Kind::dict, where_,
+            require(values_[top()].kind == Kind::dict && values_[state].kind == Kind::dict, where_,
                     ": the pickle sets the state of something other than a dict");
+            if (with_state_.erase(values_[top()].integer) > 0) { // once, and little: not the same over and over
+                const auto held = items(values_[state]);
+                extend(Kind::dict, {held.begin(), held.begin() + static_cast<std::ptrdiff_t>(
+                                                                     std::min<std::size_t>(held.size(), 128))});
+            }
             return true;
         }
         default:
@@ -381,6 +391,7 @@ private:
     std::string where_;
     std::size_t position_ = 0;
     bool skip_objects_ = false;
+    std::set<std::int64_t> with_state_;              // objects that count as the dict of their attributes
     std::deque<PickleValue> values_;                 // like the next two, without the spare room of a vector
     std::deque<std::vector<std::uint32_t>> growing_; // the items of lists and dicts
     std::vector<std::uint32_t> tuples_;              // the items of all tuples

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -30,8 +31,9 @@ namespace reel {
 /// "" when the file is one bare tensor.
 struct TorchCheckpoint {
     StateDict tensors;
-    /// Names of what is not a tensor (numbers, texts, None); their values are not kept.
+    /// Names of what is not a tensor (numbers, texts, None); of short texts at the top the values are in `texts`.
     std::vector<std::string> others;
+    std::map<std::string, std::string, std::less<>> texts{};
 
     /// The only tensor of a file that is one bare tensor. Throws Error when it is something else.
     [[nodiscard]] const HostTensor& bare_tensor(const std::string& path) const {
@@ -376,6 +378,9 @@ private:
             require(added, path_, ": two tensors are named \"", name, "\"");
         } else {
             checkpoint.others.push_back(name);
+            if (value.kind == Kind::text && depth == 1 && value.text.size() <= 256) {
+                checkpoint.texts.emplace(name, value.text);
+            }
         }
     }
 

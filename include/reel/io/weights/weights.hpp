@@ -4,6 +4,7 @@
 #include <reel/core/error.hpp>
 #include <reel/io/config/json.hpp>
 #include <reel/io/files/file_kind.hpp>
+#include <reel/io/files/hub_cache.hpp>
 #include <reel/io/files/mapped_file.hpp>
 #include <reel/io/weights/host_tensor.hpp>
 #include <reel/io/weights/safetensors.hpp>
@@ -164,6 +165,9 @@ namespace detail {
     const std::filesystem::path path = detail::first_weights(folder, names, taken);
     if (!path.empty()) {
         return path;
+    }
+    for (const auto& candidate : weight_candidates(folder, names, variant)) {
+        refuse_dangling_link(candidate);
     }
     std::string looked_for;
     for (const auto& candidate : weight_candidates(folder, names, variant)) {

@@ -71,6 +71,7 @@ template <class = void>
         Safetensors file = read_safetensors_file(path);
         return {std::move(file.tensors), std::move(file.metadata)};
     }
+    require(kind != FileKind::json, path.string(), ": this is JSON text, not weights");
     require(kind == FileKind::torch_zip || kind == FileKind::torch_legacy, path.string(),
             ": neither a safetensors file nor a PyTorch checkpoint");
     TorchCheckpoint checkpoint = read_torch_checkpoint(path, true, TorchObjects::skip);

@@ -3,6 +3,7 @@
 // Needs zlib (target reel::io) for its CRC-32.
 
 #include <reel/core/error.hpp>
+#include <reel/core/ranges.hpp>
 #include <reel/io/files/atomic_file.hpp>
 #include <reel/io/files/file_kind.hpp>
 #include <reel/io/files/mapped_file.hpp>
@@ -120,7 +121,7 @@ struct ZipRange {
 
 /// No byte may belong to two entries, or a small archive would hold any amount of data.
 inline void check_zip_ranges(std::vector<ZipRange> ranges, const std::string& path) {
-    std::ranges::sort(ranges, {}, &ZipRange::begin);
+    ranges::sort(ranges, {}, &ZipRange::begin);
     for (std::size_t i = 1; i < ranges.size(); ++i) {
         require(ranges[i - 1].end <= ranges[i].begin, path, ": damaged zip archive (\"", ranges[i - 1].name,
                 "\" and \"", ranges[i].name, "\" overlap)");
@@ -225,7 +226,9 @@ public:
         records_.push_back(record);
     }
 
-    void add(const std::string& name, std::string_view text) { add(name, std::as_bytes(std::span(text))); }
+    void add(const std::string& name, std::string_view text) {
+        add(name, std::as_bytes(std::span(text.data(), text.size())));
+    }
 
     /// Writes the directory and commits the file.
     void finish() {
