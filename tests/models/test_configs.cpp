@@ -197,12 +197,16 @@ TEST_CASE("lists of a default, null for a default, and what an average keeps bes
         const char* more :
         {R"({"transformer_layers_per_block": [1, 1, 1, 1], "only_cross_attention": [false, false, false, false]})",
          R"({"upcast_attention": null, "sample_size": [64, 48], "transformer_layers_per_block": null})",
+         R"({"use_linear_projection": null, "center_input_sample": null, "dual_cross_attention": null,
+              "resnet_time_scale_shift": null})",
          R"({"decay": 0.9999, "min_decay": 0.0, "optimization_step": 7, "update_after_step": 0, "use_ema_warmup": false,
               "inv_gamma": 1.0, "power": 0.75})"}) {
         CAPTURE(more);
         const auto config = read(changed(sd1, json::parse(more)));
         CHECK(config.upcast_attention == plain.upcast_attention);
         CHECK(config.sample_size == plain.sample_size);
+        CHECK(config.use_linear_projection == plain.use_linear_projection);
+        CHECK(config.center_input_sample == plain.center_input_sample);
         CHECK(config.block_out_channels == plain.block_out_channels);
     }
     CHECK(contains(message(changed(sd1, {{"transformer_layers_per_block", {1, 2, 1, 1}}})),

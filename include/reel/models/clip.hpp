@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <reel/core/ranges.hpp>
 #include <reel/models/clip_text.hpp>
 #include <reel/models/clip_vision.hpp>
 
@@ -25,7 +26,7 @@ struct CLIPConfig {
     std::vector<std::size_t> positions;
     for (std::size_t first = 0; first < ids.size(); first += tokens) {
         const auto row = ids.subspan(first, tokens);
-        positions.push_back(static_cast<std::size_t>(std::ranges::max_element(row) - row.begin()));
+        positions.push_back(static_cast<std::size_t>(ranges::max_element(row) - row.begin()));
     }
     return positions;
 }

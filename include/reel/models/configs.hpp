@@ -83,7 +83,8 @@ template <class = void>
     c.sample_size = detail::side_of(reader, "sample_size", 0);
     c.in_channels = reader.get<index_t>("in_channels", c.in_channels);
     c.out_channels = reader.get<index_t>("out_channels", c.out_channels);
-    c.center_input_sample = reader.get<bool>("center_input_sample", c.center_input_sample);
+    c.center_input_sample =
+        reader.get_optional<bool>("center_input_sample").value_or(false); // null is false, there too
     c.flip_sin_to_cos = reader.get<bool>("flip_sin_to_cos", c.flip_sin_to_cos);
     c.freq_shift = reader.get<double>("freq_shift", c.freq_shift);
     c.block_out_channels = reader.get<std::vector<index_t>>("block_out_channels", c.block_out_channels);
@@ -112,7 +113,7 @@ template <class = void>
     c.cross_attention_dim = text.front();
     c.norm_num_groups = reader.get<index_t>("norm_num_groups", c.norm_num_groups);
     c.norm_eps = reader.get<double>("norm_eps", c.norm_eps);
-    c.use_linear_projection = reader.get<bool>("use_linear_projection", c.use_linear_projection);
+    c.use_linear_projection = reader.get_optional<bool>("use_linear_projection").value_or(false);
     c.upcast_attention = reader.get_optional<bool>("upcast_attention").value_or(c.upcast_attention);
     const auto classes = reader.get_optional<index_t>("num_class_embeds");
     const auto embedding = reader.get_optional<std::string>("class_embed_type");
@@ -133,8 +134,8 @@ template <class = void>
     reader.expect("act_fn", "silu");
     reader.expect("downsample_padding", 1);
     reader.expect("mid_block_scale_factor", 1);
-    reader.expect("resnet_time_scale_shift", "default");
-    reader.expect("dual_cross_attention", false);
+    detail::expect_null_or(reader, "resnet_time_scale_shift", "default");
+    detail::expect_null_or(reader, "dual_cross_attention", false);
     detail::expect_each(reader, "only_cross_attention", false);
     for (const char* key : {"mid_block_only_cross_attention", "resnet_skip_time_act", "class_embeddings_concat"}) {
         detail::expect_null_or(reader, key, false);

@@ -4,10 +4,12 @@
 #include <memory>
 #include <set>
 
+#include <reel/io/weights/model_part.hpp>
 #include <reel/io/weights/model_weights.hpp>
 #include <reel/io/weights/torch_writer.hpp>
 #include <reel/io/weights/weights.hpp>
-#include <reel/models/autoencoder_kl.hpp>
+#include <reel/models/autoencoder.hpp>
+#include <reel/models/autoencoder_tiny_config.hpp>
 #include <reel/models/clip_text.hpp>
 #include <reel/models/configs.hpp>
 #include <reel/models/state_dict.hpp>
@@ -16,15 +18,15 @@
 
 namespace reel {
 
-/// Loads text_encoder/ of a Stable Diffusion folder, with "text_model." before its tensors' names or without. Throws
-/// Error for anything missing, unexpected or unsupported.
+/// Loads a text_encoder/ of Stable Diffusion, with "text_model." before its tensors' names or without. Throws Error for
+/// anything missing, unexpected or unsupported. A ModelPart is a folder (given by its path) or of a file.
 template <Scalar T, Backend B>
-[[nodiscard]] CLIPTextModel<T, B> load_clip_text_model(B& backend, const std::filesystem::path& folder) {
-    CLIPTextModel<T, B> model(read_clip_text_config(ConfigReader::from_file(folder / "config.json")));
-    const auto file = find_weights(folder, transformers_weight_names).string();
+[[nodiscard]] CLIPTextModel<T, B> load_clip_text_model(B& backend, const ModelPart& part) {
+    CLIPTextModel<T, B> model(read_clip_text_config(part.config()));
+    const NamedWeights weights = part.weights(transformers_weight_names);
     // A buffer of older transformers: 0, 1, 2, ...
     const LoadRules rules{.ignored = [](const std::string& n) { return n == "text_model.embeddings.position_ids"; }};
-    load_parameters(model, backend, load_text_encoder_weights(folder), file, rules);
+    load_parameters(model, backend, weights.tensors, weights.file, rules);
     return model;
 }
 
@@ -39,14 +41,32 @@ template <Scalar T, Backend B>
     return name;
 }
 
-/// Loads vae/ of a Stable Diffusion folder.
+/// Loads a vae/ of Stable Diffusion.
 template <Scalar T, Backend B>
-[[nodiscard]] AutoencoderKL<T, B> load_autoencoder_kl(B& backend, const std::filesystem::path& folder) {
-    AutoencoderKL<T, B> model(read_autoencoder_kl_config(ConfigReader::from_file(folder / "config.json")));
-    const auto file = find_weights(folder, diffusers_weight_names).string();
-    load_parameters(model, backend, load_model_weights(folder, diffusers_weight_names), file,
-                    LoadRules{.rename = autoencoder_parameter_name});
+[[nodiscard]] AutoencoderKL<T, B> load_autoencoder_kl(B& backend, const ModelPart& part) {
+    AutoencoderKL<T, B> model(read_autoencoder_kl_config(part.config()));
+    const NamedWeights weights = part.weights(diffusers_weight_names);
+    load_parameters(model, backend, weights.tensors, weights.file,
+                    LoadRules{.rename = autoencoder_parameter_name, .pointwise = true});
     return model;
+}
+
+/// Loads a vae/ of diffusers' AutoencoderTiny, or TAESD's files (taesd_part()).
+template <Scalar T, Backend B>
+[[nodiscard]] AutoencoderTiny<T, B> load_autoencoder_tiny(B& backend, const ModelPart& part) {
+    AutoencoderTiny<T, B> model(read_autoencoder_tiny_config(part.config()));
+    const NamedWeights weights = part.weights(diffusers_weight_names);
+    load_parameters(model, backend, weights.tensors, weights.file);
+    return model;
+}
+
+/// Loads a vae/ of either kind, as its configuration says.
+template <Scalar T, Backend B>
+[[nodiscard]] Autoencoder<T, B> load_autoencoder(B& backend, const ModelPart& part) {
+    if (is_autoencoder_tiny(part.config_json())) {
+        return load_autoencoder_tiny<T>(backend, part);
+    }
+    return load_autoencoder_kl<T>(backend, part);
 }
 
 /// True for the parameters that inflation adds to a 2D UNet.
@@ -107,13 +127,14 @@ void require_all_or_none(const UNet3DConditionModel<T, B, Parts>& model, const s
 }
 
 template <Scalar T, Backend B, class Parts>
-void fill_unet(UNet3DConditionModel<T, B, Parts>& model, B& backend, const std::filesystem::path& folder,
-               LoadRules rules, std::uint64_t seed) {
+void fill_unet(UNet3DConditionModel<T, B, Parts>& model, B& backend, const ModelPart& part, LoadRules rules,
+               std::uint64_t seed) {
+    rules.pointwise = true; // proj_in and proj_out are matrices or convolutions
     if constexpr (!std::same_as<Parts, DefaultParts>) {
         forgive_exchanged(rules, model);
     }
-    const auto file = find_weights(folder, diffusers_weight_names).string();
-    const auto fresh = load_parameters(model, backend, load_model_weights(folder, diffusers_weight_names), file, rules);
+    const auto [tensors, file] = part.weights(diffusers_weight_names);
+    const auto fresh = load_parameters(model, backend, tensors, file, rules);
     if constexpr (!std::same_as<Parts, DefaultParts>) {
         require_all_or_none(model, fresh, file);
     }
@@ -131,9 +152,8 @@ void fill_unet(UNet3DConditionModel<T, B, Parts>& model, B& backend, const std::
 /// MyParts>) the parameters that only those have start fresh unless the checkpoint has them, and what it has of the
 /// parts they replace is left out.
 template <Scalar T, class Parts = DefaultParts, class B>
-[[nodiscard]] UNet3DConditionModel<T, B, Parts> load_unet(B& backend, const std::filesystem::path& folder,
-                                                          std::uint64_t seed = 0) {
-    UNetConfig config = read_unet_config(ConfigReader::from_file(folder / "config.json"));
+[[nodiscard]] UNet3DConditionModel<T, B, Parts> load_unet(B& backend, const ModelPart& part, std::uint64_t seed = 0) {
+    UNetConfig config = read_unet_config(part.config());
     const bool inflate = !config.temporal;
     config.temporal = true;
     UNet3DConditionModel<T, B, Parts> model(config);
@@ -141,17 +161,17 @@ template <Scalar T, class Parts = DefaultParts, class B>
     if (inflate) {
         rules.may_be_missing = [](const std::string& name) { return is_temporal_parameter(name); };
     }
-    detail::fill_unet(model, backend, folder, std::move(rules), seed);
+    detail::fill_unet(model, backend, part, std::move(rules), seed);
     return model;
 }
 
 /// Loads a 2D unet/ as it is, for pictures: frames = 1 and no temporal attention.
 template <Scalar T, class Parts = DefaultParts, class B>
-[[nodiscard]] UNet3DConditionModel<T, B, Parts> load_unet_2d(B& backend, const std::filesystem::path& folder) {
-    const UNetConfig config = read_unet_config(ConfigReader::from_file(folder / "config.json"));
-    require(!config.temporal, folder.string(), ": holds an inflated UNet, expected a 2D one");
+[[nodiscard]] UNet3DConditionModel<T, B, Parts> load_unet_2d(B& backend, const ModelPart& part) {
+    const UNetConfig config = read_unet_config(part.config());
+    require(!config.temporal, part.path().string(), ": holds an inflated UNet, expected a 2D one");
     UNet3DConditionModel<T, B, Parts> model(config);
-    detail::fill_unet(model, backend, folder, {}, 0);
+    detail::fill_unet(model, backend, part, {}, 0);
     return model;
 }
 
@@ -171,20 +191,23 @@ void save_unet(const UNet3DConditionModel<T, B, Parts>& model, const std::filesy
 }
 
 #ifdef REEL_COMPILED // reel/compiled/folders_*.cpp have these
-extern template CLIPTextModel<float> load_clip_text_model(Cpu&, const std::filesystem::path&);
-extern template AutoencoderKL<float> load_autoencoder_kl(Cpu&, const std::filesystem::path&);
-extern template UNet3DConditionModel<float> load_unet(Cpu&, const std::filesystem::path&, std::uint64_t);
-extern template UNet3DConditionModel<float> load_unet_2d(Cpu&, const std::filesystem::path&);
+extern template CLIPTextModel<float> load_clip_text_model(Cpu&, const ModelPart&);
+extern template AutoencoderKL<float> load_autoencoder_kl(Cpu&, const ModelPart&);
+extern template AutoencoderTiny<float> load_autoencoder_tiny(Cpu&, const ModelPart&);
+extern template UNet3DConditionModel<float> load_unet(Cpu&, const ModelPart&, std::uint64_t);
+extern template UNet3DConditionModel<float> load_unet_2d(Cpu&, const ModelPart&);
 extern template void save_unet(const UNet3DConditionModel<float>&, const std::filesystem::path&, bool, DType);
-extern template CLIPTextModel<double> load_clip_text_model(Cpu&, const std::filesystem::path&);
-extern template AutoencoderKL<double> load_autoencoder_kl(Cpu&, const std::filesystem::path&);
-extern template UNet3DConditionModel<double> load_unet(Cpu&, const std::filesystem::path&, std::uint64_t);
-extern template UNet3DConditionModel<double> load_unet_2d(Cpu&, const std::filesystem::path&);
+extern template CLIPTextModel<double> load_clip_text_model(Cpu&, const ModelPart&);
+extern template AutoencoderKL<double> load_autoencoder_kl(Cpu&, const ModelPart&);
+extern template AutoencoderTiny<double> load_autoencoder_tiny(Cpu&, const ModelPart&);
+extern template UNet3DConditionModel<double> load_unet(Cpu&, const ModelPart&, std::uint64_t);
+extern template UNet3DConditionModel<double> load_unet_2d(Cpu&, const ModelPart&);
 extern template void save_unet(const UNet3DConditionModel<double>&, const std::filesystem::path&, bool, DType);
-extern template CLIPTextModel<bfloat16> load_clip_text_model(Cpu&, const std::filesystem::path&);
-extern template AutoencoderKL<bfloat16> load_autoencoder_kl(Cpu&, const std::filesystem::path&);
-extern template UNet3DConditionModel<bfloat16> load_unet(Cpu&, const std::filesystem::path&, std::uint64_t);
-extern template UNet3DConditionModel<bfloat16> load_unet_2d(Cpu&, const std::filesystem::path&);
+extern template CLIPTextModel<bfloat16> load_clip_text_model(Cpu&, const ModelPart&);
+extern template AutoencoderKL<bfloat16> load_autoencoder_kl(Cpu&, const ModelPart&);
+extern template AutoencoderTiny<bfloat16> load_autoencoder_tiny(Cpu&, const ModelPart&);
+extern template UNet3DConditionModel<bfloat16> load_unet(Cpu&, const ModelPart&, std::uint64_t);
+extern template UNet3DConditionModel<bfloat16> load_unet_2d(Cpu&, const ModelPart&);
 extern template void save_unet(const UNet3DConditionModel<bfloat16>&, const std::filesystem::path&, bool, DType);
 #endif
 

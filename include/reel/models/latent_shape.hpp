@@ -1,12 +1,13 @@
 #pragma once
 
-#include <reel/models/autoencoder_kl.hpp>
+#include <reel/models/autoencoder.hpp>
 
 namespace reel {
 
 /// Shape of the latents of so many frames of height x width pixels, [frames, height / 8, width / 8, latent channels] of
 /// Stable Diffusion. Throws Error unless both are multiples of the pixels that a latent spans.
-[[nodiscard]] inline Shape latent_shape(const AutoencoderKLConfig& vae, index_t frames, index_t height, index_t width) {
+template <LatentConfig C>
+[[nodiscard]] Shape latent_shape(const C& vae, index_t frames, index_t height, index_t width) {
     const index_t span = vae.pixels_per_latent();
     require(frames > 0 && height > 0 && width > 0 && height % span == 0 && width % span == 0, "latent_shape: ", frames,
             " frames of ", height, " x ", width, " pixels; expected multiples of ", span);
@@ -15,7 +16,8 @@ namespace reel {
 
 /// The same of an autoencoder, or of a model that has one as `vae`, such as StableDiffusion.
 template <class M>
-[[nodiscard]] Shape latent_shape(const M& model, index_t frames, index_t height, index_t width) {
+requires(!LatentConfig<M>) [[nodiscard]] Shape
+    latent_shape(const M& model, index_t frames, index_t height, index_t width) {
     if constexpr (requires { model.vae.config; }) {
         return latent_shape(model.vae.config, frames, height, width);
     } else {

@@ -8,6 +8,7 @@
 
 #include <reel/core/nearest_name.hpp>
 #include <reel/io/weights/host_tensor.hpp>
+#include <reel/models/low_rank_weights.hpp>
 #include <reel/nn/module.hpp>
 #include <reel/ops/rearrange.hpp>
 
@@ -19,7 +20,19 @@ struct LoadRules {
     std::function<std::string(std::string)> rename{};         ///< a file's name to the module's
     std::function<bool(const std::string&)> ignored{};        ///< file names that are no parameters
     std::function<bool(const std::string&)> may_be_missing{}; ///< parameters that the caller will fill
+    bool pointwise = false; ///< a matrix may be a convolution of one pixel in the file, and the other way round
 };
+
+/// A file's tensor, of shape [out, in] or [out, in, 1, 1], with as many axes as the parameter has in its file.
+[[nodiscard]] inline HostTensor fit_pointwise(HostTensor source, const ParameterSpec& spec) {
+    const Shape expected = spec.file_shape();
+    const auto& shape = source.shape;
+    const bool one = shape.size() == 4 && shape[2] == 1 && shape[3] == 1;
+    if ((expected.rank() == 2 && one) || (expected.rank() == 4 && shape.size() == 2)) {
+        source.shape.resize(static_cast<std::size_t>(expected.rank()), 1);
+    }
+    return source;
+}
 
 /// Throws Error unless a file's tensor can be a parameter's value. `name` and `where` are for messages.
 inline void require_fits(const HostTensor& source, const ParameterSpec& spec, const std::string& name,
@@ -171,49 +184,33 @@ std::vector<std::string> load_parameters(M& module, B& backend, const StateDict&
             " is not part of the model that config.json describes");
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
         if (const auto found = by_name.find(name); found != by_name.end()) {
-            load_parameter(parameter, *found->second, backend, name, where);
+            const HostTensor& source = *found->second;
+            load_parameter(parameter, rules.pointwise ? fit_pointwise(source, parameter.spec()) : source, backend, name,
+                           where);
         }
     });
     return forgiven;
 }
 
-/// A parameter's value as a checkpoint holds it, in `dtype` (float32, float16 or bfloat16, or float64).
-template <Scalar T, Backend B>
-[[nodiscard]] HostTensor to_file_tensor(const Tensor<T, B>& value, const ParameterSpec& spec, DType dtype) {
-    const Shape file = spec.file_shape();
-    const std::vector<T> values =
-        (spec.layout == ParameterLayout::conv ? permute(value, {0, 3, 1, 2}) : value).to_host();
-    const std::vector<std::int64_t> shape(file.begin(), file.end());
-    const auto converted = [&]<class To>(To) {
-        std::vector<To> result(values.size());
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            result[i] = static_cast<To>(static_cast<compute_t<T>>(values[i]));
-        }
-        return HostTensor::make(shape, std::move(result));
-    };
-    switch (dtype) {
-    case DType::f64:
-        return converted(double{});
-    case DType::f32:
-        return converted(float{});
-    case DType::f16:
-        return converted(half{});
-    case DType::bf16:
-        return converted(bfloat16{});
-    default:
-        fail("weights cannot be saved as ", name_of(dtype), "; expected float32, float16, bfloat16 or float64");
-    }
-}
-
-/// All parameters as sources for a weights file, made one at a time as the writer asks. The module must outlive them.
+/// All parameters as sources for a weights file, made one at a time as the writer asks; low-rank factors as part of the
+/// weight beside which they stand. The module must outlive them.
 template <Module M>
 [[nodiscard]] std::vector<TensorSource> parameter_sources(const M& module, DType dtype = DType::f32) {
+    const auto merged = merged_weights(module);
     std::vector<TensorSource> sources;
     for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
+        if (!merged.empty() && is_low_rank_parameter(name)) {
+            return;
+        }
         const Shape file = parameter.spec().file_shape();
         require(parameter.defined(), "parameter_sources: \"", name, "\" has no value yet");
-        sources.push_back({name, dtype, std::vector<std::int64_t>(file.begin(), file.end()),
-                           [&parameter, dtype] { return to_file_tensor(parameter.exact(), parameter.spec(), dtype); }});
+        std::function<HostTensor()> make = [&parameter, dtype] {
+            return to_file_tensor(parameter.exact(), parameter.spec(), dtype);
+        };
+        if (const auto found = merged.find(name); found != merged.end()) {
+            make = [merge = found->second, dtype] { return converted_tensor(merge(), dtype); };
+        }
+        sources.push_back({name, dtype, std::vector<std::int64_t>(file.begin(), file.end()), std::move(make)});
     });
     return sources;
 }

@@ -6,6 +6,13 @@
 
 namespace reel {
 
+/// What a UNet is told beside time and text.
+template <class V>
+struct UNetCondition {
+    V class_embedding{};                    ///< undefined: none
+    std::optional<double> guidance_scale{}; ///< of a distilled one; none: the UNet's own guidance_scale
+};
+
 /// Stable Diffusion's UNet over clips: diffusers' UNet2DConditionModel with sparse-causal self-attention and, when
 /// config.temporal, attention along frames (Wu et al. 2022, Tune-A-Video, arXiv:2212.11565). With one frame per clip
 /// and without temporal attention it is the 2D UNet. Parameter names are the reference's UNet3DConditionModel's.
@@ -30,8 +37,8 @@ struct UNet3DConditionModel {
     /// When set, gradients are computed with less memory and one more forward pass.
     std::optional<CheckpointMode> gradient_checkpointing;
 
-    /// What a distilled UNet (config.time_cond_proj_dim) is told in place of being asked twice; without it the model is
-    /// not told any, as in diffusers where no timestep_cond is given.
+    /// What a distilled UNet is told in calls that say no scale; without it it is not told any, as in diffusers where
+    /// no timestep_cond is given.
     std::optional<double> guidance_scale;
 
     /// Declares the parameters; they are undefined until loaded or initialised.
@@ -66,7 +73,7 @@ struct UNet3DConditionModel {
         static_assert(check_unet_call<T, B, V, Times, Text>());
         require(config.class_embedding == ClassEmbedding::none,
                 "UNet3DConditionModel: this model wants a class embedding; give it as the last argument");
-        return run(sample, detail::timesteps_of(timesteps), text, frames, V{});
+        return run(sample, detail::timesteps_of(timesteps), text, frames, UNetCondition<V>{});
     }
 
     /// With a class embedding [clips, time channels], made by embed_classes().
@@ -76,7 +83,21 @@ struct UNet3DConditionModel {
         static_assert(check_unet_call<T, B, V, Times, Text>());
         require(config.class_embedding != ClassEmbedding::none,
                 "UNet3DConditionModel: a class embedding is given, but this model takes none");
-        return run(sample, detail::timesteps_of(timesteps), text, frames, class_embedding);
+        return run(sample, detail::timesteps_of(timesteps), text, frames, UNetCondition<V>{class_embedding});
+    }
+
+    /// True of a UNet that was distilled to be told the guidance scale in place of being asked twice (Meng et al. 2022,
+    /// arXiv:2210.03142).
+    [[nodiscard]] bool takes_guidance_scale() const { return config.time_cond_proj_dim > 0; }
+
+    /// The guided prediction of such a UNet, in one call. Throws Error for another.
+    template <class V, class Times, class Text>
+    [[nodiscard]] V at_guidance_scale(double scale, const V& sample, const Times& timesteps, const Text& text,
+                                      index_t frames) const {
+        static_assert(check_unet_call<T, B, V, Times, Text>());
+        require(takes_guidance_scale() && config.class_embedding == ClassEmbedding::none,
+                "UNet3DConditionModel: a guidance scale is given, but this model takes none (\"time_cond_proj_dim\")");
+        return run(sample, detail::timesteps_of(timesteps), text, frames, UNetCondition<V>{V{}, scale});
     }
 
     /// Class embedding of one label per clip: an index into the table, or a number embedded like a timestep. A model
@@ -123,7 +144,7 @@ private:
 
     template <class V>
     [[nodiscard]] V run(const V& sample, std::span<const double> timesteps, const V& text, index_t frames,
-                        const V& class_embedding) const;
+                        const UNetCondition<V>& told) const;
 
     template <class V>
     [[nodiscard]] static V centered(const V& sample) {
@@ -167,7 +188,7 @@ void UNet3DConditionModel<T, B, Parts>::add_blocks() {
 template <class T, class B, class Parts>
 template <class V>
 V UNet3DConditionModel<T, B, Parts>::run(const V& sample, std::span<const double> timesteps, const V& text,
-                                         index_t frames, const V& class_embedding) const {
+                                         index_t frames, const UNetCondition<V>& told) const {
     require(sample.rank() == 4 && sample.shape(3) == config.in_channels, "UNet3DConditionModel: sample ",
             sample.shape(), "; expected [clips * frames, height, width, ", config.in_channels, "]");
     require(frames > 0 && sample.shape(0) % frames == 0, "UNet3DConditionModel: ", sample.shape(0),
@@ -182,12 +203,13 @@ V UNet3DConditionModel<T, B, Parts>::run(const V& sample, std::span<const double
     per_clip.resize(static_cast<std::size_t>(clips), per_clip.front());
 
     V condition;
-    if (config.time_cond_proj_dim > 0 && guidance_scale) {
-        condition = V(guidance_scale_embedding<T>(sample.backend(), *guidance_scale, clips, config.time_cond_proj_dim));
+    if (const auto scale = told.guidance_scale ? told.guidance_scale : guidance_scale;
+        scale && takes_guidance_scale()) {
+        condition = V(guidance_scale_embedding<T>(sample.backend(), *scale, clips, config.time_cond_proj_dim));
     }
     V time = time_embedding(V(sinusoids(sample.backend(), per_clip)), condition);
-    if (class_embedding.defined()) {
-        time = add(time, class_embedding);
+    if (told.class_embedding.defined()) {
+        time = add(time, told.class_embedding);
     }
     const BlockContext<V> context{activate(Silu{}, time), text, frames, gradient_checkpointing};
     V x = conv_in(config.center_input_sample ? centered(sample) : sample);
@@ -207,31 +229,31 @@ V UNet3DConditionModel<T, B, Parts>::run(const V& sample, std::span<const double
 #ifdef REEL_COMPILED // reel/compiled/models_*.cpp have these
 extern template Tensor<float> UNet3DConditionModel<float>::run(const Tensor<float>&, std::span<const double>,
                                                                const Tensor<float>&, index_t,
-                                                               const Tensor<float>&) const;
+                                                               const UNetCondition<Tensor<float>>&) const;
 extern template Variable<float> UNet3DConditionModel<float>::run(const Variable<float>&, std::span<const double>,
                                                                  const Variable<float>&, index_t,
-                                                                 const Variable<float>&) const;
+                                                                 const UNetCondition<Variable<float>>&) const;
 extern template struct UNet3DConditionModel<float>;
 extern template bool trains(const UNet3DConditionModel<float>&);
 extern template void zero_grad(const UNet3DConditionModel<float>&);
 extern template index_t set_trainable_modules(UNet3DConditionModel<float>&, const std::vector<std::string>&);
 extern template Tensor<double> UNet3DConditionModel<double>::run(const Tensor<double>&, std::span<const double>,
                                                                  const Tensor<double>&, index_t,
-                                                                 const Tensor<double>&) const;
+                                                                 const UNetCondition<Tensor<double>>&) const;
 extern template Variable<double> UNet3DConditionModel<double>::run(const Variable<double>&, std::span<const double>,
                                                                    const Variable<double>&, index_t,
-                                                                   const Variable<double>&) const;
+                                                                   const UNetCondition<Variable<double>>&) const;
 extern template struct UNet3DConditionModel<double>;
 extern template bool trains(const UNet3DConditionModel<double>&);
 extern template void zero_grad(const UNet3DConditionModel<double>&);
 extern template index_t set_trainable_modules(UNet3DConditionModel<double>&, const std::vector<std::string>&);
 extern template Tensor<bfloat16> UNet3DConditionModel<bfloat16>::run(const Tensor<bfloat16>&, std::span<const double>,
                                                                      const Tensor<bfloat16>&, index_t,
-                                                                     const Tensor<bfloat16>&) const;
+                                                                     const UNetCondition<Tensor<bfloat16>>&) const;
 extern template Variable<bfloat16> UNet3DConditionModel<bfloat16>::run(const Variable<bfloat16>&,
                                                                        std::span<const double>,
                                                                        const Variable<bfloat16>&, index_t,
-                                                                       const Variable<bfloat16>&) const;
+                                                                       const UNetCondition<Variable<bfloat16>>&) const;
 extern template struct UNet3DConditionModel<bfloat16>;
 extern template bool trains(const UNet3DConditionModel<bfloat16>&);
 extern template void zero_grad(const UNet3DConditionModel<bfloat16>&);

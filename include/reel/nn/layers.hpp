@@ -3,13 +3,14 @@
 #include <reel/autograd/functions.hpp>
 #include <reel/autograd/layers.hpp>
 #include <reel/nn/couples.hpp>
+#include <reel/nn/low_rank.hpp>
 #include <reel/nn/module.hpp>
 #include <reel/nn/pieces.hpp>
 
 /// The smallest modules, named and parameterised as in torch.nn. Each forward takes a Tensor or a Variable.
 namespace reel {
 
-/// y [..., out] = x [..., in] weight^T + bias.
+/// y [..., out] = x [..., in] weight^T + bias, with what low-rank factors add where there are any.
 template <Scalar T, Backend B = Cpu>
 struct Linear {
     static constexpr Couples couples = Couples::nothing;
@@ -17,6 +18,7 @@ struct Linear {
 
     Parameter<T, B> weight;
     std::optional<Parameter<T, B>> bias;
+    std::optional<LowRank<T, B>> low_rank;
 
     Linear(index_t in, index_t out, bool with_bias = true, ParameterLayout layout = ParameterLayout::plain)
         : weight({.shape = {out, in}, .layout = layout, .init = ParameterInit::fan_in_uniform, .fan_in = in}) {
@@ -28,16 +30,21 @@ struct Linear {
     static void members(auto& self, const auto& visit) {
         visit("weight", self.weight);
         visit("bias", self.bias);
+        visit("", self.low_rank); // its members stand among these
     }
 
     template <class V>
     [[nodiscard]] V operator()(const V& x) const {
-        return linear(x, weight.template as<V>(), bias ? bias->template as<V>() : V{});
+        V y = linear(x, weight.template as<V>(), bias ? bias->template as<V>() : V{});
+        return low_rank ? low_rank->added_to(y, x) : y;
     }
 
     /// The same into a tensor that exists.
     void into(const Tensor<T, B>& y, const Tensor<T, B>& x) const {
         linear_into(y, x, weight.value(), bias ? bias->value() : Tensor<T, B>{});
+        if (low_rank) {
+            static_cast<void>(low_rank->added_to(y, x));
+        }
     }
 };
 

@@ -145,6 +145,26 @@ void zero_grad(const M& module) {
     for_each_parameter(module, [](const std::string&, const auto& parameter) { parameter.zero_grad(); });
 }
 
+namespace detail {
+
+/// Whether something of that name lies in a module whose name ends with one of `suffixes`; marks those in `matched`.
+[[nodiscard]] inline bool lies_in(const std::string& name, const std::vector<std::string>& suffixes,
+                                  std::vector<bool>& matched) {
+    bool any = false;
+    for (std::size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1)) {
+        const std::string_view owner(name.data(), dot);
+        for (std::size_t i = 0; i < suffixes.size(); ++i) {
+            if (owner.ends_with(suffixes[i])) {
+                matched[i] = true;
+                any = true;
+            }
+        }
+    }
+    return any;
+}
+
+} // namespace detail
+
 /// Trains exactly the parameters that lie in a module whose name ends with one of `suffixes` ("attn1.to_q",
 /// "attn_temp"), as the reference does, and freezes the rest. Returns how many scalars train. Throws Error when a
 /// suffix matches no module.
@@ -153,16 +173,7 @@ index_t set_trainable_modules(M& module, const std::vector<std::string>& suffixe
     std::vector<bool> matched(suffixes.size(), false);
     index_t count = 0;
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
-        bool on = false;
-        for (std::size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1)) {
-            const std::string_view owner(name.data(), dot);
-            for (std::size_t i = 0; i < suffixes.size(); ++i) {
-                if (owner.ends_with(suffixes[i])) {
-                    matched[i] = true;
-                    on = true;
-                }
-            }
-        }
+        const bool on = detail::lies_in(name, suffixes, matched);
         parameter.train(on);
         count += on ? parameter.spec().shape.size() : 0;
     });
