@@ -2,10 +2,11 @@
 
     python make_multistep_golden.py recent    # diffusers of tests/golden/requirements-recent.txt, and scipy
     python make_multistep_golden.py spread    # the same diffusers with numpy 2: only the cases with spread sigmas
+    python make_multistep_golden.py flow      # the same: only the cases with flow sigmas
     python make_multistep_golden.py old       # diffusers 0.11.1, tests/golden/requirements.txt
 
 `recent` wants numpy 1.26.4: with numpy 2 a float64 and an array of float32 are compared in float64, and spread sigmas get other
-timesteps (998 where it was 999). Writes golden/multistep_<recent, spread or old>.{json,safetensors}. Each line of the .json is one case: scheduler, config (beside
+timesteps (998 where it was 999). Writes golden/multistep_<recent, spread, flow or old>.{json,safetensors}. Each line of the .json is one case: scheduler, config (beside
 the file's base), arguments of set_timesteps and step, and `as_is`, a list of [number of steps, see below]. `<name>.timesteps`
 and `<name>.states` hold the runs one after the other, states being kept as kept_states() says; a run's first is `start`.
 Step i uses `noise[i % 50]`. The model is tests/golden/schedule_cases.py's, a x + b sin(c x + t / 1000).
@@ -128,6 +129,7 @@ class Recorder:
     def save(self, name):
         tensors = {k: v.contiguous().clone() for k, v in self.tensors.items()}
         save_file(tensors, str(HERE / f"{name}.safetensors"))
+        (HERE / f"{name}.safetensors").chmod(0o644)
         lines = ",\n  ".join(json.dumps(case) for case in self.cases)
         (HERE / f"{name}.json").write_text(f'{{"base": {json.dumps(self.base)},\n "cases": [\n  {lines}\n]}}\n')
         worst, its_name = max((gap, case["name"]) for case in self.cases for _, gap in case["as_is"])
@@ -281,6 +283,58 @@ def unipc(add, scheduler):
     sigma_choices(add, "unipc", scheduler)
 
 
+FLOW_COUNTS = (1, 2, 3, 5, 10, 20, 27, 50, 111)
+SHIFTS = (1.0, 3.0, 0.4)
+
+
+def flow(add, diffusers):
+    """Every algorithm and order that is stable: where the noise is integrated from next to no signal, as by UniPC without
+    predict_x0, diffusers in float32 is not near itself in float64."""
+    turns = itertools.cycle(KINDS)
+    for shift in SHIFTS[:2]:
+        def case(name, scheduler, kind=None, counts=FLOW_COUNTS, **config):
+            add(f"flow.{name}.{shift}", scheduler, counts=counts, prediction_type=kind or next(turns), use_flow_sigmas=True,
+                flow_shift=shift, **config)
+        multi, single = diffusers.DPMSolverMultistepScheduler, diffusers.DPMSolverSinglestepScheduler
+        for algorithm in ("dpmsolver++", "dpmsolver", "sde-dpmsolver++"):
+            final = SIGMA_MIN if algorithm == "dpmsolver" else {}
+            for order in (1, 2, 3):
+                case(f"multi.{algorithm}.{order}", multi, algorithm_type=algorithm, solver_order=order, **final)
+                if order < 3:
+                    case(f"single.{algorithm}.{order}", single, algorithm_type=algorithm, solver_order=order,
+                         lower_order_final=True, **final)
+        case("single.dpmsolver++.3", single, solver_order=3, lower_order_final=True)
+        case("multi.sde-dpmsolver", multi, counts=(1, 5, 10), solver_order=2, algorithm_type="sde-dpmsolver",
+             **SIGMA_MIN)  # in more steps it would lead up to sigma_min: not a number
+        case("multi.sigma_min", multi, solver_type="heun", **SIGMA_MIN)
+        case("multi.threshold", multi, thresholding=True, dynamic_thresholding_ratio=0.6, sample_max_value=1.2)
+        case("unipc.bh1", diffusers.UniPCMultistepScheduler, solver_type="bh1", **SIGMA_MIN)
+        for kind in KINDS:
+            for order in (1, 2, 3):
+                case(f"deis.{kind}.{order}", diffusers.DEISMultistepScheduler, kind, solver_order=order)
+                case(f"unipc.{kind}.{order}", diffusers.UniPCMultistepScheduler, kind, solver_order=order)
+
+
+def flow_timesteps(record, diffusers):
+    """Of every count of steps, as the sum of timesteps times their positions."""
+    for name, scheduler in (("dpm", diffusers.DPMSolverMultistepScheduler), ("unipc", diffusers.UniPCMultistepScheduler)):
+        for shift in SHIFTS:
+            sums = []
+            for count in range(1, 1000):
+                made = scheduler(**SD, use_flow_sigmas=True, flow_shift=shift)
+                made.set_timesteps(count)
+                sums.append((made.timesteps * torch.arange(1, count + 1)).sum())
+            record.tensors[f"timesteps.{name}.{shift}"] = torch.stack(sums)
+
+
+def make_flow():
+    import diffusers
+    record = Recorder(SD)
+    flow(record.add, diffusers)
+    flow_timesteps(record, diffusers)
+    record.save("multistep_flow")
+
+
 def make_recent(spread=False):
     import diffusers
     assert np.__version__.startswith("2." if spread else "1.26."), np.__version__
@@ -304,4 +358,4 @@ def make_old():
 
 
 if __name__ == "__main__":
-    {"recent": make_recent, "spread": lambda: make_recent(spread=True), "old": make_old}[sys.argv[1]]()
+    {"recent": make_recent, "spread": lambda: make_recent(spread=True), "flow": make_flow, "old": make_old}[sys.argv[1]]()

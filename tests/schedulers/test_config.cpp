@@ -69,7 +69,7 @@ TEST_CASE("A configuration that is written is read back") {
 
 TEST_CASE("Keys of sibling classes are passed over, others are errors with the nearest name") {
     CHECK(read(R"({"_class_name": "PNDMScheduler", "skip_prk_steps": true, "use_karras_sigmas": true,
-                   "solver_order": 2, "variance_type": "learned_range"})")
+                   "solver_order": 2, "variance_type": "learned_range", "use_flow_sigmas": true})")
               .config() == DDIMConfig{});
     CHECK_THROWS_WITH_AS(static_cast<void>(read(R"({"beta_strat": 0.1})")),
                          "a.json: unknown key \"beta_strat\" (did you mean \"beta_start\"?)", Error);
@@ -84,7 +84,7 @@ TEST_CASE("Values that are not supported are named") {
         CHECK_THROWS_WITH_AS(static_cast<void>(read<DDPMScheduler>(text)), doctest::Contains("a.json: "), Error);
     };
     refuses(R"({"thresholding": true})", "\"thresholding\" is true, but only false is supported");
-    refuses(R"({"use_flow_sigmas": true})", "\"use_flow_sigmas\" is true");
+    refuses(R"({"prediction_type": "flow_prediction"})", "\"flow_prediction\" is not supported");
     refuses(R"({"prediction_type": "v_predictoin"})", "(did you mean \"v_prediction\"?)");
     refuses(R"({"beta_schedule": "laplacian"})", "\"laplacian\" is not supported");
     refuses(R"({"timestep_spacing": "leding"})", "did you mean \"leading\"");

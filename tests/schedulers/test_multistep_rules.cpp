@@ -287,7 +287,19 @@ TEST_CASE("What a method does not have is refused") {
     refuses<Multistep>(R"({"variance_type": "learned_range"})", "also predict variances");
     refuses<Multistep>(R"({"algorithm_type": "dpmsolver+"})", "did you mean \"dpmsolver\"?");
     refuses<Multistep>(R"({"prediction_type": "flow_prediction"})", "flow_prediction");
-    refuses<Multistep>(R"({"use_flow_sigmas": true})", "use_flow_sigmas");
+    refuses<Multistep>(R"({"use_flow_sigmas": true, "use_lu_lambdas": true})", "exclude each other");
+    refuses<Multistep>(R"({"use_flow_sigmas": true, "use_beta_sigmas": true})", "exclude each other");
+    refuses<Singlestep>(R"({"use_flow_sigmas": true, "flow_shift": 0})", "flow_shift is 0");
+    refuses<DEIS>(R"({"use_flow_sigmas": true, "use_karras_sigmas": true})", "exclude each other");
+    refuses<UniPC>(R"({"use_flow_sigmas": true, "use_exponential_sigmas": true})", "exclude each other");
+    refuses<UniPC>(R"({"use_flow_sigmas": true, "use_dynamic_shifting": true})", "use_dynamic_shifting");
+    refuses<UniPC>(R"({"use_flow_sigmas": true, "shift_terminal": 0.1})", "shift_terminal");
+    CHECK_THROWS_WITH_AS(Multistep({.schedule = stable_diffusion,
+                                    .algorithm_type = SolverAlgorithm::sde_dpmsolver,
+                                    .use_flow_sigmas = true,
+                                    .final_sigmas_type = FinalSigma::sigma_min})
+                             .set_timesteps(50),
+                         doctest::Contains("go below sigma_min"), Error);
     refuses<Multistep>(R"({"solver_ordre": 2})", "did you mean \"solver_order\"?");
     CHECK_THROWS_WITH_AS(Multistep({.lambda_min_clipped = 20}).set_timesteps(10),
                          doctest::Contains("leaves out every training timestep"), Error);
@@ -303,6 +315,23 @@ TEST_CASE("What a method does not have is refused") {
     refuses<UniPC>(R"({"predict_x0": false, "thresholding": true, "final_sigmas_type": "sigma_min"})",
                    "thresholding is of clean samples");
     refuses<UniPC>(R"({"solver_p": {"_class_name": "DDIMScheduler"}})", "solver_p");
+}
+
+TEST_CASE("Noise is added at flow sigmas by their own levels, in a run and beside it") {
+    Cpu cpu(1);
+    Multistep scheduler({.use_flow_sigmas = true});
+    scheduler.set_timesteps(4);
+    const auto ones = Tensor<double>::full(cpu, {1, 1}, 1.0);
+    const auto share = [&](double clean, double noise, index_t timestep) {
+        return scheduler.add_noise(scale(ones, clean), scale(ones, noise), timestep).to_host().at(0);
+    };
+    const double s = scheduler.sigmas()[1];
+    const index_t inside = scheduler.timesteps()[1];
+    CHECK(inside == static_cast<index_t>(1000 * s));
+    CHECK(share(1, 0, inside) == doctest::Approx(1 - s));
+    CHECK(share(0, 1, inside) == doctest::Approx(s));
+    CHECK(share(1, 0, 250) == doctest::Approx(0.75));
+    CHECK(share(0, 1, 250) == doctest::Approx(0.25));
 }
 
 TEST_CASE("A configuration that is written is read back") {
@@ -375,6 +404,10 @@ TEST_CASE("A configuration that is written is read back") {
                       .threshold = threshold}));
     comes_back(Multistep());
     comes_back(UniPC());
+    comes_back(Multistep({.use_flow_sigmas = true, .flow_shift = 3}));
+    comes_back(Singlestep({.use_flow_sigmas = true, .flow_shift = 3}));
+    comes_back(DEIS({.use_flow_sigmas = true, .flow_shift = 3}));
+    comes_back(UniPC({.use_flow_sigmas = true, .flow_shift = 3}));
 }
 
 TEST_CASE("Another sampler's file makes any of them; -Infinity is what diffusers writes for nothing") {

@@ -91,11 +91,13 @@ public:
     }
 
     /// The same, and whether and what was cut off.
-    [[nodiscard]] Encoding encode_with_details(std::string_view prompt) const {
-        const std::vector<std::int32_t> tokens = token_ids(prompt);
+    [[nodiscard]] Encoding encode_with_details(std::string_view prompt) const { return encode_ids(token_ids(prompt)); }
+
+    /// The same of ids that token_ids() gave.
+    [[nodiscard]] Encoding encode_ids(std::span<const std::int32_t> tokens) const {
         Encoding result = pack(tokens);
         if (result.truncated) {
-            result.dropped_text = decode(std::span(tokens).subspan(config_.max_length - 2));
+            result.dropped_text = decode(tokens.subspan(config_.max_length - 2));
         }
         return result;
     }
@@ -108,7 +110,7 @@ public:
         const std::u32string decoded = text::decode_utf8(prompt, "prompt");
         for (const Piece& piece : split_at(decoded, false)) {
             if (piece.special != nullptr) {
-                out.push_back(piece.special->id);
+                append(*piece.special, out);
             } else {
                 encode_plain(piece.content, out);
             }
@@ -154,6 +156,28 @@ public:
         return other.token_ids(prompt) != token_ids(prompt);
     }
 
+    /// Adds a word of textual inversion, which becomes so many ids wherever it stands in a prompt, and returns the
+    /// first of them, the next one free. Like `add_tokens` of transformers it is looked for in the cleaned text; its
+    /// further ids have the names WORD_1, WORD_2, ..., as in diffusers. Throws Error for a word that is a token
+    /// already.
+    std::int32_t add_word(const std::string& word, std::int32_t vectors) {
+        require(!word.empty() && word.size() <= 256 && vectors >= 1, "the word \"", word.substr(0, 80),
+                "\" of an embedding has ", word.size(), " bytes and ", vectors,
+                " vectors; expected 1 to 256 bytes and at least one vector");
+        const std::int32_t first = vocabulary_.largest_id() + 1;
+        for (std::int32_t i = 0; i < vectors; ++i) {
+            const std::string name = i == 0 ? word : concat_text(word, "_", i);
+            require(!vocabulary_.find(name), "the word \"", name,
+                    "\" of an embedding is a token of the model already; give it another, as FILE:WORD");
+            vocabulary_.add(name, first + i, "tokenizer");
+            Special entry{text::decode_utf8(name, "the word of an embedding"), false, false, false, first + i, true};
+            entry.content = text::clean_prompt(entry.content, TextCleaning::transformers5);
+            entry.vectors = i == 0 ? vectors : 1;
+            specials_.push_back(std::move(entry));
+        }
+        return first;
+    }
+
     /// How many ids `encode` gives.
     [[nodiscard]] std::size_t max_length() const { return config_.max_length; }
     [[nodiscard]] std::int32_t bos_id() const { return bos_; }
@@ -168,13 +192,20 @@ private:
         bool strip_right;
         bool is_plain;
         std::int32_t id;
-        bool normalized = false; ///< found in the cleaned text
-        bool has_role = false;   ///< start, end, unknown or padding
+        bool normalized = false;  ///< found in the cleaned text
+        bool has_role = false;    ///< start, end, unknown or padding
+        std::int32_t vectors = 1; ///< ids that it becomes, from `id` on
     };
     struct Piece {
         std::u32string_view content;
         const Special* special;
     };
+
+    static void append(const Special& special, std::vector<std::int32_t>& out) {
+        for (std::int32_t i = 0; i < special.vectors; ++i) {
+            out.push_back(special.id + i);
+        }
+    }
 
     void add_roles(const std::string& vocab) {
         require(config_.max_length >= 3, "tokenizer: max_length is ", config_.max_length,
@@ -288,7 +319,7 @@ private:
         const std::u32string clean = text::clean_prompt(raw, config_.cleaning);
         for (const Piece& piece : split_at(clean, true)) {
             if (piece.special != nullptr) {
-                out.push_back(piece.special->id);
+                append(*piece.special, out);
             } else {
                 encode_words(piece.content, out);
             }

@@ -15,6 +15,30 @@
 
 namespace reel {
 
+/// Writes special_tokens_map.json and tokenizer_config.json of a CLIP tokenizer: "<|startoftext|>", "<|endoftext|>" and
+/// the token that pads prompts.
+inline void write_tokenizer_settings(const std::filesystem::path& folder, std::size_t model_max_length,
+                                     const std::string& pad) {
+    const std::string start = "<|startoftext|>";
+    const std::string end = "<|endoftext|>";
+    const auto token = [](const std::string& content) {
+        return nlohmann::json{
+            {"content", content}, {"lstrip", false}, {"normalized", true}, {"rstrip", false}, {"single_word", false}};
+    };
+    nlohmann::json special = {
+        {"bos_token", token(start)}, {"eos_token", token(end)}, {"unk_token", token(end)}, {"pad_token", pad}};
+    write_json(folder / "special_tokens_map.json", special);
+    for (const char* role : {"bos_token", "eos_token", "unk_token"}) {
+        special[role]["__type"] = "AddedToken"; // transformers 4 tells objects from dictionaries by it
+    }
+    special.update({{"add_prefix_space", false},
+                    {"do_lower_case", true},
+                    {"errors", "replace"},
+                    {"model_max_length", model_max_length},
+                    {"tokenizer_class", "CLIPTokenizer"}});
+    write_json(folder / "tokenizer_config.json", special);
+}
+
 /// Writes a tokenizer folder as Stable Diffusion has it: vocab.json, merges.txt, tokenizer_config.json and
 /// special_tokens_map.json. CLIPTokenizer::from_pretrained and transformers' CLIPTokenizer read it; a prompt becomes
 /// `model_max_length` ids, padded with "<|endoftext|>".
@@ -48,22 +72,7 @@ inline void write_tokenizer(const std::filesystem::path& folder, const LearnedVo
     }
     write_file(folder / "merges.txt", merges);
 
-    const auto token = [](const std::string& content) {
-        return nlohmann::json{
-            {"content", content}, {"lstrip", false}, {"normalized", true}, {"rstrip", false}, {"single_word", false}};
-    };
-    nlohmann::json special = {
-        {"bos_token", token(start)}, {"eos_token", token(end)}, {"unk_token", token(end)}, {"pad_token", end}};
-    write_json(folder / "special_tokens_map.json", special);
-    for (const char* role : {"bos_token", "eos_token", "unk_token"}) {
-        special[role]["__type"] = "AddedToken"; // transformers 4 tells objects from dictionaries by it
-    }
-    special.update({{"add_prefix_space", false},
-                    {"do_lower_case", true},
-                    {"errors", "replace"},
-                    {"model_max_length", model_max_length},
-                    {"tokenizer_class", "CLIPTokenizer"}});
-    write_json(folder / "tokenizer_config.json", special);
+    write_tokenizer_settings(folder, model_max_length, end);
 }
 
 /// Writes vocab.json and merges.txt, which transformers 4's CLIPTokenizer reads, of what a tokenizer.json holds, and

@@ -145,6 +145,12 @@ void read_solver_config(ConfigReader& reader, Config& config) {
     config.sigma_spacing = read_sigma_spacing(reader);
     config.sigma_timesteps = named_value(reader, "sigma_timesteps", sigma_timesteps_names, config.sigma_timesteps);
     config.threshold = read_thresholding(reader);
+    config.use_flow_sigmas = reader.get<bool>("use_flow_sigmas", config.use_flow_sigmas);
+    if (config.use_flow_sigmas) {
+        config.flow_shift = finite_number(reader, "flow_shift", config.flow_shift);
+        reader.expect("use_dynamic_shifting", false); // by a number that set_timesteps() is not given
+        reader.expect("shift_terminal", nullptr);
+    }
     if constexpr (requires { config.timestep_spacing; }) {
         config.timestep_spacing =
             named_value(reader, "timestep_spacing", timestep_spacing_names, config.timestep_spacing);
@@ -176,6 +182,10 @@ void write_solver_config(nlohmann::json& json, const Config& config) {
         json["sigma_timesteps"] = name_in(sigma_timesteps_names, config.sigma_timesteps);
     }
     write_thresholding(json, config.threshold);
+    if (config.use_flow_sigmas) { // a key that diffusers 0.11.1 lacks
+        json["use_flow_sigmas"] = true;
+        json["flow_shift"] = config.flow_shift;
+    }
     if constexpr (requires { config.timestep_spacing; }) {
         json["timestep_spacing"] = name_in(timestep_spacing_names, config.timestep_spacing);
         json["steps_offset"] = config.steps_offset;

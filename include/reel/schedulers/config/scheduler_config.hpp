@@ -72,7 +72,8 @@ void ignore_sibling_keys(ConfigReader& config) {
     config.ignore({"predict_x0", "disable_corrector", "solver_p"});    // UniPC
     config.ignore({"original_inference_steps", "timestep_scaling"});   // LCM, TCD
     config.ignore({"dynamic_thresholding_ratio", "sample_max_value"}); // of thresholding, which must be off
-    config.ignore({"flow_shift", "use_dynamic_shifting", "time_shift_type", "shift_terminal"}); // of use_flow_sigmas
+    config.ignore(
+        {"use_flow_sigmas", "flow_shift", "use_dynamic_shifting", "time_shift_type", "shift_terminal"}); // UniPC
 }
 
 /// A number that is finite: JSON cannot say otherwise, but 1e999 reads as infinity.
@@ -215,7 +216,7 @@ struct SchedulerFile<DDPMScheduler> {
 
 /// A scheduler from a configuration of diffusers 0.11.1 or a recent release, its own or that of another class for the
 /// same kind of model. `where` (a file) starts messages. Throws Error for a key that no such class has (with the
-/// nearest that one has), for a value that is not supported (thresholding, learned variances, flow matching) and for
+/// nearest that one has), for a value that is not supported (thresholding, learned variances, flow_prediction) and for
 /// numbers that make no schedule.
 template <class S>
 [[nodiscard]] S scheduler_from_config(const nlohmann::json& config, const std::string& where) {
@@ -233,7 +234,6 @@ template <class S>
         if constexpr (!requires { SchedulerFile<S>::reads_thresholding; }) {
             reader.expect("thresholding", false);
         }
-        reader.expect("use_flow_sigmas", false);
         detail::ignore_sibling_keys(reader);
     }
     try {

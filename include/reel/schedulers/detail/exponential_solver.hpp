@@ -25,19 +25,18 @@ public:
     /// From the noisiest down; empty before set_timesteps(). With spread sigmas a timestep can come twice.
     [[nodiscard]] const std::vector<index_t>& timesteps() const { return run_.timesteps(); }
 
-    /// The noise level before every step, as noise / signal, and the one after the last.
+    /// The noise level before every step, as noise / signal, or of flow sigmas as noise, and the one after the last.
     [[nodiscard]] const std::vector<double>& sigmas() const { return sigmas_; }
 
     /// As VariancePreserving's; at a timestep of the run, with the run's level, which with spread sigmas is not quite
-    /// the timestep's.
+    /// the timestep's, and with flow sigmas another.
     [[nodiscard]] Tensor<T, B> add_noise(const Tensor<T, B>& clean, const Tensor<T, B>& noise,
                                          std::span<const index_t> timesteps) const {
         return detail::blend_noise("add_noise", clean, noise, timesteps, [&](index_t timestep) {
             const auto found = std::find(run_.timesteps().begin(), run_.timesteps().end(), timestep);
-            const NoiseLevel level =
-                found == run_.timesteps().end()
-                    ? schedule().level(timestep)
-                    : level_of_sigma(sigmas_[static_cast<std::size_t>(found - run_.timesteps().begin())]);
+            const NoiseLevel level = found == run_.timesteps().end()
+                                         ? level_at(timestep)
+                                         : noise_level(static_cast<std::size_t>(found - run_.timesteps().begin()));
             return std::pair(level.signal, level.noise);
         });
     }
@@ -66,6 +65,7 @@ protected:
     void begin(const SolverRunOptions& options, index_t count) {
         require(options.steps_offset >= 0, name_, ": steps_offset is ", options.steps_offset, "; expected 0 or more");
         SolverRun run = make_solver_run(name_, schedule(), options, count);
+        flow_ = options.use_flow_sigmas;
         run_.restart(std::move(run.timesteps));
         sigmas_ = std::move(run.sigmas);
         outputs_.clear();
@@ -73,7 +73,9 @@ protected:
 
     [[nodiscard]] std::string_view name() const { return name_; }
     [[nodiscard]] std::size_t steps() const { return run_.size(); }
-    [[nodiscard]] SolverLevel level(std::size_t position) const { return solver_level(sigmas_[position]); }
+    [[nodiscard]] SolverLevel level(std::size_t position) const {
+        return flow_ ? solver_level(noise_level(position)) : solver_level(sigmas_[position]);
+    }
     [[nodiscard]] double lambda(std::size_t position) const { return level(position).lambda; }
 
     /// Position of the step to be taken; see RunPosition.
@@ -85,14 +87,20 @@ protected:
     /// The clean sample (thresholded, if so configured) or the noise that an output stands for.
     [[nodiscard]] Tensor<T, B> convert(bool clean, const Tensor<T, B>& output, const Tensor<T, B>& sample,
                                        std::size_t position) const {
-        const NoiseLevel here = level_of_sigma(sigmas_[position]);
+        const NoiseLevel here = noise_level(position);
         if (!threshold_.thresholding) {
             return mix(clean ? clean_mixture(prediction_type_, here) : noise_mixture(prediction_type_, here), sample,
                        output);
         }
         Tensor<T, B> bounded =
             dynamic_threshold(mix(clean_mixture(prediction_type_, here), sample, output), threshold_);
-        return clean ? bounded : mix(noise_mixture(PredictionType::sample, here), sample, bounded);
+        return clean ? bounded : noise_beside(bounded, sample, position);
+    }
+
+    /// The noise in a sample beside a clean one.
+    [[nodiscard]] Tensor<T, B> noise_beside(const Tensor<T, B>& clean, const Tensor<T, B>& sample,
+                                            std::size_t position) const {
+        return mix(noise_mixture(PredictionType::sample, noise_level(position)), sample, clean);
     }
 
     /// Adds a converted output to those of the last steps.
@@ -136,12 +144,22 @@ protected:
     }
 
 private:
+    [[nodiscard]] NoiseLevel noise_level(std::size_t position) const {
+        return flow_ ? detail::level_of_flow_sigma(sigmas_[position]) : level_of_sigma(sigmas_[position]);
+    }
+    [[nodiscard]] NoiseLevel level_at(index_t timestep) const {
+        return flow_
+                   ? detail::level_of_flow_sigma(static_cast<double>(timestep) / static_cast<double>(schedule().size()))
+                   : schedule().level(timestep);
+    }
+
     std::string_view name_;
     PredictionType prediction_type_;
     Thresholding threshold_;
     std::size_t keep_;
     RunPosition run_;
     std::vector<double> sigmas_;
+    bool flow_ = false; ///< what sigmas_ are
     std::vector<Tensor<T, B>> outputs_;
 };
 

@@ -25,6 +25,12 @@ struct SolverLevel {
     return {level.signal, level.noise, sigma > 0 ? -std::log(sigma) : std::numeric_limits<double>::infinity()};
 }
 
+/// The same of any signal and noise, variance-preserving or not.
+[[nodiscard]] inline SolverLevel solver_level(NoiseLevel level) {
+    return {level.signal, level.noise,
+            level.noise > 0 ? std::log(level.signal / level.noise) : std::numeric_limits<double>::infinity()};
+}
+
 /// Which of the model's predictions is integrated, and whether noise is added on the way. The names are diffusers'.
 enum class SolverAlgorithm {
     dpmsolver,       ///< the noise (arXiv:2206.00927)

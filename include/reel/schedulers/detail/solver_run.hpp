@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include <reel/schedulers/detail/flow_sigmas.hpp>
 #include <reel/schedulers/schedule/noise_schedule.hpp>
 #include <reel/schedulers/schedule/sigmas.hpp>
 #include <reel/schedulers/schedule/timesteps.hpp>
@@ -26,6 +27,10 @@ struct SolverRunOptions {
     bool use_lu_lambdas = false;                                ///< exponential sigmas, with other timesteps
     bool fractions_cut_off = false; ///< Karras' and Lu's timesteps are rounded down, not to the nearest
     bool repeat_last_sigma = false; ///< spread sigmas: sigma_min is the last of them, so that the last step is void
+    bool use_flow_sigmas = false;   ///< and no others: sigmas are those of level_of_flow_sigma()
+    double flow_shift = 1;
+    detail::FlowStart flow_start = detail::FlowStart::last_timestep;
+    bool draws_noise = false; ///< so that no step can lead to a noisier level
 };
 
 /// Timesteps of a run and its sigmas, of which there is one more: the level that the last step leads to.
@@ -64,12 +69,35 @@ struct SolverRun {
     return timesteps;
 }
 
+namespace detail {
+
+/// The steps of a run of flow sigmas, without the level that the last of them leads to.
+[[nodiscard]] inline SolverRun flow_run(const SolverRunOptions& options, index_t training_steps, index_t count) {
+    SolverRun run{{}, flow_sigmas(training_steps, count, options.flow_shift, options.flow_start)};
+    for (const double s : run.sigmas) {
+        run.timesteps.push_back(static_cast<index_t>(s * static_cast<double>(training_steps)));
+    }
+    round_to_float(run.sigmas);
+    return run;
+}
+
+} // namespace detail
+
 /// A run of `count` steps. Throws Error, starting with the scheduler's name, when the schedule has no room for them.
 [[nodiscard]] inline SolverRun make_solver_run(std::string_view scheduler, const NoiseSchedule& schedule,
                                                const SolverRunOptions& options, index_t count) {
     require(count >= 1 && count < schedule.size(), scheduler, ": ", count, " steps asked for; expected 1 to ",
             schedule.size() - 1, " (fewer than num_train_timesteps)");
     const std::vector<double> table = training_sigmas(schedule);
+    if (options.use_flow_sigmas) {
+        SolverRun run = detail::flow_run(options, schedule.size(), count);
+        const double lowest = options.repeat_last_sigma ? run.sigmas.back() : table.front();
+        require(options.final_sigmas_type == FinalSigma::zero || !options.draws_noise || lowest <= run.sigmas.back(),
+                scheduler, ": ", count, " steps of flow sigmas go below sigma_min, from where one that draws noise ",
+                "cannot lead up to it; use fewer, or set final_sigmas_type to zero");
+        run.sigmas.push_back(options.final_sigmas_type == FinalSigma::zero ? 0 : lowest);
+        return run;
+    }
     const index_t end = std::count_if(table.begin(), table.end(),
                                       [&](double sigma) { return -std::log(sigma) >= options.lambda_min_clipped; });
     require(end >= 1, scheduler, ": lambda_min_clipped is ", options.lambda_min_clipped,
