@@ -102,10 +102,11 @@ TEST_CASE("stages in bfloat16 are those of the networks in bfloat16, and near fl
           wide.sampled());
 }
 
-TEST_CASE("tuning in bfloat16 is near float32, is saved in float32, and can be undone") {
+namespace {
+
+void check_tuning_in_bfloat16(const reel::TuneOptions& options) {
     Loaded narrow(MixedPrecision::bf16);
     Loaded wide(MixedPrecision::no);
-    const reel::TuneOptions options{.max_train_steps = 3, .learning_rate = 1e-2};
     const auto tuned = [&](Loaded& in) {
         const Values before = in.sampled();
         in.model->prepare_training(options, false, true);
@@ -134,4 +135,11 @@ TEST_CASE("tuning in bfloat16 is near float32, is saved in float32, and can be u
         CHECK(found[step] != expected[step]);
         CHECK(std::abs(found[step] - expected[step]) < near_float * expected[step]);
     }
+}
+
+} // namespace
+
+TEST_CASE("tuning in bfloat16 is near float32, is saved in float32, and can be undone") {
+    check_tuning_in_bfloat16({.max_train_steps = 3, .learning_rate = 1e-2});
+    check_tuning_in_bfloat16({.max_train_steps = 3, .learning_rate = 1e-2, .tune = reel::TuneKind::lora, .rank = 2});
 }

@@ -166,7 +166,7 @@ TEST_CASE("every option of an edit has a name of its own and a text, and its def
     reel::check_options(edit);
     reel::check_options(sampling);
     reel::check_options(tuning);
-    CHECK(names.size() == 25 + 6 + 18);
+    CHECK(names.size() == 31 + 6 + 22);
 }
 
 TEST_CASE("an edit's options that contradict each other are refused") {
@@ -191,4 +191,7 @@ TEST_CASE("an edit's options that contradict each other are refused") {
                    "--mask_noise inversion: with --start noise nothing is inverted"));
     CHECK(contains(error([](E& e) { e.mask = reel::MaskKind::delta; }),
                    "--mask delta: --num_inv_steps is 4 and --num_inference_steps 3; they must be equal"));
+    CHECK(contains(error([](E& e) { e.user_mask.polygons = {"0,0,1,0,1,1"}; }),
+                   "--mask_polygon: --num_inv_steps is 4 and --num_inference_steps 3; they must be equal"));
+    CHECK(contains(error([](E& e) { e.user_mask.grow = 1; }), "--mask_grow: there is no mask to work on"));
 }

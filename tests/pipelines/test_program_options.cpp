@@ -21,7 +21,8 @@ const std::string model = "golden/sd1_tiny";
 }
 
 [[nodiscard]] std::string refusal(const reel::ComparisonOptions& options) {
-    return message_of<reel::Error>([&] { static_cast<void>(reel::compared_samplers(options)); });
+    return message_of<reel::Error>(
+        [&] { static_cast<void>(reel::compared_samplers(options, reel::open_model(options.model))); });
 }
 
 } // namespace
@@ -37,7 +38,7 @@ TEST_CASE("a side of a picture is what was asked for, or the model's") {
 TEST_CASE("compared samplers keep their names, and begin at pure noise") {
     reel::ComparisonOptions options{.model = model};
     options.steps = {4, 20};
-    const reel::ComparedSamplers all = reel::compared_samplers(options);
+    const reel::ComparedSamplers all = reel::compared_samplers(options, reel::open_model(options.model));
     REQUIRE(all.samplers.size() == options.samplers.size());
     CHECK(all.samplers[1].name == "plms");
     CHECK(all.samplers[1].sampler.name() == "PNDMScheduler");
@@ -48,7 +49,7 @@ TEST_CASE("compared samplers keep their names, and begin at pure noise") {
     // Another spacing is not the reference's.
     options.timestep_spacing = "leading";
     options.samplers = {"ddim"};
-    const reel::ComparedSamplers leading = reel::compared_samplers(options);
+    const reel::ComparedSamplers leading = reel::compared_samplers(options, reel::open_model(options.model));
     CHECK(first_timestep(leading.samplers[0].sampler, 4) == 750);
     CHECK(first_timestep(leading.reference, 4) == 999);
 
@@ -59,7 +60,7 @@ TEST_CASE("compared samplers keep their names, and begin at pure noise") {
     reel::write_json(folder / "scheduler_config.json", config);
     for (const std::filesystem::path& given : {folder.path(), folder / "scheduler_config.json"}) {
         options.scheduler_config = given.string();
-        CHECK(first_timestep(reel::compared_samplers(options).reference, 4) == 499);
+        CHECK(first_timestep(reel::compared_samplers(options, reel::open_model(options.model)).reference, 4) == 499);
     }
 }
 
@@ -78,12 +79,12 @@ TEST_CASE("samplers that cannot be compared are refused before the work") {
 
 TEST_CASE("a picture is made by the UNet as it is, a clip by an inflated one") {
     reel::ComparisonOptions options{.model = model};
-    CHECK(options.source().pictures);
+    CHECK(options.source(reel::open_model(options.model)).pictures);
     options.frames = 2;
-    CHECK_FALSE(options.source().pictures);
+    CHECK_FALSE(options.source(reel::open_model(options.model)).pictures);
     options.frames = 1;
     options.video = "clip.mp4";
-    CHECK_FALSE(options.source().pictures);
+    CHECK_FALSE(options.source(reel::open_model(options.model)).pictures);
 }
 
 TEST_CASE("the pictures of text_to_image, its folders and its manifest") {
@@ -93,7 +94,8 @@ TEST_CASE("the pictures of text_to_image, its folders and its manifest") {
     options.save_tensors = folder / "elsewhere/tensors.safetensors";
     options.sampling.seed = 9;
     CHECK(options.prompts() == std::vector<std::string>{"a", "a", "b", "b"});
-    options.make_folders();
+    reel::Job job({.threads = 1});
+    options.make_folders(job);
     CHECK(std::filesystem::is_directory(folder / "out/deep"));
     CHECK(std::filesystem::is_directory(folder / "elsewhere"));
     const reel::Cpu cpu(2);

@@ -16,6 +16,7 @@
 
 #include "io/temporary_folder.hpp"
 #include "support/golden.hpp"
+#include "support/todays_folder.hpp"
 
 using namespace reel_test;
 using reel::Cpu;
@@ -95,49 +96,9 @@ TEST_CASE("parts that today's Python wrote are saved under the names of diffuser
     const TemporaryFolder folder;
     const std::filesystem::path source = folder / "source";
     std::filesystem::copy("golden/sd1_tiny", source, std::filesystem::copy_options::recursive);
-    // The autoencoder sharded under its new names, the text encoder without its prefix, the tokenizer in one file.
-    const StateDict vae = reel::load_weights(source / "vae", reel::diffusers_weight_names);
-    std::vector<StateDict> shards(2);
-    nlohmann::json index;
-    for (const auto& [name, tensor] : vae) {
-        std::string later = name;
-        for (const auto& [from, to] : {std::pair{".query.", ".to_q."}, std::pair{".key.", ".to_k."},
-                                       std::pair{".value.", ".to_v."}, std::pair{".proj_attn.", ".to_out.0."}}) {
-            if (const std::size_t at = later.find(from); at != std::string::npos) {
-                later.replace(at, std::string_view(from).size(), to);
-            }
-        }
-        const std::size_t shard = index["weight_map"].size() % 2;
-        index["weight_map"][later] = shard == 0 ? "one.safetensors" : "two.safetensors";
-        shards[shard].emplace(later, tensor);
-    }
-    reel::write_safetensors(source / "vae" / "one.safetensors", shards[0]);
-    reel::write_safetensors(source / "vae" / "two.safetensors", shards[1]);
-    reel::write_json(source / "vae" / "diffusion_pytorch_model.safetensors.index.json", index);
-    const StateDict text = reel::load_weights(source / "text_encoder", reel::transformers_weight_names);
-    StateDict bare;
-    for (const auto& [name, tensor] : text) {
-        bare.emplace(name.substr(std::string_view("text_model.").size()), tensor);
-    }
-    for (const auto& entry : std::filesystem::directory_iterator("golden/sd1_tiny/text_encoder")) {
-        if (entry.path().filename() != "config.json") {
-            std::filesystem::remove(source / "text_encoder" / entry.path().filename());
-        }
-    }
-    for (const auto& entry : std::filesystem::directory_iterator("golden/sd1_tiny/vae")) {
-        if (entry.path().filename() != "config.json") {
-            std::filesystem::remove(source / "vae" / entry.path().filename());
-        }
-    }
-    reel::write_safetensors(source / "text_encoder" / "model.safetensors", bare);
-    std::filesystem::remove_all(source / "tokenizer");
-    std::filesystem::copy("text/golden/tokenizer5", source / "tokenizer");
-    nlohmann::json tokenizer = reel::read_json(source / "tokenizer" / "tokenizer.json");
-    tokenizer["added_tokens"].erase(tokenizer["added_tokens"].begin() + 2, tokenizer["added_tokens"].end());
-    reel::write_json(source / "tokenizer" / "tokenizer.json", tokenizer);
-    nlohmann::json settings = reel::read_json(source / "tokenizer" / "tokenizer_config.json");
-    settings.erase("extra_special_tokens");
-    reel::write_json(source / "tokenizer" / "tokenizer_config.json", settings);
+    write_as_todays_python(source);
+    const StateDict vae = reel::load_weights("golden/sd1_tiny/vae", reel::diffusers_weight_names);
+    const StateDict text = reel::load_weights("golden/sd1_tiny/text_encoder", reel::transformers_weight_names);
 
     const std::filesystem::path saved = folder / "saved";
     for (const char* part : {"tokenizer", "text_encoder", "vae"}) {
@@ -204,6 +165,38 @@ TEST_CASE("a saved folder gives the bits that were saved, and is what Tune-A-Vid
     CHECK(message_of<reel::Error>([&] {
               reel::save_tuned_pipeline(first, folder / "tuned", folder / "." / "tuned");
           }).find("choose another") != std::string::npos);
+}
+
+TEST_CASE("what is in the way of one part of a saved folder costs that part alone") {
+    Cpu cpu(1);
+    const TemporaryFolder folder;
+    save_tuned(cpu, "golden/sd1_tiny", folder / "whole");
+    std::filesystem::create_directory(folder / "tuned");
+    put_text(folder / "tuned" / "text_encoder", "in the way");
+    put_text(folder / "tuned" / "scheduler", "in the way");
+    const std::string message =
+        message_of<reel::PartsNotSaved>([&] { save_tuned(cpu, "golden/sd1_tiny", folder / "tuned"); });
+    CHECK(contains(message, (folder / "tuned" / "unet").string()));
+    CHECK(contains(message, (folder / "tuned" / "text_encoder").string()));
+    CHECK(contains(message, (folder / "tuned" / "scheduler").string()));
+    for (const char* file : {"unet/diffusion_pytorch_model.bin", "unet/config.json", "vae/config.json",
+                             "tokenizer/vocab.json", "model_index.json"}) {
+        CAPTURE(file);
+        CHECK(read_text(folder / "tuned" / file) == read_text(folder / "whole" / file));
+    }
+    for (const char* name : {"unet", "vae", "text_encoder", "tokenizer", "scheduler", "model_index.json"}) {
+        CAPTURE(name);
+        std::filesystem::remove_all(folder / "tuned");
+        std::filesystem::create_directories(folder / "tuned");
+        CHECK_NOTHROW(reel::check_tuned_pipeline(folder / "tuned"));
+        CHECK(std::filesystem::is_empty(folder / "tuned"));
+        if (std::string(name) == "model_index.json") {
+            std::filesystem::create_directory(folder / "tuned" / name);
+        } else {
+            put_text(folder / "tuned" / name, "");
+        }
+        CHECK(contains(message_of<reel::Error>([&] { reel::check_tuned_pipeline(folder / "tuned"); }), name));
+    }
 }
 
 TEST_CASE("Python loads a saved folder and computes the same") {

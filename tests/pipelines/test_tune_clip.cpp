@@ -3,9 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include <reel/io/config/json.hpp>
 #include <reel/pipelines/tune_clip.hpp>
@@ -116,6 +118,23 @@ TEST_CASE("where only the newest checkpoint is kept, the last step makes none") 
     CHECK(read_text(folder / "out" / "losses.csv").starts_with("step,loss,grad_norm,learning_rate\n1,0.5,"));
 }
 
+TEST_CASE("where failed writes are gathered, a log or checkpoint that cannot be written does not end the run") {
+    const TemporaryFolder folder;
+    std::filesystem::create_directories(folder / "out" / "checkpoint-2" / "state.json");
+    Halving run;
+    reel::FailedWrites failed;
+    reel::TuneClip around{.folder = folder / "out", .failed = &failed};
+    CHECK(reel::tune_clip(run, steps(5), around).rows().size() == 5);
+    CHECK(run.step == 5);
+    REQUIRE(failed.messages().size() == 1);
+    CHECK(contains(failed.messages().front(), "checkpoint-2"));
+    CHECK(std::filesystem::exists(folder / "out" / "checkpoint-4" / "state.json"));
+    around.failed = nullptr;
+    Halving other;
+    CHECK(contains(message_of<reel::Error>([&] { reel::tune_clip(other, steps(5), around); }), "checkpoint-2"));
+    CHECK(other.step == 2);
+}
+
 TEST_CASE("a rehearsal does a few updates for all, and no folder leaves no file") {
     Halving run;
     reel::Rehearsal rehearsal(0);
@@ -157,4 +176,106 @@ TEST_CASE("what decides a step of tuning is its identity; what came later is nam
         reel::tuning_identity({.mixed_precision = reel::MixedPrecision::bf16, .use_8bit_adam = true}, true);
     CHECK(more.at("mixed_precision") == "bf16");
     CHECK(more.at("use_8bit_adam") == true);
+    reel::TuneOptions lora{.mixed_precision = reel::MixedPrecision::no, .tune = reel::TuneKind::lora, .rank = 8};
+    const nlohmann::json factors = reel::tuning_identity(lora, false);
+    CHECK(factors.size() == 16);
+    CHECK(factors.at("rank") == 8);
+    CHECK(factors.at("lora_layers") == "attention");
+    lora.lora_names = reel::LoraNaming::peft; // of the file that is written
+    CHECK(reel::tuning_identity(lora, false) == factors);
+}
+
+TEST_CASE("a run that is killed while it shows a checkpoint's step shows that first when it goes on") {
+    const TemporaryFolder folder;
+    std::filesystem::create_directory(folder / "out");
+    std::vector<index_t> shown;
+    bool killed = true;
+    reel::TuneClip around{.folder = folder / "out", .validation_steps = 2};
+    around.validate = [&](index_t step) {
+        CHECK(std::filesystem::exists(reel::checkpoint_folder(folder / "out", step) / "state.json"));
+        reel::require(!killed || step < 4, "killed");
+        shown.push_back(step);
+    };
+    Halving stopped;
+    CHECK(message_of<reel::Error>([&] { reel::tune_clip(stopped, steps(5), around); }) == "killed");
+    killed = false;
+    Halving again;
+    static_cast<void>(reel::tune_clip(again, steps(5, "latest"), around));
+    CHECK(again.step == 5);
+    CHECK(shown == std::vector<index_t>{2, 4});
+    // What was shown is not shown again, and a step that is none of those never.
+    Halving once_more;
+    static_cast<void>(reel::tune_clip(once_more, steps(5, "latest"), around));
+    CHECK(shown == std::vector<index_t>{2, 4});
+    // Pictures that could not be written are made when the run goes on.
+    reel::FailedWrites failed;
+    std::filesystem::create_directory(folder / "full");
+    around.folder = folder / "full";
+    around.failed = &failed;
+    around.validate = [&](index_t step) {
+        failed.attempt([&] { reel::require(step != 4, "a full disk"); });
+        shown.push_back(step);
+    };
+    Halving full;
+    static_cast<void>(reel::tune_clip(full, steps(4), around));
+    Halving freed;
+    static_cast<void>(reel::tune_clip(freed, steps(4, "latest"), around));
+    CHECK(shown == std::vector<index_t>{2, 4, 2, 4, 4});
+}
+
+TEST_CASE("a loss that is no number ends a tuning with its last good checkpoint") {
+    const TemporaryFolder folder;
+    std::filesystem::create_directory(folder / "out");
+    struct Diverging : Halving {
+        reel::TuneReport report{};
+        bool allow_nonfinite = false;
+        [[nodiscard]] std::string why_not_finite() const { return "because"; }
+        reel::TuneReport update() {
+            reel::TuneReport now = Halving::update();
+            if (now.step == 5) {
+                now.loss = report.loss;
+                now.grad_norm = report.grad_norm;
+                now.skipped = report.skipped;
+            }
+            return now;
+        }
+    };
+    const double inf = std::numeric_limits<double>::infinity();
+    for (const reel::TuneReport& bad :
+         {reel::TuneReport{.loss = std::nan(""), .grad_norm = 1}, reel::TuneReport{.loss = 1, .grad_norm = inf}}) {
+        Diverging run;
+        run.report = bad;
+        const auto tune = [&] { static_cast<void>(reel::tune_clip(run, steps(8), {.folder = folder / "out"})); };
+        const std::string text = message_of<reel::NotFinite>(tune);
+        CHECK(contains(text, "step 5: the loss is "));
+        CHECK(contains(text, "; because; the last good checkpoint: " + (folder / "out" / "checkpoint-4").string()));
+        CHECK_FALSE(std::filesystem::exists(folder / "out" / "checkpoint-6"));
+        Diverging allowed;
+        allowed.report = bad;
+        allowed.allow_nonfinite = true;
+        CHECK(reel::tune_clip(allowed, steps(8)).rows().size() == 8);
+    }
+    struct Refusing : Diverging { // as Tuner, whose gradients are clipped before they move anything
+        reel::TuneReport update() {
+            reel::require(step < 4, "the gradient of \"a\" is not finite: the training has diverged");
+            return Halving::update();
+        }
+    } refusing;
+    CHECK(contains(message_of<reel::NotFinite>(
+                       [&] { static_cast<void>(reel::tune_clip(refusing, steps(8), {.folder = folder / "out"})); }),
+                   "step 5: the gradient of \"a\" is not finite: the training has diverged; because; the last good "));
+    Diverging left_out; // a step that float16 leaves out is none
+    left_out.report = {.loss = 1, .grad_norm = inf, .skipped = true};
+    CHECK(reel::tune_clip(left_out, steps(8)).rows().size() == 8);
+}
+
+TEST_CASE("a checkpoint beyond the steps that a run has is refused") {
+    const TemporaryFolder folder;
+    std::filesystem::create_directory(folder / "out");
+    Halving run;
+    static_cast<void>(reel::tune_clip(run, steps(6), {.folder = folder / "out"}));
+    Halving shorter;
+    CHECK(contains(
+        message_of<reel::Error>([&] { reel::tune_clip(shorter, steps(3, "latest"), {.folder = folder / "out"}); }),
+        "the checkpoint is of step 6, beyond the 3 of max_train_steps"));
 }

@@ -125,6 +125,9 @@ TEST_CASE("a configuration's errors name file, line, key, what was expected and 
                    "t.yaml:8: train_batch_size: expected 1, found 2; one clip is one item"));
     CHECK(contains(with("train_batch_size: 2\n"), "gradient_accumulation_steps"));
     CHECK(contains(with("use_8bit_adam: 8\n"), "t.yaml:8: use_8bit_adam: expected"));
+    CHECK(contains(with("tune: low\n"), "t.yaml:8: tune: expected"));
+    CHECK(contains(with("rank: 8\n"), "t.yaml:8: rank: is of a LoRA, and what is tuned is full; give"));
+    CHECK(contains(with("tune: lora\ntrainable_modules: [attn1]\n"), "trainable_modules: of a LoRA"));
     CHECK(contains(with("lr_scheduler: cosin\n"), "found \"cosin\" (did you mean \"cosine\"?)"));
     CHECK(contains(with("mixed_precision: fp8\n"), "expected one of no, fp16, bf16, found \"fp8\""));
     CHECK(contains(with("trainable_modules: []\n"), "expected at least one module name"));

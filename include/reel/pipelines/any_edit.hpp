@@ -21,10 +21,11 @@ struct AnyTrajectory {
     std::vector<double> timesteps;
 };
 
-/// See ClipStart.
+/// See ClipStart. `allowed` may lie anywhere.
 struct AnyStart {
     AnyTensor noise;
     AnyTrajectory trajectory{};
+    AnyTensor allowed{};
 };
 
 /// See EditPlace.

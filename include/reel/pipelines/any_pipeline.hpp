@@ -28,6 +28,8 @@ struct StageWatch {
     std::function<void()> after_step{};                        ///< called between steps; may throw to end the work
     std::function<void(StageResult, const AnyTensor&)> sees{}; ///< every result of a stage, before anybody else
     std::function<void(PipelinePart)> looks_at{};              ///< called before a part of the model is used
+    bool allow_nonfinite =
+        false; ///< Inf and NaN in results are no error (NotFinite), which says what weights hold them
 };
 
 /// Sees the step's number and its latents.
@@ -96,7 +98,8 @@ public:
     /// A clip or pictures from noise.
     [[nodiscard]] virtual AnyTensor sample(const SampleRequest& request, const EachStep& each = {}) const = 0;
 
-    /// Tells models apart: a hash over the first values of every parameter that came from files. Before tuning.
+    /// Tells models apart at a glance: a hash over the first values of every parameter that came from files. Before
+    /// tuning. model_digests() are to the last bit.
     [[nodiscard]] virtual std::string fingerprint() const = 0;
     /// Bytes of a part's weights that lie in files' maps.
     [[nodiscard]] virtual std::size_t mapped_bytes(PipelinePart part) const = 0;
@@ -108,6 +111,7 @@ public:
     /// The parameters must be prepared, and this must outlive what it returns.
     [[nodiscard]] virtual std::unique_ptr<AnyTuning> tune(const AnyTensor& moments, const AnyTensor& text,
                                                           const TuneOptions& options, const TuningNoise& noise) = 0;
+    /// Nothing trains any more; what a LoRA learned becomes part of the weights, as --lora merges its file.
     virtual void stop_training() = 0;
     /// The parameters that train, in float32, as a file has them.
     [[nodiscard]] virtual StateDict trained() const = 0;
@@ -117,6 +121,8 @@ public:
     virtual void restore() = 0;
     /// save_tuned_pipeline()
     virtual void save_tuned(const std::filesystem::path& output) const = 0;
+    /// Writes what was tuned as a LoRA, before or after stop_training(); see write_tuned_lora().
+    virtual void save_lora(const std::filesystem::path& file, LoraNaming names) const = 0;
 };
 
 /// What a pipeline on another backend asks of the program.

@@ -4,6 +4,7 @@
 #include <ranges>
 #include <vector>
 
+#include <reel/core/ranges.hpp>
 #include <reel/pipelines/edit.hpp>
 
 namespace reel {
@@ -83,9 +84,8 @@ template <Real T, Backend B, class S>
                                                  index_t steps) {
     static_assert(check_scheduler<S, T, B>());
     scheduler.set_timesteps(steps);
-    std::vector<timestep_t<S>> timesteps(std::ranges::begin(scheduler.timesteps()),
-                                         std::ranges::end(scheduler.timesteps()));
-    std::ranges::reverse(timesteps);
+    std::vector<timestep_t<S>> timesteps(std::begin(scheduler.timesteps()), std::end(scheduler.timesteps()));
+    ranges::reverse(timesteps);
     Trajectory<T, B> trajectory{{clean}, {}};
     for (const auto timestep : timesteps) {
         trajectory.latents.push_back(scheduler.add_noise(clean, noise, std::span<const timestep_t<S>>(&timestep, 1)));

@@ -1,6 +1,7 @@
 #pragma once
 // Clips that programs read and write. Needs FFmpeg's libraries (target reel::video).
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <optional>
@@ -9,42 +10,46 @@
 #include <vector>
 
 #include <reel/core/format_text.hpp>
+#include <reel/core/ranges.hpp>
 #include <reel/io/files/atomic_file.hpp>
 #include <reel/io/files/file_name.hpp>
+#include <reel/io/pictures/frame_folder.hpp>
 #include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/video/gif.hpp>
 #include <reel/io/video/video_reader.hpp>
+#include <reel/io/video/video_sink.hpp>
 #include <reel/io/video/video_writer.hpp>
 #include <reel/io/weights/torch_writer.hpp>
 #include <reel/pipelines/any_tensor.hpp>
+#include <reel/pipelines/clip_options.hpp>
 #include <reel/pipelines/replay.hpp>
 #include <reel/pipelines/tune_config.hpp>
 
 namespace reel {
 
-/// The clip that a configuration names, chosen and resized as the reference does. `fps`: what it is taken to have, 0:
-/// by its own times. `taken` is told what was taken.
-[[nodiscard]] inline Frames read_clip(const TuneTrainData& data, double fps = 0, VideoTaken* taken = nullptr) {
+/// The clip that a configuration names, chosen and resized as the reference does. `taken` is told what was taken.
+[[nodiscard]] inline Frames read_clip(const TuneTrainData& data, const ClipOptions& options = {},
+                                      VideoTaken* taken = nullptr) {
     return read_video(data.video_path,
                       {.start = data.sample_start_idx,
                        .stride = data.sample_frame_rate,
                        .max_frames = data.n_sample_frames,
                        .width = data.width,
                        .height = data.height,
-                       .fps = fps},
+                       .fps = options.fps},
                       {}, taken);
 }
 
 /// Says what was taken of a clip, on a line of stdout, and what is to be known of its pictures, on stderr.
 inline void tell_clip(const std::string& path, const Frames& clip, const VideoTaken& taken) {
-    std::cout << path << ": " << clip.count << " of " << count_pictures(path) << " pictures, ";
+    std::cout << terminal_text(path) << ": " << clip.count << " of " << count_pictures(path) << " pictures, ";
     if (taken.timed) {
         std::cout << format_text("%.1f to %.1f s, ", taken.first, taken.last);
     }
     std::cout << taken.file_width << "x" << taken.file_height << " to " << clip.width << "x" << clip.height << '\n';
     for (const std::string& note : taken.notes) {
-        std::cerr << "note: " << path << ": " << note << '\n';
+        std::cerr << "note: " << terminal_text(path) << ": " << terminal_text(note) << '\n';
     }
 }
 
@@ -86,35 +91,61 @@ inline void tell_clip(const std::string& path, const Frames& clip, const VideoTa
 struct SourceClip {
     Frames frames;
     SoundPart sound{};
+    ClipTimes times{};
+    PictureSize file{}; ///< of the clip as it is; 0: the frames' own
 };
+
+/// The sound that mp4s can take along: that, or where they cannot hold it none. `tell`: then a line on stderr says so.
+[[nodiscard]] inline SoundPart sound_for_mp4(const SoundPart& sound, bool tell) {
+    const std::string lost = sound.path.empty() ? "" : lost_sound(sound.path, "mp4");
+    if (tell && !lost.empty()) {
+        std::cerr << "note: " << terminal_text(sound.path.string()) << ": " << terminal_text(lost) << '\n';
+    }
+    return lost.empty() ? sound : SoundPart{};
+}
+
+/// Times to write a clip with: its own, or 8 frames per second where it does not say.
+[[nodiscard]] inline ClipTimes times_of(const Frames& clip, const VideoTaken& taken) {
+    return {fps_of(clip), taken.times.each};
+}
 
 /// How a clip is written.
 struct ClipOutput {
-    double fps = 8; ///< frames per second
+    ClipTimes times{};
     SoundPart sound{};
     bool frames = false; ///< also as a folder of PNGs, which are as the clip is to the byte
 };
 
-/// Writes STEM.gif and STEM.mp4, the latter with the sound, and where they are wished for STEM/frame-00000.png, ...,
-/// each by `write(path, function that writes it)`.
+/// Writes STEM.gif and STEM.mp4, the latter with the sound, and where it is wished for the folder STEM of its pictures
+/// (FrameFolder), each by `write(path, function that writes it)`.
 template <class Write>
 void write_clip(const std::filesystem::path& stem, const Frames& clip, const ClipOutput& output, const Write& write) {
-    write(stem.string() + ".gif", [&](const std::filesystem::path& file) { write_gif(file, clip, output.fps); });
-    write(stem.string() + ".mp4",
-          [&](const std::filesystem::path& file) { write_mp4(file, clip, output.fps, {.sound = output.sound}); });
-    for (int i = 0; output.frames && i < clip.count; ++i) {
-        write(stem / format_text("frame-%05d.png", i), [&](const std::filesystem::path& file) {
-            make_output_folder(stem);
-            write_png(file, clip, i);
+    write(stem.string() + ".gif", [&](const std::filesystem::path& file) { write_gif(file, clip, output.times); });
+    write(stem.string() + ".mp4", [&](const std::filesystem::path& file) {
+        if (const std::string lost = write_mp4(file, clip, output.times, {.sound = output.sound}); !lost.empty()) {
+            std::cerr << "note: " << terminal_text(file.string()) << ": " << terminal_text(lost) << '\n';
+        }
+    });
+    if (output.frames) {
+        write(stem, [&](const std::filesystem::path& path) {
+            FrameFolder folder(path);
+            for (int i = 0; i < clip.count; ++i) {
+                folder.write(clip, i);
+            }
+            folder.commit();
         });
     }
 }
 
 /// Says on stderr where GIFs will not show every picture of a clip.
-inline void note_fast_gifs(double fps) {
-    if (const int stride = gif_stride(fps); stride > 1) {
-        std::cerr << "note: GIFs have at most " << gif_max_fps << " pictures a second, the clip has " << fps
+inline void note_fast_gifs(const ClipTimes& times) {
+    const auto fast = [](const PictureTime& time) { return time.duration < 0.995 / gif_max_fps; };
+    if (const int stride = gif_stride(times.fps); stride > 1) {
+        std::cerr << "note: GIFs have at most " << gif_max_fps << " pictures a second, the clip has " << times.fps
                   << ": they show " << gif_stride_text(stride) << ", mp4s all\n";
+    } else if (const auto few = ranges::count_if(times.each, fast); few > 0) {
+        std::cerr << "note: GIFs show pictures for " << 1 / gif_max_fps << " s or longer, the clip has " << few
+                  << " that are shorter: GIFs may leave them out, mp4s have all\n";
     }
 }
 

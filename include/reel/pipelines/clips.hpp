@@ -3,8 +3,9 @@
 #include <algorithm>
 
 #include <reel/core/no_callback.hpp>
+#include <reel/core/ranges.hpp>
 #include <reel/io/pictures/frames.hpp>
-#include <reel/models/autoencoder_kl.hpp>
+#include <reel/models/autoencoder.hpp>
 
 namespace reel {
 
@@ -62,7 +63,7 @@ template <Scalar T, Backend B>
     for (const T value : pixels.to_host()) {
         values.insert(values.end(), copies, static_cast<float>(value));
     }
-    const auto [least, most] = std::ranges::minmax(values);
+    const auto [least, most] = ranges::minmax(values);
     require(!(least < -1e-3F || most > 1 + 1e-3F), "to_frames: values from ", least, " to ", most,
             "; expected 0 to 1 (pixels in -1..1 are x / 2 + 0.5)");
     return to_frames_u8(values, static_cast<int>(pixels.shape(0)), static_cast<int>(pixels.shape(1)),
@@ -71,9 +72,8 @@ template <Scalar T, Backend B>
 
 /// Moments of a clip's latents [frames, h, w, 2 * latent channels], frame by frame. Throws Error when a side is no
 /// multiple of the autoencoder's step. `after_frame` is called after each frame.
-template <Scalar T, Backend B, class AfterFrame = NoCallback>
-[[nodiscard]] Tensor<T, B> encode_clip(const AutoencoderKL<T, B>& vae, const Tensor<T, B>& pixels,
-                                       const AfterFrame& after_frame = {}) {
+template <Scalar T, Backend B, PictureAutoencoder<T, B> A, class AfterFrame = NoCallback>
+[[nodiscard]] Tensor<T, B> encode_clip(const A& vae, const Tensor<T, B>& pixels, const AfterFrame& after_frame = {}) {
     const index_t step = vae.config.pixels_per_latent();
     require(pixels.rank() == 4 && pixels.shape(1) % step == 0 && pixels.shape(2) % step == 0, "encode_clip: pixels ",
             pixels.shape(), "; height and width must be multiples of ", step);
@@ -82,9 +82,8 @@ template <Scalar T, Backend B, class AfterFrame = NoCallback>
 }
 
 /// Pixels in 0..1 [frames, height, width, 3] of scaled latents, frame by frame.
-template <Scalar T, Backend B, class AfterFrame = NoCallback>
-[[nodiscard]] Tensor<T, B> decode_clip(const AutoencoderKL<T, B>& vae, const Tensor<T, B>& latents,
-                                       const AfterFrame& after_frame = {}) {
+template <Scalar T, Backend B, PictureAutoencoder<T, B> A, class AfterFrame = NoCallback>
+[[nodiscard]] Tensor<T, B> decode_clip(const A& vae, const Tensor<T, B>& latents, const AfterFrame& after_frame = {}) {
     const auto factor = static_cast<compute_t<T>>(1.0 / vae.config.scaling_factor);
     return sliced(
         latents,
@@ -98,8 +97,8 @@ template <Scalar T, Backend B, class AfterFrame = NoCallback>
 
 /// Scaled latents [frames, h, w, latent channels] of pixels in -1..1, each at the mean of its distribution: what
 /// samplers work on, and decode_clip() turns back.
-template <Scalar T, Backend B>
-[[nodiscard]] Tensor<T, B> encode_latents(const AutoencoderKL<T, B>& vae, const Tensor<T, B>& pixels) {
+template <Scalar T, Backend B, PictureAutoencoder<T, B> A>
+[[nodiscard]] Tensor<T, B> encode_latents(const A& vae, const Tensor<T, B>& pixels) {
     return sample_latents(encode_clip(vae, pixels), Tensor<T, B>{}, vae.config.scaling_factor);
 }
 

@@ -8,8 +8,13 @@
 #include <utility>
 #include <vector>
 
+#include <reel/core/usable_threads.hpp>
+#include <reel/io/files/folder_lock.hpp>
 #include <reel/models/configs.hpp>
 #include <reel/pipelines/any_pipeline.hpp>
+#include <reel/pipelines/checkpoint_folder.hpp>
+#include <reel/pipelines/lora_options.hpp>
+#include <reel/pipelines/model_files.hpp>
 #include <reel/schedulers/config/model_scheduler.hpp>
 #include <reel/schedulers/scheduler_registry.hpp>
 
@@ -26,10 +31,14 @@ struct ComparisonOptions {
     double guidance_scale = 7.5;
     std::uint64_t seed = 33;
     BackendKind backend = BackendKind::cpu;
+    LoraOptions lora{};
+    ModelOptions parts{};
+    bool allow_nonfinite = false;
 
     template <class Self, class Visit>
     static void options(Self& self, const Visit& visit) {
-        visit(Option{"model", "diffusers folder, as it is or tuned"}, self.model);
+        visit(Option{"model", "a diffusers folder, as it is or tuned, or a .safetensors or .ckpt file"}, self.model);
+        LoraOptions::options(self.lora, visit);
         visit(Option{"prompt", "what to show"}, self.prompt);
         visit(Option{"output", "folder to write to"}, self.output);
         visit(Option{"negative_prompt", "what not to show"}, self.negative_prompt);
@@ -46,13 +55,27 @@ struct ComparisonOptions {
         visit(Option{"seed", "of the noise"}, self.seed);
         visit(Option{"backend", "where the networks run: cpu, or cuda for an NVIDIA GPU"}, self.backend);
         visit(Option{"threads", "0: one per core", from_to(0, 1024)}, self.threads);
+        ModelOptions::options(self.parts, visit);
+        visit(Option{"allow_nonfinite", "go on where latents hold Inf or NaN"}, self.allow_nonfinite);
     }
 
+    /// Makes the folder to write to, and keeps other runs out of it.
+    [[nodiscard]] FolderLock claim_output() const {
+        require_other_folder(output, model);
+        return FolderLock(output);
+    }
+
+    void check(const KeyLocator& locate) const { parts.check(locate); }
+
     /// The model as it is to be loaded: a UNet for pictures stays one where a picture is to be made.
-    [[nodiscard]] PipelineSource source() const {
-        const std::filesystem::path folder = model;
-        const UNetConfig unet = read_unet_config(ConfigReader::from_file(folder / "unet" / "config.json"));
-        return {.folder = folder, .seed = seed, .pictures = !unet.temporal && frames == 1 && video.empty()};
+    [[nodiscard]] PipelineSource source(const ModelFiles& files) const {
+        const UNetConfig unet = read_unet_config(files.unet.config());
+        return {.folder = model,
+                .seed = seed,
+                .pictures = !unet.temporal && frames == 1 && video.empty(),
+                .model = parts,
+                .loras = lora.choice(),
+                .allow_nonfinite = allow_nonfinite};
     }
 };
 
@@ -71,17 +94,16 @@ struct ComparedSamplers {
 /// The samplers that are asked for, with the model's schedule or that of a file, and without a shift of the steps
 /// (steps_offset), so that with trailing timesteps all begin at pure noise. Throws Error, naming the option, for a name
 /// that is none, and for steps that a sampler has no room for.
-[[nodiscard]] inline ComparedSamplers compared_samplers(const ComparisonOptions& options) {
+[[nodiscard]] inline ComparedSamplers compared_samplers(const ComparisonOptions& options, const ModelFiles& model) {
     std::filesystem::path file = options.scheduler_config;
     const bool models_own = file.empty();
     std::error_code ignored;
     if (models_own) {
-        file = std::filesystem::path(options.model) / "scheduler" / "scheduler_config.json";
+        file = model.scheduler.file;
     } else if (std::filesystem::is_directory(file, ignored)) {
         file /= "scheduler_config.json";
     }
-    nlohmann::json config = stable_diffusion_fixes(models_own ? read_model_scheduler(file.parent_path()).config
-                                                              : read_scheduler_json(file));
+    nlohmann::json config = stable_diffusion_fixes(models_own ? model.scheduler.config : read_scheduler_json(file));
     require(config.is_object(), file.string(), ": expected a JSON object");
     config.update({{"timestep_spacing", options.timestep_spacing}, {"steps_offset", 0}});
     std::vector<ComparedSampler> samplers;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <reel/core/random.hpp>
+#include <reel/core/ranges.hpp>
 #include <reel/pipelines/blend.hpp>
 #include <reel/schedulers/schedule/prediction.hpp>
 
@@ -71,8 +72,8 @@ template <Real T, Backend B, class S>
     std::vector<NoisySample<T, B>> samples;
     for (const double strength : strengths) {
         const auto wanted = static_cast<double>(timestep_of_strength(strength, scheduler.schedule().size()));
-        const auto nearest = std::ranges::min_element(trajectory.timesteps, {},
-                                                      [&](double timestep) { return std::abs(timestep - wanted); });
+        const auto nearest =
+            ranges::min_element(trajectory.timesteps, {}, [&](double timestep) { return std::abs(timestep - wanted); });
         const auto step = static_cast<std::size_t>(nearest - trajectory.timesteps.begin());
         const auto level = scheduler.schedule().level(static_cast<index_t>(*nearest));
         samples.push_back(

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <concepts>
 #include <ranges>
+#include <span>
 #include <type_traits>
 
 #include <reel/core/no_callback.hpp>
+#include <reel/core/ranges.hpp>
 #include <reel/ops/elementwise.hpp>
 #include <reel/ops/random.hpp>
 #include <reel/ops/rearrange.hpp>
@@ -13,12 +16,21 @@
 /// frames, h, w, channels], timesteps, text [clips, tokens, channels], frames).
 namespace reel {
 
+/// A UNet that may be distilled, as UNet3DConditionModel may: then takes_guidance_scale(), and it is told the scale.
+template <class Unet, class T, class B>
+concept MayTakeGuidanceScale = requires(const Unet& unet, const Tensor<T, B>& x, std::span<const double> at) {
+    { unet.takes_guidance_scale() } -> std::same_as<bool>;
+    { unet.at_guidance_scale(7.5, x, at, x, index_t{1}) } -> std::same_as<Tensor<T, B>>;
+};
+
 /// Text guidance of sampling.
 template <class T, Backend B>
 struct Guidance {
     Tensor<T, B> text;     ///< [clips, tokens, channels]
     Tensor<T, B> negative; ///< the same shape: the negative prompt's, or the empty one's
-    double scale = 7.5;    ///< 1 or less: no guidance, and `negative` is not used
+    /// 1 or less: no guidance, and `negative` is not used. A distilled UNet is told it whatever it is, and has no use
+    /// for `negative`: what it is led away from was decided when it was distilled.
+    double scale = 7.5;
 };
 
 /// How latents are sampled: `{.guidance = {text, negative, 7.5}, .num_inference_steps = 20}`.
@@ -32,14 +44,19 @@ struct Sampling {
 };
 
 /// The UNet's prediction under classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598):
-/// negative + scale * (text - negative), both halves in one call. sample [clips * frames, h, w, channels], with a text
-/// for each clip.
+/// negative + scale * (text - negative), both halves in one call; or a distilled UNet's, which is told the scale.
+/// sample [clips * frames, h, w, channels], with a text for each clip.
 template <class Unet, Real T, Backend B>
 [[nodiscard]] Tensor<T, B> guided_prediction(const Unet& unet, const Tensor<T, B>& sample, double timestep,
                                              const Guidance<T, B>& guidance) {
     const index_t rows = sample.shape(0);
     const index_t frames = rows / guidance.text.shape(0);
     const std::span<const double> at(&timestep, 1);
+    if constexpr (MayTakeGuidanceScale<Unet, T, B>) {
+        if (unet.takes_guidance_scale()) {
+            return unet.at_guidance_scale(guidance.scale, sample, at, guidance.text, frames);
+        }
+    }
     if (guidance.scale <= 1) {
         return unet(sample, at, guidance.text, frames);
     }
@@ -76,7 +93,7 @@ template <class Unet, Real T, Backend B, class S, class Noise = NoNoise, class A
                                        const AfterStep& after_step = {}) {
     static_assert(check_scheduler<S, T, B>());
     scheduler.set_timesteps(sampling.num_inference_steps);
-    const auto calls = static_cast<index_t>(std::ranges::distance(scheduler.timesteps()));
+    const auto calls = static_cast<index_t>(ranges::distance(scheduler.timesteps()));
     require(sampling.skipped >= 0 && sampling.skipped < calls, "sample_clip: ", sampling.skipped, " of ", calls,
             " steps skipped");
     index_t done = 0;

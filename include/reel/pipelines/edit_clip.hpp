@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include <reel/core/ranges.hpp>
 #include <reel/pipelines/delta_denoising.hpp>
 #include <reel/pipelines/edit_options.hpp>
 #include <reel/pipelines/inversion.hpp>
@@ -37,6 +38,7 @@ template <class T, Backend B>
 struct ClipStart {
     Tensor<T, B> noise;            ///< [frames, h, w, channels]
     Trajectory<T, B> trajectory{}; ///< the clip at every noise level, where a mask wants it
+    Tensor<T, B> allowed{};        ///< [frames, h, w, 1], 0 or 1: outside of it an edit has no place; undefined: none
 };
 
 /// Where an edit may change the clip, and from where it is sampled there.
@@ -141,11 +143,11 @@ template <class Editor, Real T, Backend B>
     auto sampler = editor.sampler;
     sampler.set_timesteps(editor.sampling.num_inference_steps);
     const auto& timesteps = sampler.timesteps();
-    const auto calls = static_cast<index_t>(std::ranges::distance(timesteps));
+    const auto calls = static_cast<index_t>(ranges::distance(timesteps));
     const auto left = std::clamp<index_t>(std::lround(options.strength * static_cast<double>(calls)), 1, calls);
     const Tensor<T, B> noise = shared_noise<T>(latents.backend(), latents.shape(), editor.seed,
                                                static_cast<std::uint64_t>(NoiseStream::on_draft));
-    const auto level = *std::next(std::ranges::begin(timesteps), calls - left);
+    const auto level = *std::next(std::begin(timesteps), calls - left);
     return {sampler.add_noise(moved, noise, level),
             mask_of(latent_difference(moved, latents), editor.edit.mask_options), calls - left};
 }
@@ -154,15 +156,16 @@ template <class Editor, Real T, Backend B>
 template <class Editor, Real T, Backend B>
 [[nodiscard]] EditPlace<T, B> find_place(const Editor& editor, const ClipStart<T, B>& start, const Tensor<T, B>& source,
                                          const Tensor<T, B>& edited) {
-    switch (editor.edit.mask) {
-    case MaskKind::difference:
-        return {start.noise, difference_mask(editor, start.trajectory, source, edited)};
-    case MaskKind::delta:
-        return draft_edit(editor, start.trajectory.latents.front(), source, edited);
-    case MaskKind::none:
-        break;
+    EditPlace<T, B> place{start.noise};
+    if (editor.edit.mask == MaskKind::difference) {
+        place.mask = difference_mask(editor, start.trajectory, source, edited);
+    } else if (editor.edit.mask == MaskKind::delta) {
+        place = draft_edit(editor, start.trajectory.latents.front(), source, edited);
     }
-    return {start.noise};
+    if (start.allowed.defined()) {
+        place.mask = place.mask.defined() ? multiply(place.mask, start.allowed) : start.allowed;
+    }
+    return place;
 }
 
 /// The edited latents: sampled from place.start, and outside of the mask, where there is one, the clip's own.
@@ -173,7 +176,7 @@ template <class Editor, Real T, Backend B, class Each>
     auto sampler = editor.sampler;
     const index_t steps = editor.sampling.num_inference_steps;
     sampler.set_timesteps(steps);
-    auto bar = editor.watch("sample", static_cast<index_t>(std::ranges::distance(sampler.timesteps())) - place.skipped);
+    auto bar = editor.watch("sample", static_cast<index_t>(ranges::distance(sampler.timesteps())) - place.skipped);
     const auto after_step = [&](index_t k, const Tensor<T, B>& x) {
         each(k, x);
         bar.step();

@@ -6,6 +6,7 @@
 
 #include <reel/pipelines/mask_options.hpp>
 #include <reel/pipelines/tune_options.hpp>
+#include <reel/pipelines/user_mask_options.hpp>
 
 namespace reel {
 
@@ -84,12 +85,13 @@ struct EditOptions {
     MaskKind mask = MaskKind::none;
     MaskOptions mask_options{};
     DeltaOptions delta{};
+    UserMaskOptions user_mask{}; ///< inside of which the other mask, where there is one, lies
     bool overlay = false;
     ReferenceOptions reference{};
 
     bool operator==(const EditOptions&) const = default;
 
-    [[nodiscard]] bool masked() const { return mask != MaskKind::none; }
+    [[nodiscard]] bool masked() const { return mask != MaskKind::none || user_mask.given(); }
     [[nodiscard]] bool drafted() const { return mask == MaskKind::delta; }
     [[nodiscard]] bool inverted() const { return start == EditStart::inversion; }
 
@@ -107,6 +109,7 @@ struct EditOptions {
               self.mask);
         MaskOptions::options(self.mask_options, visit);
         DeltaOptions::options(self.delta, visit);
+        UserMaskOptions::options(self.user_mask, visit);
         visit(Option{"overlay", "lay what has changed over the clip: pixels that the edit leaves stay the clip's own, "
                                 "and not what the autoencoder makes of them"},
               self.overlay);
@@ -116,16 +119,23 @@ struct EditOptions {
     /// What must fit together, beyond ranges.
     void check(const KeyLocator& locate) const {
         delta.check(locate);
+        user_mask.check(locate);
         require(inverted() || mask != MaskKind::difference || mask_options.noise != MaskNoise::inversion,
                 locate("mask_noise"), " inversion: with ", locate("start"), " noise nothing is inverted; use ",
                 locate("mask_noise"), " draws");
     }
 
+    /// What asks for a mask, as messages name it.
+    [[nodiscard]] std::string mask_text(const KeyLocator& locate) const {
+        return mask != MaskKind::none ? locate("mask") + " " + std::string(option_text(mask))
+                                      : locate(user_mask.option());
+    }
+
     /// Throws Error unless a mask's edit can take the inversion's latents step by step.
     void check_steps(const SamplingOptions& sampling, const KeyLocator& locate) const {
-        require(!masked() || sampling.num_inv_steps == sampling.num_inference_steps, locate("mask"), " ",
-                option_text(mask), ": ", locate("num_inv_steps"), " is ", sampling.num_inv_steps, " and ",
-                locate("num_inference_steps"), " ", sampling.num_inference_steps,
+        require(!masked() || sampling.num_inv_steps == sampling.num_inference_steps, mask_text(locate), ": ",
+                locate("num_inv_steps"), " is ", sampling.num_inv_steps, " and ", locate("num_inference_steps"), " ",
+                sampling.num_inference_steps,
                 "; they must be equal, because outside the mask each sampling step takes the inversion's latents");
     }
 };

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include <reel/core/ranges.hpp>
 #include <reel/tensor.hpp>
 
 namespace reel {
@@ -41,7 +42,7 @@ template <Real T, Backend B>
 /// the nearest frame with that much (the earlier of two). Where no frame has, as with changes that are not numbers,
 /// itself.
 [[nodiscard]] inline std::vector<std::size_t> frames_to_take(const std::vector<double>& changes, double below) {
-    const double enough = changes.empty() ? 0 : below * *std::ranges::max_element(changes);
+    const double enough = changes.empty() ? 0 : below * *ranges::max_element(changes);
     std::vector<std::size_t> from(changes.size());
     for (std::size_t frame = 0; frame < from.size(); ++frame) {
         from[frame] = frame;

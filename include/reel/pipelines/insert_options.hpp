@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <reel/core/ranges.hpp>
 #include <reel/io/config/options.hpp>
 #include <reel/io/files/atomic_file.hpp>
 #include <reel/pipelines/clip_files.hpp>
@@ -20,7 +21,10 @@
 #include <reel/pipelines/loss_log.hpp>
 #include <reel/pipelines/named_sampler.hpp>
 #include <reel/pipelines/prompts.hpp>
+#include <reel/pipelines/save_tuned.hpp>
 #include <reel/pipelines/tune_config_file.hpp>
+#include <reel/pipelines/tuned_lora.hpp>
+#include <reel/pipelines/user_mask.hpp>
 
 namespace reel {
 
@@ -32,11 +36,12 @@ struct InsertOptions {
     EditOptions edit;
     SamplerRequest sampler;
     JobOptions job;
+    LoraOptions lora;
     std::string tuned;
     std::string save_tuned;
     std::string replay;
     std::string save_tensors;
-    double fps = 0;
+    ClipOptions clip;
     bool no_audio = false;
     bool frames = false;
 
@@ -83,6 +88,7 @@ struct InsertOptions {
         v.use_inv_latent = edit.inverted();
         check_options(*this, locate);
         warn_of_precision(config, job.backend);
+        warn_of_learning_rate(config);
     }
 
     template <class Self, class Visit>
@@ -108,12 +114,13 @@ struct InsertOptions {
         EditOptions::options(self.edit, visit);
         SamplerRequest::options(self.sampler, visit);
         JobOptions::options(self.job, visit);
+        LoraOptions::options(self.lora, visit);
         visit(Option{"tuned", "a folder that was tuned before: only edit"}, self.tuned);
         visit(Option{"save_tuned", "folder for the tuned model, as Tune-A-Video saves it"}, self.save_tuned);
-        visit(Option{"replay", "safetensors file with all that is random"}, self.replay);
-        visit(Option{"save_tensors", "safetensors file for intermediate results"}, self.save_tensors);
-        visit(Option{"fps", "frames per second that the clip is taken to have; 0: its own, or 8", from_to(0, 1000)},
-              self.fps);
+        visit(Option{"replay", "file with all that is random: safetensors or, .npz, of numpy's"}, self.replay);
+        visit(Option{"save_tensors", "file for intermediate results: safetensors or, .npz, of numpy's"},
+              self.save_tensors);
+        ClipOptions::options(self.clip, visit);
         visit(Option{"no_audio", "leave the clip's sound out of the mp4s"}, self.no_audio);
         visit(Option{"frames", "write the source and the edits as folders of PNGs, too"}, self.frames);
     }
@@ -124,8 +131,9 @@ struct InsertOptions {
         require(!config.train_data.prompt.empty(), locate("prompt"), ": expected a text, found an empty one");
         require(!edits.empty(), "no edited prompt: give ", locate("edit"), ", or validation_data.prompts in ",
                 locate("config"));
-        require(std::ranges::none_of(edits, &std::string::empty), locate("edit"),
-                ": expected a text, found an empty one");
+        require(ranges::none_of(edits, &std::string::empty), locate("edit"), ": expected a text, found an empty one");
+        config.TuneOptions::check(locate);
+        job.model.check(locate);
         edit.check(locate);
         edit.check_steps(config.validation_data, locate);
         std::error_code ignored;
@@ -139,6 +147,7 @@ struct InsertOptions {
     }
 
     [[nodiscard]] bool tunes() const { return tuned.empty() && config.max_train_steps > 0; }
+    [[nodiscard]] bool tunes_lora() const { return tunes() && config.tune == TuneKind::lora; }
 
     /// The model on the job's backend, its prompts looked at. `check_stop` is called between the steps of its stages.
     [[nodiscard]] std::unique_ptr<AnyPipeline> load(Job& on, const std::optional<Replay>& random,
@@ -147,7 +156,8 @@ struct InsertOptions {
             on.load({.folder = config.pretrained_model_path,
                      .seed = *config.seed,
                      .unet_folder = tuned.empty() ? std::filesystem::path() : std::filesystem::path(tuned) / "unet",
-                     .mixed_precision = config.mixed_precision},
+                     .mixed_precision = config.mixed_precision,
+                     .loras = lora.choice()},
                     std::move(check_stop));
         if (random && tuned.empty()) {
             model->initialize(*random);
@@ -167,9 +177,16 @@ struct InsertOptions {
         return other;
     }
 
+    /// Where the user lets the clip change.
+    [[nodiscard]] PixelMask allowed(Job& in, const SourceClip& source, const KeyLocator& locate) const {
+        return in.during(edit.user_mask.follow ? "follow mask" : "", [&] {
+            return user_mask(edit.user_mask, {source.frames, source.file, &config.train_data, clip}, locate);
+        });
+    }
+
     /// The sound that goes with the clip: where its frames are neighbours.
     [[nodiscard]] SoundPart sound(const VideoTaken& taken) const {
-        const bool kept = !no_audio && fps == 0 && config.train_data.sample_frame_rate == 1 &&
+        const bool kept = !no_audio && clip.fps == 0 && config.train_data.sample_frame_rate == 1 &&
                           std::filesystem::is_regular_file(config.train_data.video_path);
         return kept ? SoundPart{config.train_data.video_path, taken.clock} : SoundPart{};
     }
@@ -187,24 +204,34 @@ struct InsertOptions {
         return reel::inverted_file(config.output_dir, config.validation_data.num_inv_steps);
     }
 
-    /// Finds out before the work whether all that will be written can be. Makes the folders.
-    void check_writing() const {
+    /// Finds out before the work whether all that will be written can be. Makes the folders, and keeps other runs out
+    /// of them.
+    void check_writing(Job& job_that_writes) const {
         const std::filesystem::path folder = config.output_dir;
-        make_output_folder(folder);
+        require_other_folder(folder, config.pretrained_model_path);
+        job_that_writes.claim(folder);
         if (!save_tuned.empty()) {
+            job_that_writes.claim(save_tuned);
             require_other_folder(save_tuned, config.pretrained_model_path);
-            make_output_folder(save_tuned);
+            check_tuned_pipeline(save_tuned);
         }
         static_cast<void>(h264_encoder_name());
         std::vector<std::filesystem::path> files;
-        for (const char* name : {"source.gif", "source.mp4", "side_by_side.gif", "frames.png", "manifest.json"}) {
+        for (const char* name : {"side_by_side.gif", "frames.png", "manifest.json"}) {
             files.push_back(folder / name);
         }
+        const auto check_clip = [&](const std::filesystem::path& stem) { // as write_clip() has it
+            files.emplace_back(stem.string() + ".gif");
+            files.emplace_back(stem.string() + ".mp4");
+            if (frames) {
+                require_other_clip(stem, config.train_data.video_path);
+                check_frame_folder(stem);
+            }
+        };
+        check_clip(folder / "source");
         for (std::size_t i = 0; i < config.validation_data.prompts.size(); ++i) {
             const std::string number = std::to_string(i + 1);
-            const std::string stem = edit_stem(number, config.validation_data.prompts[i]).string();
-            files.emplace_back(stem + ".gif");
-            files.emplace_back(stem + ".mp4");
+            check_clip(edit_stem(number, config.validation_data.prompts[i]));
             if (edit.masked()) {
                 files.push_back(mask_file(number));
             }
@@ -212,23 +239,46 @@ struct InsertOptions {
         if (tuned.empty()) {
             files.push_back(folder / "losses.csv");
         }
+        if (tunes_lora()) {
+            files.push_back(folder / tuned_lora_file);
+        }
         if (edit.inverted()) {
             files.push_back(inverted_file());
         }
         if (!save_tensors.empty()) {
             files.emplace_back(save_tensors);
         }
+        for (const std::filesystem::path& file : files) {
+            require_other_clip(file, config.train_data.video_path);
+        }
         check_outputs(files);
     }
 
-    /// losses.csv, where anything may have been tuned, and the tuned model.
+    /// The noise that the clip was inverted to, where it was.
+    void write_inverted(Job& in, const AnyTensor& noise) const {
+        if (edit.inverted()) {
+            in.write(inverted_file(), [&](const auto& file) { reel::write_inverted(file, in.cpu(), noise); });
+        }
+    }
+
+    /// losses.csv, where anything may have been tuned, the LoRA that was, and the tuned model.
     void write_tuning(Job& in, const AnyPipeline& model, const LossLog& losses) const {
         if (tuned.empty()) {
             in.write(std::filesystem::path(config.output_dir) / "losses.csv",
                      [&](const auto& file) { losses.write(file); });
         }
+        if (tunes_lora()) {
+            in.write(std::filesystem::path(config.output_dir) / tuned_lora_file,
+                     [&](const auto& file) { model.save_lora(file, config.lora_names); });
+        }
         if (!save_tuned.empty()) {
-            in.attempt([&] { model.save_tuned(save_tuned); });
+            const std::filesystem::path elsewhere = std::filesystem::path(config.output_dir) / "tuned_model";
+            in.attempt([&] {
+                reel::save_tuned(model, save_tuned, [&] {
+                    model.save_tuned(elsewhere);
+                    return elsewhere;
+                });
+            });
         }
     }
 
@@ -247,12 +297,13 @@ struct InsertOptions {
         manifest.set("sampler", sampler_json(used));
         manifest.add_version("ffmpeg", ffmpeg_version());
         if (!more.contains("scene") && (!random || random->video() == nullptr)) {
-            const std::filesystem::path clip = config.train_data.video_path;
-            for (const auto& file : picture_files(clip).value_or(std::vector{clip})) {
+            const std::filesystem::path path = config.train_data.video_path;
+            for (const auto& file : picture_files(path).value_or(std::vector{path})) {
                 manifest.add_input(file);
             }
         }
-        add_model(manifest, config.pretrained_model_path, tuned.empty() ? config.pretrained_model_path : tuned);
+        add_model(manifest, config.pretrained_model_path, job.model, tuned);
+        add_loras(manifest, lora);
         for (const std::string& file : {config_file, replay}) {
             if (!file.empty()) {
                 manifest.add_input(file);

@@ -1,6 +1,7 @@
 #pragma once // Needs reel::text and reel::io.
 // A program's run around a pipeline: where it computes, what each stage takes, what it writes. Link reel::pipelines.
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
@@ -9,12 +10,19 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
+#include <reel/core/ranges.hpp>
+#include <reel/core/usable_threads.hpp>
 #include <reel/io/files/failed_writes.hpp>
+#include <reel/io/files/folder_lock.hpp>
 #include <reel/io/records/manifest.hpp>
-#include <reel/pipelines/model_notes.hpp>
+#include <reel/pipelines/lora_options.hpp>
+#include <reel/pipelines/model_files.hpp>
+#include <reel/pipelines/model_options.hpp>
+#include <reel/pipelines/picture_memory.hpp>
 #include <reel/pipelines/plan.hpp>
 
 namespace reel {
@@ -24,6 +32,8 @@ struct JobOptions {
     BackendKind backend = BackendKind::cpu;
     int threads = 0;
     TextCleaning text_cleaning = TextCleaning::ftfy;
+    ModelOptions model{};
+    bool allow_nonfinite = false;
     PlanOptions plan{};
 
     template <class Self, class Visit>
@@ -32,6 +42,8 @@ struct JobOptions {
         visit(Option{"threads", "0: one per core", from_to(0, 1024)}, self.threads);
         visit(Option{"text_cleaning", "what prompts go through first: ftfy, or transformers5, which repairs nothing"},
               self.text_cleaning);
+        ModelOptions::options(self.model, visit);
+        visit(Option{"allow_nonfinite", "go on where latents hold Inf or NaN"}, self.allow_nonfinite);
         PlanOptions::options(self.plan, visit);
     }
 };
@@ -40,7 +52,9 @@ struct JobOptions {
 class Job {
 public:
     explicit Job(const JobOptions& options, Rehearsal* rehearsal = nullptr)
-        : text_cleaning_(options.text_cleaning), cpu_(options.threads, rehearsal), rehearsal_(rehearsal),
+        : text_cleaning_(options.text_cleaning), model_(options.model),
+          allow_nonfinite_(options.allow_nonfinite || rehearsal != nullptr),
+          cpu_(usable_threads(options.threads, rehearsal == nullptr), rehearsal), rehearsal_(rehearsal),
           backend_(open_backend(options.backend, cpu_)),
           stages_(rehearsal_ != nullptr ? probe_of(cpu_, *rehearsal_, mapped_) : backend_->probe()) {}
 
@@ -57,14 +71,18 @@ public:
         return work();
     }
 
-    /// A model on the job's backend; what is to be said of its folder (model_notes()) is said on stderr. `check_stop`
-    /// is called between the steps of its stages.
+    /// A model on the job's backend; what is to be said of its folder (model_notes()) is said on stderr, what LoRAs
+    /// were merged (tell_loras()) on stdout. `check_stop` is called between the steps of its stages.
     [[nodiscard]] std::unique_ptr<AnyPipeline> load(PipelineSource source, std::function<void()> check_stop) {
         source.text_cleaning = text_cleaning_;
-        auto model = backend_->load(source); // first, since it says better what is wrong with a folder
-        for (const std::string& note :
-             rehearsal_ == nullptr ? model_notes(source.folder) : std::vector<std::string>{}) {
-            std::cerr << "note: " << note << '\n';
+        source.model = model_;
+        source.allow_nonfinite = allow_nonfinite_;
+        auto model = backend_->load(source);
+        for (const std::string& note : rehearsal_ == nullptr ? model->facts().notes : std::vector<std::string>{}) {
+            std::cerr << "note: " << terminal_text(note) << '\n';
+        }
+        if (rehearsal_ == nullptr) {
+            tell_loras(model->facts().loras);
         }
         model->watch.after_step = std::move(check_stop);
         model->watch.looks_at = [this, &model = *model](PipelinePart part) {
@@ -73,6 +91,18 @@ public:
             }
         };
         return model;
+    }
+
+    /// Makes a folder to write into and keeps other runs out of it until the job ends. Throws Error that says who is at
+    /// work there.
+    void claim(const std::filesystem::path& folder) {
+        std::error_code ignored;
+        const auto is_it = [&](const FolderLock& held) {
+            return std::filesystem::equivalent(held.folder(), folder, ignored);
+        };
+        if (ranges::none_of(claims_, is_it)) {
+            claims_.emplace_back(folder);
+        }
     }
 
     /// Notes a file that is about to be written, for the manifest; returns its path.
@@ -92,11 +122,13 @@ public:
     [[nodiscard]] auto writer() {
         return [this](const std::filesystem::path& path, const auto& write) { this->write(path, write); };
     }
-    /// What else may fail without ending the job.
+    /// What else may fail without ending the job. Returns whether it went well.
     template <class Work>
-    void attempt(const Work& work) {
-        failed_.attempt(work);
+    bool attempt(const Work& work) {
+        return failed_.attempt(work);
     }
+    /// For what gathers its own.
+    [[nodiscard]] FailedWrites& failed_writes() { return failed_; }
     /// Call last. Throws Error that names what could not be written.
     void report_failed_writes() const { failed_.report(); }
 
@@ -113,7 +145,7 @@ public:
                         static_cast<double>(stage.peak_resident_bytes) / 1e6);
         }
         for (const std::filesystem::path& path : outputs_) {
-            std::cout << "wrote " << path.string() << '\n';
+            std::cout << "wrote " << terminal_text(path.string()) << '\n';
         }
     }
 
@@ -122,6 +154,8 @@ public:
 
 private:
     TextCleaning text_cleaning_;
+    ModelOptions model_;
+    bool allow_nonfinite_;   ///< a rehearsal computes nothing
     std::size_t mapped_ = 0; ///< bytes of weights that were looked at where they lie in files
     std::set<PipelinePart> looked_at_;
     Cpu cpu_;
@@ -130,6 +164,7 @@ private:
     StageTimer stages_;
     FailedWrites failed_;
     std::vector<std::filesystem::path> outputs_;
+    std::vector<FolderLock> claims_;
 };
 
 /// Says on stderr that float16 was chosen for a CPU.
@@ -137,6 +172,28 @@ inline void warn_of_precision(const TuneOptions& options, BackendKind backend) {
     if (options.mixed_precision == MixedPrecision::fp16 && backend == BackendKind::cpu) {
         std::cerr << "mixed_precision: fp16 is slow on a CPU, which computes it in float32; bf16 or no is faster\n";
     }
+}
+
+/// Says on stderr that a LoRA is tuned with the learning rate of whole weights.
+inline void warn_of_learning_rate(const TuneOptions& options) {
+    if (options.tune == TuneKind::lora && options.max_train_steps > 0 &&
+        options.learning_rate <= TuneOptions{}.learning_rate) {
+        std::cerr << "learning_rate: at " << options.learning_rate
+                  << " a LoRA learns next to nothing; take 5 to 15 times what whole weights take\n";
+    }
+}
+
+/// too_large() of a job on the CPU whose model is there.
+[[nodiscard]] inline std::string too_large(const TuneAVideoConfig& config, const ModelOptions& model,
+                                           BackendKind backend) {
+    const auto vae = known_vae(config.pretrained_model_path, model.vae);
+    if (backend != BackendKind::cpu || !vae) {
+        return ""; // loading it says what is wrong
+    }
+    const TuneTrainData& data = config.train_data;
+    return too_large({data.n_sample_frames, data.height, data.width,
+                      config.mixed_precision == MixedPrecision::no ? sizeof(float) : sizeof(half)},
+                     *vae);
 }
 
 /// Does a job, or with --plan and --memory_limit looks ahead first. `work(options, rehearsal)` does it, in whatever
@@ -149,17 +206,34 @@ template <class O, class Work>
     if (const auto status = look_ahead(options.job.plan, options.config, options.tunes(), rehearse)) {
         return *status;
     }
+    if (const std::string text =
+            options.job.plan.asked() ? "" : too_large(options.config, options.job.model, options.job.backend);
+        !text.empty()) {
+        std::cerr << text << "; --memory_limit sets another limit\n";
+        return job_does_not_fit;
+    }
     static_cast<void>(work(options, static_cast<Rehearsal*>(nullptr)));
     return 0;
 }
 
-/// A model folder's parts in a manifest. `unet_folder`: of a UNet that was tuned, or the folder itself.
-inline void add_model(Manifest& manifest, const std::filesystem::path& folder,
-                      const std::filesystem::path& unet_folder) {
-    for (const char* part : {"model_index.json", "tokenizer", "text_encoder", "vae", "scheduler"}) {
-        manifest.add_input(folder / part);
+/// LoRA files in a manifest.
+inline void add_loras(Manifest& manifest, const LoraOptions& options) {
+    for (const LoraUse& use : options.choice().uses) {
+        manifest.add_input(use.file);
     }
-    manifest.add_input(unet_folder / "unet");
+}
+
+/// A model's parts in a manifest. `tuned`: the folder of a UNet that was tuned, or "".
+inline void add_model(Manifest& manifest, const std::filesystem::path& model, const ModelOptions& options,
+                      const std::filesystem::path& tuned = {}) {
+    for (const std::filesystem::path& input : model_inputs(model, options)) {
+        if (tuned.empty() || input.filename() != "unet") {
+            manifest.add_input(input);
+        }
+    }
+    if (!tuned.empty()) {
+        manifest.add_input(tuned / "unet");
+    }
 }
 
 } // namespace reel

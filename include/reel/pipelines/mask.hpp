@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include <reel/core/ranges.hpp>
 #include <reel/pipelines/mask_options.hpp>
 #include <reel/pipelines/regions.hpp>
 #include <reel/tensor.hpp>
@@ -71,11 +72,11 @@ inline void keep_regions(std::span<double> mask, std::span<const double> weights
     }
     std::vector<std::size_t> order(sums.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return sums[a] > sums[b]; });
+    ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return sums[a] > sums[b]; });
     order.resize(std::min(order.size(), static_cast<std::size_t>(count)));
     for (std::size_t i = 0; i < mask.size(); ++i) {
         const auto region = static_cast<std::size_t>(regions.labels[i]);
-        if (region != 0 && std::ranges::find(order, region - 1) == order.end()) {
+        if (region != 0 && ranges::find(order, region - 1) == order.end()) {
             mask[i] = 0;
         }
     }

@@ -1,6 +1,7 @@
 #pragma once // Needs reel::text and reel::io.
 // The sampler of a run, chosen by name when the program is started. Light: link reel::pipelines for its functions.
 
+#include <array>
 #include <filesystem>
 #include <string>
 
@@ -10,10 +11,23 @@
 
 namespace reel {
 
+/// Which timesteps a run visits: those that the configuration says, or of one's own choice (TimestepSpacing).
+enum class SamplerSpacing { own, leading, trailing, linspace };
+
+inline constexpr std::array sampler_spacing_names{
+    NamedValue{"own", SamplerSpacing::own}, NamedValue{"leading", SamplerSpacing::leading},
+    NamedValue{"trailing", SamplerSpacing::trailing}, NamedValue{"linspace", SamplerSpacing::linspace}};
+
+/// The names of its values.
+[[nodiscard]] constexpr const auto& names_of(SamplerSpacing) {
+    return sampler_spacing_names;
+}
+
 /// What there is to choose a sampler by.
 struct SamplerRequest {
     std::string scheduler;        ///< diffusers' class name or a short one; empty: DDIM, or what the file says
     std::string scheduler_config; ///< scheduler_config.json or a folder with one; empty: the model's
+    SamplerSpacing timestep_spacing = SamplerSpacing::own;
 
     template <class Self, class Visit>
     static void options(Self& self, const Visit& visit) {
@@ -21,11 +35,15 @@ struct SamplerRequest {
               self.scheduler);
         visit(Option{"scheduler_config", "scheduler_config.json, or a folder with one [the model's]"},
               self.scheduler_config);
+        visit(Option{"timestep_spacing", "which timesteps are visited: leading, trailing or linspace; own: as the "
+                                         "configuration says"},
+              self.timestep_spacing);
     }
 };
 
 /// The sampler that is asked for by name and configuration, any that reel has. Throws Error for one that wants another
-/// prediction type or noise schedule than the model's, and whatever make_scheduler() refuses.
+/// prediction type or noise schedule than the model's, where a spacing is asked for that the sampler has no choice of,
+/// and whatever make_scheduler() refuses.
 [[nodiscard]] Sampler named_sampler(const SamplerRequest& request, const PipelineFacts& model, double eta);
 
 /// DDIM with the model's schedule, as the reference samples.

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include <reel/core/ranges.hpp>
 #include <reel/io/pictures/frames.hpp>
 
 namespace reel {
@@ -77,7 +78,7 @@ template <class Reduce>
         return sum / static_cast<float>(near.size());
     });
     return detail::over_neighbours(smooth, edited, [&](const std::vector<float>& near) {
-        const double change = *std::ranges::max_element(near);
+        const double change = *ranges::max_element(near);
         const double t = std::clamp((change - options.from) / (options.to - options.from), 0.0, 1.0);
         return static_cast<float>(t * t * (3 - 2 * t));
     });

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <reel/core/ranges.hpp>
 #include <reel/io/pictures/frames.hpp>
 #include <reel/ops/rearrange.hpp>
 #include <reel/pipelines/any_pipeline.hpp>
@@ -24,6 +25,7 @@ struct PictureOptions {
     double guidance_scale = 7.5;
     int num_inference_steps = 50;
     std::string scheduler{}; ///< a name of scheduler_registry.hpp; empty: the folder's own
+    SamplerSpacing timestep_spacing = SamplerSpacing::own;
     double eta = 0;
     std::uint64_t seed = 33;
 
@@ -34,6 +36,9 @@ struct PictureOptions {
         visit(Option{"num_inference_steps", "steps of the sampler", at_least(1)}, self.num_inference_steps);
         visit(Option{"scheduler", "a sampler by its name: ddim, euler, dpm++_2m, unipc, ...; none: the folder's own"},
               self.scheduler);
+        visit(Option{"timestep_spacing", "which timesteps are visited: leading, trailing or linspace; own: as the "
+                                         "folder's configuration says"},
+              self.timestep_spacing);
         visit(Option{"eta", "0: deterministic, for samplers that have the choice", from_to(0, 1)}, self.eta);
         visit(Option{"seed", "of the noise"}, self.seed);
     }
@@ -51,7 +56,7 @@ struct PictureOptions {
     std::vector<Frames> pictures;
     for (int i = 0; i < all.count; ++i) {
         pictures.push_back(make_frames(1, height, width));
-        std::ranges::copy(all.frame(i), pictures.back().rgb.begin());
+        ranges::copy(all.frame(i), pictures.back().rgb.begin());
     }
     return pictures;
 }
@@ -83,8 +88,9 @@ public:
     PromptPictures(const AnyPipeline& pipeline, PictureOptions options)
         : pipeline_(pipeline), options_(std::move(options)),
           sampler_(named_sampler(
-              {.scheduler = options_.scheduler.empty() ? own_scheduler(pipeline.facts().folder) : options_.scheduler,
-               .scheduler_config = {}},
+              {.scheduler = options_.scheduler.empty() ? own_scheduler(pipeline.facts().scheduler) : options_.scheduler,
+               .scheduler_config = {},
+               .timestep_spacing = options_.timestep_spacing},
               pipeline.facts(), options_.eta)) {
         try {
             sampler_.set_timesteps(options_.num_inference_steps);
@@ -122,8 +128,7 @@ public:
 
 private:
     /// The class of the folder's scheduler, or what takes its place.
-    [[nodiscard]] static std::string own_scheduler(const std::filesystem::path& folder) {
-        const ModelSchedulerConfig own = read_model_scheduler(folder / "scheduler");
+    [[nodiscard]] static std::string own_scheduler(const ModelSchedulerConfig& own) {
         const auto name = own.config.find("_class_name");
         require(name != own.config.end() && name->is_string(), own.file,
                 ": \"_class_name\" is missing; say the sampler by its name");

@@ -23,11 +23,11 @@ inline void check_prompt(const AnyPipeline& model, const std::string& key, const
         while (!shown.empty() && (static_cast<unsigned char>(shown.back()) & 0x80U) != 0) {
             shown.pop_back(); // no half of a character
         }
-        std::cerr << "warning: " << key << " is longer than " << model.max_tokens() << " tokens; not seen: \"" << shown
-                  << (shown.size() < unseen.size() ? "..." : "") << "\"\n";
+        std::cerr << "warning: " << key << " is longer than " << model.max_tokens() << " tokens; not seen: \""
+                  << terminal_text(shown) << (shown.size() < unseen.size() ? "..." : "") << "\"\n";
     }
     if (const std::string note = model.note_on(prompt); !note.empty()) {
-        std::cerr << "note: " << note << '\n';
+        std::cerr << "note: " << terminal_text(note) << '\n';
     }
 }
 

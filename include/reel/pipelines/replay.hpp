@@ -4,7 +4,7 @@
 
 #include <map>
 
-#include <reel/io/weights/safetensors.hpp>
+#include <reel/io/weights/tensor_file.hpp>
 #include <reel/pipelines/clip_layout.hpp>
 #include <reel/pipelines/training_noise.hpp>
 
@@ -15,7 +15,7 @@ namespace reel {
 ///   int64, `init.<name>` for every parameter that inflation creates, and optionally video.frames_u8 [frames, H, W, 3].
 class Replay {
 public:
-    explicit Replay(const std::filesystem::path& path) : where_(path.string()), tensors_(read_safetensors(path)) {}
+    explicit Replay(const std::filesystem::path& path) : where_(path.string()), tensors_(read_tensors(path)) {}
 
     /// Noise of one draw. Throws Error when the file has fewer or differently shaped ones.
     template <Real T, Backend B>
@@ -116,7 +116,7 @@ public:
             tensors_.insert_or_assign(name, HostTensor::make(stack.row, std::move(stack.values)));
         }
         stacks_.clear();
-        write_safetensors(path_, tensors_, {{"format", "pt"}});
+        write_tensors(path_, tensors_);
     }
 
 private:

@@ -64,8 +64,8 @@ struct SamplerRun {
 [[nodiscard]] inline std::string sampler_csv(const std::vector<SamplerRun>& runs) {
     std::string text = "sampler,steps,model_calls,seconds,distance,draws_noise\n";
     for (const SamplerRun& run : runs) {
-        text += format_text("%s,%d,%zu,%.4f,%.6g,%s\n", run.sampler.c_str(), run.steps, run.calls, run.seconds,
-                            run.distance, run.draws ? "true" : "false");
+        text += format_text("%s,%d,%zu,%.4f,%.6g,%s\n", csv_cell(run.sampler).c_str(), run.steps, run.calls,
+                            run.seconds, run.distance, run.draws ? "true" : "false");
     }
     return text;
 }

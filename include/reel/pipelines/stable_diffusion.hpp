@@ -12,6 +12,7 @@
 #include <concepts>
 #include <cstdint>
 
+#include <reel/pipelines/model_files.hpp>
 #include <reel/text/text_cleaning.hpp>
 
 namespace reel {
@@ -19,8 +20,8 @@ namespace detail {
 
 /// What reel/compiled/folders_*.cpp have.
 template <class T>
-[[nodiscard]] StableDiffusion<T> load_compiled(Cpu& backend, const std::filesystem::path& folder, std::uint64_t seed,
-                                               const std::filesystem::path& unet_folder, TextCleaning cleaning);
+[[nodiscard]] StableDiffusion<T> load_compiled(Cpu& backend, const ModelFiles& files, std::uint64_t seed,
+                                               TextCleaning cleaning);
 
 /// A model that reel::compiled can load. For another include reel/pipelines/load_stable_diffusion.hpp.
 template <class T, class Parts, class B>
@@ -31,11 +32,20 @@ concept LoadedByReelCompiled = std::same_as<Parts, DefaultParts> && std::same_as
 /// load_stable_diffusion() of reel/pipelines/load_stable_diffusion.hpp, compiled once.
 template <Scalar T, class Parts = DefaultParts, Backend B>
 requires detail::LoadedByReelCompiled<T, Parts, B>
-[[nodiscard]] StableDiffusion<T, B, Parts> load_stable_diffusion(B& backend, const std::filesystem::path& folder,
+[[nodiscard]] StableDiffusion<T, B, Parts> load_stable_diffusion(B& backend, const ModelFiles& files,
+                                                                 std::uint64_t seed,
+                                                                 TextCleaning cleaning = TextCleaning::ftfy) {
+    return detail::load_compiled<T>(backend, files, seed, cleaning);
+}
+
+/// The same of open_model().
+template <Scalar T, class Parts = DefaultParts, Backend B>
+requires detail::LoadedByReelCompiled<T, Parts, B>
+[[nodiscard]] StableDiffusion<T, B, Parts> load_stable_diffusion(B& backend, const std::filesystem::path& model,
                                                                  std::uint64_t seed,
                                                                  const std::filesystem::path& unet_folder = {},
                                                                  TextCleaning cleaning = TextCleaning::ftfy) {
-    return detail::load_compiled<T>(backend, folder, seed, unet_folder, cleaning);
+    return detail::load_compiled<T>(backend, open_model_with(model, unet_folder), seed, cleaning);
 }
 
 } // namespace reel

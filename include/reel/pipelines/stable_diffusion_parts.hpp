@@ -1,22 +1,22 @@
 #pragma once
-// What a Stable Diffusion folder holds. Needs reel::io and reel::text.
+// What a Stable Diffusion holds. Needs reel::io and reel::text.
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
-#include <vector>
 
-#include <reel/models/autoencoder_kl.hpp>
+#include <reel/models/autoencoder.hpp>
 #include <reel/models/clip_text.hpp>
 #include <reel/models/unet.hpp>
+#include <reel/pipelines/prompt_text.hpp>
 #include <reel/schedulers/ddim.hpp>
 #include <reel/schedulers/ddpm.hpp>
+#include <reel/text/weighted_prompt.hpp>
 
 namespace reel {
-
-class CLIPTokenizer; // reel/text/clip_tokenizer.hpp
 
 /// The parts of a Stable Diffusion 1.x or 2.x folder, the UNet inflated to clips. With a 16-bit T, WidenedUnet is what
 /// schedulers and pipelines call.
@@ -25,17 +25,20 @@ struct StableDiffusion {
     std::filesystem::path folder;
     std::shared_ptr<const CLIPTokenizer> tokenizer;
     CLIPTextModel<T, B> text_encoder;
-    AutoencoderKL<T, B> vae;
+    Autoencoder<T, B> vae;
     UNet3DConditionModel<T, B, Parts> unet;
     DDPMScheduler training_scheduler;
     DDIMConfig sampling; ///< of the folder's scheduler, with the pipeline's fixes for latents
+    PromptSyntax prompt_syntax = PromptSyntax::plain;
+    std::string reading{}; ///< reading_identity(): what changes how prompts are read
 };
 
 /// A prompt for the UNet: [1, tokens, channels]. Throws Error when an id is beyond the text encoder's table.
 template <Scalar T, Backend B, class Parts>
 [[nodiscard]] Tensor<T, B> encode_prompt(const StableDiffusion<T, B, Parts>& model, std::string_view prompt) {
-    const std::vector<std::int32_t> ids = model.tokenizer->encode(prompt);
-    return model.text_encoder(std::span<const std::int32_t>(ids));
+    const WeightedEncoding read = encode_weighted(*model.tokenizer, prompt, model.prompt_syntax);
+    const Tensor<T, B> text = model.text_encoder(std::span<const std::int32_t>(read.encoding.ids));
+    return read.is_plain() ? text : weighted_text(text, std::span<const float>(read.weights));
 }
 
 #ifdef REEL_COMPILED // reel/compiled/folders_*.cpp have these

@@ -1,8 +1,10 @@
 #pragma once // Needs reel::text and reel::io.
 // What text_to_image is asked to do, and how its run is recorded. Link reel::pipelines.
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -19,13 +21,18 @@ struct TextToImageOptions {
     std::vector<std::string> prompt{};
     std::string model{}, output = "out/text_to_image", save_tensors{};
     PictureOptions sampling{};
+    LoraOptions lora{};
     int num_images_per_prompt = 1, height = 0, width = 0, batch_size = 8, threads = 0;
     BackendKind backend = BackendKind::cpu;
+    ModelOptions parts{};
+    bool allow_nonfinite = false;
 
     template <class Self, class Visit>
     static void options(Self& self, const Visit& visit) {
         visit(Option{"prompt", "what to draw; may be given more than once"}, self.prompt);
-        visit(Option{"model", "diffusers folder of a Stable Diffusion with a 2D UNet"}, self.model);
+        visit(Option{"model", "a Stable Diffusion with a 2D UNet: a diffusers folder, or a .safetensors or .ckpt file"},
+              self.model);
+        LoraOptions::options(self.lora, visit);
         visit(Option{"output", "folder to write into"}, self.output);
         PictureOptions::options(self.sampling, visit);
         visit(Option{"num_images_per_prompt", "pictures of each prompt", at_least(1)}, self.num_images_per_prompt);
@@ -36,22 +43,34 @@ struct TextToImageOptions {
               self.save_tensors);
         visit(Option{"backend", "where the networks run: cpu, or cuda for an NVIDIA GPU"}, self.backend);
         visit(Option{"threads", "0: one per core", from_to(0, 1024)}, self.threads);
+        ModelOptions::options(self.parts, visit);
+        visit(Option{"allow_nonfinite", "go on where latents hold Inf or NaN"}, self.allow_nonfinite);
     }
 
-    /// Makes the folders of all that will be written: finds out before the work whether that is possible.
-    void make_folders() const {
-        make_output_folder(output);
+    void check(const KeyLocator& locate) const { parts.check(locate); }
+
+    /// Makes the folders of all that will be written: finds out before the work whether that is possible. Keeps other
+    /// runs out of `output`.
+    void make_folders(Job& job) const {
+        require_other_folder(output, model);
+        job.claim(output);
         if (const auto folder = std::filesystem::path(save_tensors).parent_path(); !folder.empty()) {
             make_output_folder(folder);
         }
     }
 
-    /// Throws Error for a text that is no UTF-8; says on stderr what the text encoder cannot see.
+    /// After height and width were chosen. Throws Error for a text that is no UTF-8, and for pictures that are too
+    /// large for the memory; says on stderr what the text encoder cannot see.
     void check_texts(const AnyPipeline& pipeline) const {
         for (const std::string& text : prompt) {
             check_prompt(pipeline, "--prompt", text);
         }
         check_prompt(pipeline, "--negative_prompt", sampling.negative_prompt);
+        const auto pictures = static_cast<int>(std::min<std::size_t>(prompts().size(), 1U << 20));
+        const auto vae = known_vae(model, parts.vae);
+        const std::string text =
+            backend == BackendKind::cpu && vae ? too_large({pictures, height, width}, *vae) : std::string();
+        require(text.empty(), text);
     }
 
     /// The prompt of every picture, in the order in which they are made.
@@ -71,7 +90,8 @@ struct TextToImageOptions {
         Manifest manifest("text_to_image");
         manifest.set_seed(sampling.seed);
         manifest.set("options", std::move(settings));
-        add_model(manifest, model, model);
+        add_model(manifest, model, parts);
+        add_loras(manifest, lora);
         return manifest;
     }
 };

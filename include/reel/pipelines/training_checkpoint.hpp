@@ -7,11 +7,12 @@
 
 namespace reel {
 
-/// Writes `folder`: the parameters' values, AdamW's state, the averages, and state.json with the step and `options`,
-/// which a run that continues must share. The folder appears whole or not at all.
+/// Writes `folder`: the parameters' values, AdamW's state, the averages, and state.json with the step, `options`, which
+/// a run that continues must share, and the keys of `more`. The folder appears whole or not at all.
 template <Real T, Backend B>
 void save_training(const std::filesystem::path& path, const Training<T, B>& training,
-                   const std::vector<NamedParameter<T, B>>& parameters, const nlohmann::json& options) {
+                   const std::vector<NamedParameter<T, B>>& parameters, const nlohmann::json& options,
+                   nlohmann::json more = nlohmann::json::object()) {
     AtomicFolder folder(path);
     const auto host = [](const Tensor<T, B>& value) {
         return HostTensor::make(std::vector<std::int64_t>(value.shape().begin(), value.shape().end()), value.to_host());
@@ -27,7 +28,8 @@ void save_training(const std::filesystem::path& path, const Training<T, B>& trai
     write_safetensors(folder.path() / "parameters.safetensors", values);
     write_safetensors(folder.path() / "averages.safetensors", averages);
     write_safetensors(folder.path() / "optimizer.safetensors", adamw_state_dict(training.optimizer()));
-    write_checkpoint_state(folder.path(), {{"step", training.step_count()}, {"options", options}});
+    more.update({{"step", training.step_count()}, {"options", options}});
+    write_checkpoint_state(folder.path(), std::move(more));
     folder.commit();
 }
 

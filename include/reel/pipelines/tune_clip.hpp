@@ -5,15 +5,19 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <reel/backend/cpu/rehearsal.hpp>
 #include <reel/core/progress.hpp>
 #include <reel/core/stopwatch.hpp>
+#include <reel/io/config/json.hpp>
 #include <reel/io/config/options.hpp>
+#include <reel/io/files/failed_writes.hpp>
 #include <reel/pipelines/checkpoint_folder.hpp>
 #include <reel/pipelines/loss_log.hpp>
+#include <reel/pipelines/not_finite.hpp>
 #include <reel/pipelines/tune_options.hpp>
 
 namespace reel {
@@ -23,9 +27,14 @@ struct TuneClip {
     std::filesystem::path folder{}; ///< for losses.csv and checkpoints; "": neither is written
     CheckpointIdentity identity{};  ///< what a checkpoint must have been made with
     LossColumns columns = LossColumns::seconds;
-    bool only_newest = false; ///< of checkpoints; and none at the last step, whose result is the caller's to save
+    bool only_newest = false;     ///< of checkpoints; and none at the last step, whose result is the caller's to save
+    index_t validation_steps = 0; ///< validate() after every so many steps; 0: never
+    /// Shows how far a step has come, after its checkpoint. A run that goes on from a checkpoint whose step was not
+    /// shown to the end does that first.
+    std::function<void(index_t step)> validate{};
     std::function<void(const TuneReport&)> after_update{}; ///< after the checkpoint; may throw to end the run
     std::function<void(const std::string&)> say{};         ///< gets a sentence about where the run goes on
+    FailedWrites* failed = nullptr;                        ///< with it, the log and checkpoints do not end the run
     Rehearsal* rehearsal = nullptr;                        ///< with one, a few updates stand for all
 };
 
@@ -38,6 +47,12 @@ struct TuneClip {
         json.erase(other);
     }
     json["reference_checkpointing"] = reference_checkpointing;
+    json.erase("lora_names"); // of a file that is written afterwards
+    if (options.tune == TuneKind::full) {
+        json.erase("tune");
+        json.erase("rank");
+        json.erase("lora_layers");
+    }
     if (!options.use_8bit_adam) {
         json.erase("use_8bit_adam");
     }
@@ -58,7 +73,8 @@ namespace detail {
     if (*options.resume_from_checkpoint == "latest") {
         const auto latest = latest_checkpoint(around.folder);
         if (!latest && around.say) {
-            around.say("resume_from_checkpoint: no checkpoint in " + around.folder.string() + " yet; starting afresh");
+            around.say(terminal_text("resume_from_checkpoint: no checkpoint in " + around.folder.string() +
+                                     " yet; starting afresh"));
         }
         return latest;
     }
@@ -96,6 +112,68 @@ inline void remove_older_checkpoints(const std::filesystem::path& folder, index_
     }
 }
 
+/// In a checkpoint's folder, once its step was shown.
+inline constexpr const char* validated_file = "validated.json";
+
+[[nodiscard]] inline bool was_validated(const TuneClip& around, index_t step) {
+    std::error_code ignored;
+    return around.folder.empty() ||
+           std::filesystem::exists(checkpoint_folder(around.folder, step) / validated_file, ignored);
+}
+
+/// Shows a step where it is one of those that are to be, and notes that in its checkpoint, where it has one.
+inline void validate(const TuneClip& around, index_t step) {
+    if (!around.validate || around.validation_steps <= 0 || step % around.validation_steps != 0) {
+        return;
+    }
+    const auto failures = [&] { return around.failed == nullptr ? 0 : around.failed->messages().size(); };
+    const std::size_t before = failures();
+    around.validate(step);
+    const std::filesystem::path checkpoint = checkpoint_folder(around.folder, step);
+    std::error_code ignored;
+    if (!around.folder.empty() && failures() == before && std::filesystem::is_directory(checkpoint, ignored)) {
+        try {
+            write_json(checkpoint / validated_file, {{"step", step}});
+        } catch (const Error&) { // then it is shown once more
+        }
+    }
+}
+
+/// Throws NotFinite: in which step, `what` was seen, why, and what is left of the run.
+template <class Run>
+[[noreturn]] void stop_not_finite(const Run& run, index_t step, const std::string& what, const TuneClip& around) {
+    std::string why = "the weights may hold Inf or NaN, or were tuned too far";
+    if constexpr (requires { run.why_not_finite(); }) {
+        why = run.why_not_finite();
+    }
+    const auto last = around.folder.empty() ? std::nullopt : latest_checkpoint(around.folder);
+    throw NotFinite(concat_text("step ", step, ": ", what, "; ", why,
+                                "; the last good checkpoint: ", last ? last->string() : "none"));
+}
+
+/// One update. Throws NotFinite where the loss or a gradient is none.
+template <class Run>
+[[nodiscard]] TuneReport finite_update(Run& run, const TuneClip& around) {
+    TuneReport report;
+    try {
+        report = run.update();
+    } catch (const Error& error) { // of clip_grad_norm_() and Tuner, before anything was changed
+        if (std::string_view(error.what()).find("not finite") != std::string_view::npos) {
+            stop_not_finite(run, run.step_count() + 1, error.what(), around);
+        }
+        throw;
+    }
+    bool allowed = around.rehearsal != nullptr;
+    if constexpr (requires { run.allow_nonfinite; }) {
+        allowed = allowed || run.allow_nonfinite;
+    }
+    if (!allowed && !is_finite(report)) {
+        stop_not_finite(run, report.step,
+                        concat_text("the loss is ", report.loss, ", the gradient's norm ", report.grad_norm), around);
+    }
+    return report;
+}
+
 } // namespace detail
 
 /// Tunes to options.max_train_steps, with a progress bar; goes on from the checkpoint that
@@ -111,24 +189,43 @@ LossLog tune_clip(Run& run, const TuneOptions& options, const TuneClip& around =
         run.load_checkpoint(*checkpoint, around.identity);
         log.resume(losses, run.step_count());
         if (around.say) {
-            around.say(concat_text("continuing from ", checkpoint->string(), " at step ", run.step_count()));
+            around.say(
+                terminal_text(concat_text("continuing from ", checkpoint->string(), " at step ", run.step_count())));
         }
     }
+    const auto resumed_at = run.step_count();
+    require(resumed_at <= options.max_train_steps, "resume_from_checkpoint: the checkpoint is of step ", resumed_at,
+            ", beyond the ", options.max_train_steps, " of max_train_steps");
     Progress bar("tune", static_cast<std::size_t>(options.max_train_steps));
     bar.skip(static_cast<std::size_t>(run.step_count()));
+    const auto write = [&](const auto& files) {
+        if (around.failed != nullptr) {
+            around.failed->attempt(files);
+        } else {
+            files();
+        }
+    };
+    if (resumed_at > 0 && !detail::was_validated(around, resumed_at)) {
+        detail::validate(around, resumed_at);
+    }
     const auto update = [&] {
         const Stopwatch watch;
-        const TuneReport report = run.update();
+        const TuneReport report = detail::finite_update(run, around);
         log.add(report, watch.seconds());
         bar.note(concat_text("loss ", report.loss));
         bar.step();
         const bool last = report.step >= options.max_train_steps;
         if (!around.folder.empty() && report.step % options.checkpointing_steps == 0 && !(around.only_newest && last)) {
-            log.write(losses); // first, so that a run that continues here finds its past
-            run.save_checkpoint(around.folder, around.identity);
-            if (around.only_newest) {
-                detail::remove_older_checkpoints(around.folder, report.step);
-            }
+            write([&] {
+                log.write(losses); // first, so that a run that continues here finds its past
+                run.save_checkpoint(around.folder, around.identity);
+                if (around.only_newest) {
+                    detail::remove_older_checkpoints(around.folder, report.step);
+                }
+            });
+        }
+        if (around.rehearsal == nullptr) {
+            detail::validate(around, report.step);
         }
         if (around.after_update) {
             around.after_update(report);
@@ -142,7 +239,7 @@ LossLog tune_clip(Run& run, const TuneOptions& options, const TuneClip& around =
         }
     }
     if (!around.folder.empty()) {
-        log.write(losses);
+        write([&] { log.write(losses); });
     }
     return log;
 }

@@ -73,7 +73,10 @@ struct TuneAVideoConfig : TuneOptions {
 
     template <class Self, class Visit>
     static void options(Self& self, const Visit& visit) {
-        visit(Option{"pretrained_model_path", "diffusers folder of Stable Diffusion 1.x or 2.x", {}, "path"},
+        visit(Option{"pretrained_model_path",
+                     "Stable Diffusion 1.x or 2.x: a diffusers folder, or a .safetensors or .ckpt file",
+                     {},
+                     "path"},
               self.pretrained_model_path);
         visit(Option{"output_dir", "folder to write to", {}, "path"}, self.output_dir);
         visit(OptionGroup{"train_data"}, self.train_data);

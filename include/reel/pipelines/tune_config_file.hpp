@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <reel/core/ranges.hpp>
 #include <reel/io/config/options.hpp>
 #include <reel/io/config/yaml_references.hpp>
 #include <reel/io/files/atomic_file.hpp>
@@ -55,7 +56,7 @@ inline constexpr std::array<FollowerKey, 22> follower_keys{{{"train_dataset", "F
 
 inline void refuse_followers(const YamlNode& root, const std::string& where) {
     for (const YamlNode::Key& key : root.keys) {
-        const auto* const found = std::ranges::find(follower_keys, key.name, &FollowerKey::key);
+        const auto* const found = ranges::find(follower_keys, key.name, &FollowerKey::key);
         require(found == follower_keys.end(), where, ":", key.line, ": this is a configuration of ",
                 found == follower_keys.end() ? "" : found->method, " (", key.name,
                 "), another method than Tune-A-Video, whose keys are read here");
@@ -74,7 +75,7 @@ inline void check_known_tune_keys(const YamlNode& root, const std::string& where
          {"train_data.", option_names<TuneTrainData>()},
          {"validation_data.", validation}}};
     const auto has = [](const std::vector<std::string>& names, const std::string& name) {
-        return std::ranges::find(names, name) != names.end();
+        return ranges::find(names, name) != names.end();
     };
     std::string unknown;
     for (const auto& [prefix, own] : groups) {
@@ -103,7 +104,7 @@ inline void check_known_tune_keys(const YamlNode& root, const std::string& where
 inline void supply(YamlNode& root, std::string_view path, YamlNode value) {
     const std::size_t dot = path.find('.');
     const std::string name(path.substr(0, dot));
-    auto key = std::ranges::find(root.keys, name, &YamlNode::Key::name);
+    auto key = ranges::find(root.keys, name, &YamlNode::Key::name);
     if (key == root.keys.end()) {
         root.keys.push_back({name, root.line});
         root.items.emplace_back(
@@ -140,7 +141,7 @@ inline void simplify_validation_data(YamlNode& group, const std::string& where) 
             ": a configuration cannot name a function; only null is supported");
     for (std::size_t i = group.keys.size(); i-- > 0;) {
         const auto at = static_cast<std::ptrdiff_t>(i);
-        if (std::ranges::find(neutral_validation_keys, group.keys[i].name) != neutral_validation_keys.end()) {
+        if (ranges::find(neutral_validation_keys, group.keys[i].name) != neutral_validation_keys.end()) {
             group.keys.erase(group.keys.begin() + at);
             group.items.erase(group.items.begin() + at);
         } else if (group.keys[i].name == "negative_prompt" && group.items[i].kind == YamlNode::Kind::list) {

@@ -1,6 +1,7 @@
 #pragma once
 // How a UNet is tuned on one clip.
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,8 +30,45 @@ inline constexpr std::array mixed_precision_names{
     return mixed_precision_names;
 }
 
+/// What a tuning changes: the weights of modules, as the reference does, or low-rank factors beside them.
+enum class TuneKind { full, lora };
+
+inline constexpr std::array tune_kind_names{NamedValue{"full", TuneKind::full}, NamedValue{"lora", TuneKind::lora}};
+
+/// The names of its values.
+[[nodiscard]] constexpr const auto& names_of(TuneKind) {
+    return tune_kind_names;
+}
+
+/// Layers that a LoRA has factors for: all projections of attention, those within frames and to the text, those along
+/// frames (MotionDirector's two paths, Zhao et al. 2023, arXiv:2310.08465), or what trainable_modules names.
+enum class LoraLayers { attention, spatial, temporal, trainable_modules };
+
+inline constexpr std::array lora_layers_names{
+    NamedValue{"attention", LoraLayers::attention},
+    NamedValue{"spatial", LoraLayers::spatial},
+    NamedValue{"temporal", LoraLayers::temporal},
+    NamedValue{"trainable_modules", LoraLayers::trainable_modules},
+};
+
+/// The names of its values.
+[[nodiscard]] constexpr const auto& names_of(LoraLayers) {
+    return lora_layers_names;
+}
+
+/// Whose names a LoRA's file has: sd-scripts' (kohya), or those of PEFT as diffusers writes them.
+enum class LoraNaming { kohya, peft };
+
+inline constexpr std::array lora_naming_names{NamedValue{"kohya", LoraNaming::kohya},
+                                              NamedValue{"peft", LoraNaming::peft}};
+
+/// The names of its values.
+[[nodiscard]] constexpr const auto& names_of(LoraNaming) {
+    return lora_naming_names;
+}
+
 /// Names and defaults are Tune-A-Video's (showlab/Tune-A-Video at 7d4a89a, train_tuneavideo.py), in the order of its
-/// files.
+/// files; the last four are reel's.
 struct TuneOptions {
     std::vector<std::string> trainable_modules{"attn1.to_q", "attn2.to_q", "attn_temp"};
     int train_batch_size = 1;
@@ -50,6 +88,10 @@ struct TuneOptions {
     std::optional<std::string> resume_from_checkpoint{}; ///< "latest", or a checkpoint's name
     MixedPrecision mixed_precision = MixedPrecision::fp16;
     bool use_8bit_adam = false;
+    TuneKind tune = TuneKind::full;
+    int rank = 4;
+    LoraLayers lora_layers = LoraLayers::attention;
+    LoraNaming lora_names = LoraNaming::kohya;
 
     bool operator==(const TuneOptions&) const = default;
 
@@ -81,12 +123,46 @@ struct TuneOptions {
         visit(Option{"mixed_precision", "16 bits for frozen weights and activations; what trains stays float32"},
               self.mixed_precision);
         visit(Option{"use_8bit_adam", "AdamW's moments in 8 bits"}, self.use_8bit_adam);
+        visit(Option{"tune", "full: the weights of trainable_modules; lora: low-rank factors beside weights"},
+              self.tune);
+        visit(Option{"rank", "of a LoRA's factors", from_to(1, 1024)}, self.rank);
+        visit(Option{"lora_layers", "layers that have factors: attention (all), its halves spatial and temporal, or "
+                                    "trainable_modules"},
+              self.lora_layers);
+        visit(Option{"lora_names", "names in the LoRA's file: kohya or peft"}, self.lora_names);
     }
 
     /// What must fit together, beyond ranges.
     void check(const KeyLocator& locate) const {
         require(train_batch_size == 1, locate("train_batch_size"), ": expected 1, found ", train_batch_size,
                 "; one clip is one item, use gradient_accumulation_steps for larger batches");
+        const TuneOptions usual;
+        const auto only_lora = [&](const char* name, bool set) {
+            require(tune == TuneKind::lora || !set, locate(name), ": is of a LoRA, and what is tuned is full; give ",
+                    locate("tune"), " lora");
+        };
+        only_lora("rank", rank != usual.rank);
+        only_lora("lora_layers", lora_layers != usual.lora_layers);
+        only_lora("lora_names", lora_names != usual.lora_names);
+        require(tune == TuneKind::full || lora_layers == LoraLayers::trainable_modules ||
+                    trainable_modules == usual.trainable_modules,
+                locate("trainable_modules"), ": of a LoRA ", locate("lora_layers"), " says what trains; give ",
+                locate("lora_layers"), " trainable_modules for these");
+    }
+
+    /// Endings of the names of the modules whose layers a LoRA has factors for.
+    [[nodiscard]] std::vector<std::string> lora_modules() const {
+        switch (lora_layers) {
+        case LoraLayers::spatial:
+            return {"attn1", "attn2"};
+        case LoraLayers::temporal:
+            return {"attn_temp"};
+        case LoraLayers::trainable_modules:
+            return trainable_modules;
+        case LoraLayers::attention:
+            break;
+        }
+        return {"attn1", "attn2", "attn_temp"};
     }
 
     /// With scale_lr, times the items of an update.

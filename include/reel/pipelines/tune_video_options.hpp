@@ -1,22 +1,28 @@
 #pragma once // Needs reel::text, reel::io and reel::video.
 // What tune_video is asked to do. Link reel::pipelines and reel::video.
 
+#include <charconv>
+#include <filesystem>
 #include <functional>
 #include <iostream>
 #include <memory>
 #include <random>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <reel/io/files/sha256.hpp>
+#include <reel/io/records/digests.hpp>
 #include <reel/pipelines/clip_files.hpp>
 #include <reel/pipelines/job.hpp>
 #include <reel/pipelines/named_sampler.hpp>
 #include <reel/pipelines/prompts.hpp>
+#include <reel/pipelines/save_tuned.hpp>
 #include <reel/pipelines/tune_clip.hpp>
 #include <reel/pipelines/tune_config_file.hpp>
+#include <reel/pipelines/tuned_lora.hpp>
 
 namespace reel {
 
@@ -25,7 +31,9 @@ struct TuneVideoOptions {
     std::string config_file;
     TuneAVideoConfig config;
     JobOptions job;
+    LoraOptions lora;
     ReferenceOptions reference;
+    ClipOptions clip;
 
     TuneVideoOptions() { config.mixed_precision = MixedPrecision::no; } // as read() has it
 
@@ -45,7 +53,9 @@ struct TuneVideoOptions {
                        {"train_batch_size", ""},
                        {"enable_xformers_memory_efficient_attention", ""}});
         JobOptions::options(self.job, visit);
+        LoraOptions::options(self.lora, visit);
         ReferenceOptions::options(self.reference, visit);
+        ClipOptions::options(self.clip, visit);
     }
 
     /// Takes the configuration from a file, which options then override; "": none. What `given("--model")` and the like
@@ -83,7 +93,9 @@ struct TuneVideoOptions {
             const std::string name(key.substr(key.find('.') + 1));
             return concat_text(locate(name == "video_length" ? "n_sample_frames" : name), " (", key, ")");
         });
+        job.model.check(locate);
         warn_of_precision(config, job.backend);
+        warn_of_learning_rate(config);
         require_cpu(job.plan, job.backend);
         require(!config.train_data.prompt.empty(), locate("prompt"), ": expected a text, found an empty one");
     }
@@ -100,9 +112,11 @@ struct TuneVideoOptions {
     /// The model on the job's backend; its prompts and steps are looked at. `check_stop` is called between the steps of
     /// its stages.
     [[nodiscard]] std::unique_ptr<AnyPipeline> load(Job& on, std::function<void()> check_stop) const {
-        auto model = on.load(
-            {.folder = config.pretrained_model_path, .seed = *config.seed, .mixed_precision = config.mixed_precision},
-            std::move(check_stop));
+        auto model = on.load({.folder = config.pretrained_model_path,
+                              .seed = *config.seed,
+                              .mixed_precision = config.mixed_precision,
+                              .loras = lora.choice()},
+                             std::move(check_stop));
         check_prompts(*model, config);
         if (validates()) {
             check_steps(ddim_sampler(model->facts()), config.validation_data);
@@ -114,23 +128,40 @@ struct TuneVideoOptions {
     [[nodiscard]] bool validates() const { return config.validation_steps <= config.max_train_steps; }
 
     /// The clip to tune on. What was taken of its file is said, unless it is a rehearsal.
-    [[nodiscard]] Frames read_clip(const Job& running) const {
+    [[nodiscard]] SourceClip read_clip(const Job& running) const {
         VideoTaken taken;
-        Frames clip = reel::read_clip(config.train_data, 0, &taken);
+        SourceClip source{reel::read_clip(config.train_data, clip, &taken)};
+        source.times = times_of(source.frames, taken).of(config.validation_data.video_length); // of what is sampled
         if (running.rehearsal() == nullptr) {
-            tell_clip(config.train_data.video_path, clip, taken);
+            tell_clip(config.train_data.video_path, source.frames, taken);
             if (validates()) {
-                note_fast_gifs(fps_of(clip));
+                note_fast_gifs(source.times);
             }
         }
-        return clip;
+        return source;
     }
 
-    /// Finds out before the work whether all that will be written can be. Makes the folders.
-    void check_writing() const {
+    /// Finds out before the work whether all that will be written can be. Makes the folders, and keeps other runs out
+    /// of them.
+    void check_writing(Job& job_that_writes) const {
         const std::filesystem::path folder = config.output_dir;
-        make_output_folder(folder);
+        job_that_writes.claim(folder);
+        check_tuned_pipeline(folder);
+        std::error_code ignored;
+        for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) { // names may be a million
+            constexpr std::string_view prefix = "checkpoint-";
+            const std::string name = entry.path().filename().string();
+            const char* end = name.data() + name.size();
+            index_t step = 0;
+            if (name.starts_with(prefix) && std::from_chars(name.data() + prefix.size(), end, step).ptr == end &&
+                step > 0 && step <= config.max_train_steps && step % config.checkpointing_steps == 0) {
+                check_part_folder(entry.path());
+            }
+        }
         check_outputs({folder / "config.yaml", folder / "losses.csv"});
+        if (config.tune == TuneKind::lora) {
+            check_outputs({folder / tuned_lora_file});
+        }
         if (validates()) {
             make_output_folder(folder / "samples");
             if (config.validation_data.use_inv_latent) {
@@ -150,13 +181,24 @@ struct TuneVideoOptions {
     }
 };
 
+/// Says on stdout that it is done.
+inline void tell_tuned(const std::string& output, index_t steps, const LossLog& losses) {
+    std::cout << "tuned: " << terminal_text(output) << " (" << steps << " steps";
+    if (!losses.rows().empty()) {
+        std::cout << ", last loss " << losses.rows().back().report.loss;
+    }
+    std::cout << ")\n";
+}
+
 /// What a checkpoint of a clip's tuning must agree with to be continued, before anything was tuned.
 [[nodiscard]] inline CheckpointIdentity tuning_identity(const TuneAVideoConfig& config, bool reference_checkpointing,
                                                         const AnyPipeline& model, const Frames& clip) {
     const bool ends = !option_text(config.lr_scheduler).starts_with("constant"); // others end at the last step
     nlohmann::json identity = tuning_identity(config, reference_checkpointing);
     identity.update({{"seed", *config.seed},
-                     {"model", model.fingerprint()},
+                     {"model", model.fingerprint()}, // also of checkpoints that have no model_files
+                     {"model_files", model_digests(model.facts().files,
+                                                   std::filesystem::path(config.output_dir) / "model_files.json")},
                      {"prompt", config.train_data.prompt},
                      {"clip", sha256_hex(std::as_bytes(std::span(clip.rgb)))},
                      {"clip_size", {clip.count, clip.height, clip.width}},

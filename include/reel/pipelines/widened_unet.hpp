@@ -24,6 +24,19 @@ public:
         }
     }
 
+    [[nodiscard]] bool takes_guidance_scale() const { return unet_->takes_guidance_scale(); }
+
+    /// As UNet3DConditionModel's.
+    [[nodiscard]] Tensor<C, B> at_guidance_scale(double scale, const Tensor<C, B>& sample,
+                                                 std::span<const double> timesteps, const Tensor<C, B>& text,
+                                                 index_t frames) const {
+        if constexpr (std::same_as<T, C>) {
+            return unet_->at_guidance_scale(scale, sample, timesteps, text, frames);
+        } else {
+            return cast<C>(unet_->at_guidance_scale(scale, cast<T>(sample), timesteps, cast<T>(text), frames));
+        }
+    }
+
 private:
     const UNet3DConditionModel<T, B, Parts>* unet_;
 };

@@ -25,7 +25,9 @@ template <Backend B>
         networks = load_networks<half>(backend, source);
         break;
     }
-    return std::make_unique<PipelineOn<B>>(host, std::move(networks));
+    auto pipeline = std::make_unique<PipelineOn<B>>(host, std::move(networks));
+    pipeline->watch.allow_nonfinite = source.allow_nonfinite;
+    return pipeline;
 }
 
 /// The name under which a backend's module has its OpenModule.

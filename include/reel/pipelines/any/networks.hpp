@@ -33,6 +33,10 @@ public:
     /// As a UNet3DConditionModel is called.
     [[nodiscard]] virtual Tensor<float, B> predict(const Tensor<float, B>& sample, std::span<const double> timesteps,
                                                    const Tensor<float, B>& text, index_t frames) const = 0;
+    /// As a distilled one is.
+    [[nodiscard]] virtual Tensor<float, B> predict_at(double guidance_scale, const Tensor<float, B>& sample,
+                                                      std::span<const double> timesteps, const Tensor<float, B>& text,
+                                                      index_t frames) const = 0;
     /// [1, tokens, channels]
     [[nodiscard]] virtual Tensor<float, B> text(std::span<const std::int32_t> ids) const = 0;
     /// encode_clip()
@@ -43,6 +47,8 @@ public:
 
     // As AnyPipeline's.
     [[nodiscard]] virtual std::string fingerprint() const = 0;
+    /// blame_weights() of its files.
+    [[nodiscard]] virtual std::string why_not_finite() const = 0;
     [[nodiscard]] virtual std::size_t mapped_bytes(PipelinePart part) const = 0;
     virtual void initialize(const Replay& replay) = 0;
     virtual void prepare_training(const TuneOptions& options, bool reference_checkpointing, bool keep) = 0;
@@ -53,6 +59,7 @@ public:
     virtual void set_trained(const StateDict& trained, const std::string& where) = 0;
     virtual void restore() = 0;
     virtual void save_tuned(const std::filesystem::path& output) const = 0;
+    virtual void save_lora(const std::filesystem::path& file, LoraNaming names) const = 0;
 };
 
 /// Called as a UNet3DConditionModel is.
@@ -63,6 +70,12 @@ struct NetworksUnet {
     [[nodiscard]] Tensor<float, B> operator()(const Tensor<float, B>& sample, std::span<const double> timesteps,
                                               const Tensor<float, B>& text, index_t frames) const {
         return networks->predict(sample, timesteps, text, frames);
+    }
+    [[nodiscard]] bool takes_guidance_scale() const { return networks->facts().takes_guidance_scale; }
+    [[nodiscard]] Tensor<float, B> at_guidance_scale(double scale, const Tensor<float, B>& sample,
+                                                     std::span<const double> timesteps, const Tensor<float, B>& text,
+                                                     index_t frames) const {
+        return networks->predict_at(scale, sample, timesteps, text, frames);
     }
 };
 

@@ -10,7 +10,10 @@
 #include <reel/pipelines/any/sampler_on.hpp>
 #include <reel/pipelines/edit_clip.hpp>
 #include <reel/pipelines/model_notes.hpp>
+#include <reel/pipelines/not_finite.hpp>
+#include <reel/pipelines/prompt_text.hpp>
 #include <reel/pipelines/text_to_image.hpp>
+#include <reel/text/weighted_prompt.hpp>
 
 namespace reel {
 
@@ -26,7 +29,7 @@ public:
     [[nodiscard]] const PipelineFacts& facts() const override { return networks_->facts(); }
 
     [[nodiscard]] std::string unseen(const std::string& prompt) const override {
-        const Encoding encoding = networks_->tokenizer().encode_with_details(prompt);
+        const Encoding encoding = encode_weighted(networks_->tokenizer(), prompt, facts().prompt_syntax).encoding;
         return encoding.truncated ? encoding.dropped_text : "";
     }
     [[nodiscard]] std::string note_on(const std::string& prompt) const override {
@@ -101,9 +104,8 @@ public:
         if (!request.edit.masked()) {
             return {start.noise};
         }
-        const auto place =
-            reel::find_place(editor(request), ClipStart<float, B>{start_of(start), outside(start.trajectory)},
-                             text_of(request.prompt), text_of(edited));
+        const ClipStart<float, B> from{start_of(start), outside(start.trajectory), brought_here(start.allowed)};
+        const auto place = reel::find_place(editor(request), from, text_of(request.prompt), text_of(edited));
         return {place.start, place.mask, place.skipped};
     }
     [[nodiscard]] AnyTensor sample_edit(const EditRequest& request, const AnyTrajectory& trajectory,
@@ -140,7 +142,9 @@ public:
     [[nodiscard]] std::unique_ptr<AnyTuning> tune(const AnyTensor& moments, const AnyTensor& text,
                                                   const TuneOptions& options, const TuningNoise& noise) override {
         look_at(PipelinePart::unet);
-        return networks_->tune(here(moments), here(text), options, noise);
+        auto tuning = networks_->tune(here(moments), here(text), options, noise);
+        tuning->allow_nonfinite = watch.allow_nonfinite;
+        return tuning;
     }
     void stop_training() override { networks_->stop_training(); }
     [[nodiscard]] StateDict trained() const override { return networks_->trained(); }
@@ -149,6 +153,9 @@ public:
     }
     void restore() override { networks_->restore(); }
     void save_tuned(const std::filesystem::path& output) const override { networks_->save_tuned(output); }
+    void save_lora(const std::filesystem::path& file, LoraNaming names) const override {
+        networks_->save_lora(file, names);
+    }
 
 private:
     /// A stage's bar, where bars are wanted, and a look at whether to go on.
@@ -179,6 +186,9 @@ private:
     };
 
     [[nodiscard]] static const X& here(const AnyTensor& x) { return x.on<B>(); }
+    [[nodiscard]] X brought_here(const AnyTensor& x) const {
+        return x.defined() ? X::from_host(networks_->backend(), x.shape(), std::span<const float>(x.to_host())) : X();
+    }
     [[nodiscard]] static X start_of(const AnyStart& start) { return start.noise.defined() ? here(start.noise) : X(); }
 
     void look_at(PipelinePart part) const {
@@ -189,8 +199,9 @@ private:
 
     [[nodiscard]] X text_of(const std::string& prompt) const {
         look_at(PipelinePart::text_layers); // of the table of tokens a few rows
-        const std::vector<std::int32_t> ids = networks_->tokenizer().encode(prompt);
-        return networks_->text(std::span<const std::int32_t>(ids));
+        const WeightedEncoding read = encode_weighted(networks_->tokenizer(), prompt, facts().prompt_syntax);
+        const X text = networks_->text(std::span<const std::int32_t>(read.encoding.ids));
+        return read.is_plain() ? text : weighted_text(text, std::span<const float>(read.weights));
     }
 
     [[nodiscard]] ClipEditor<NetworksUnet<B>, AnyScheduler<float, B>, Watch> editor(const EditRequest& request) const {
@@ -204,7 +215,16 @@ private:
                 Watch{*this}};
     }
 
+    /// Before anything is made of it: NaN becomes black, white or any colour.
+    void check_finite(const char* what, const X& x) const {
+        if (!watch.allow_nonfinite) {
+            const std::vector<float> values = x.to_host();
+            require_finite_values(values, what, [&] { return networks_->why_not_finite(); });
+        }
+    }
+
     [[nodiscard]] AnyTensor seen(StageResult what, AnyTensor result) const {
+        check_finite(what == StageResult::moments ? "the encoded clip's numbers" : "the decoded pixels", here(result));
         if (watch.sees) {
             watch.sees(what, result);
         }
@@ -213,6 +233,7 @@ private:
 
     [[nodiscard]] auto seen_by(const EachStep& each, std::optional<StageResult> what = std::nullopt) const {
         return [this, &each, what](index_t k, const X& x) {
+            check_finite(what == StageResult::inverted ? "the inverted latents" : "the sampled latents", x);
             if (what && watch.sees) {
                 watch.sees(*what, x);
             }
