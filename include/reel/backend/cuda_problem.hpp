@@ -36,8 +36,8 @@ struct CudaDriver {
 };
 
 /// "12.4" for 12040.
-[[nodiscard]] inline std::string cuda_version_text(int version) {
-    return version <= 0 ? "unknown" : concat_text(version / 1000, ".", version % 1000 / 10);
+[[nodiscard]] inline std::string cuda_version_text(int number) {
+    return number <= 0 ? "unknown" : concat_text(number / 1000, ".", number % 1000 / 10);
 }
 
 /// "9.0" for 90.
@@ -136,9 +136,9 @@ enum class CudaFit { code, portable, too_old, too_new, unknown };
         " is what this program was built with; `nvcc --version` says it of the toolkit that is installed");
 }
 /// The other of the two numbers.
-[[nodiscard]] inline std::string cuda_driver_sentence(int version) {
+[[nodiscard]] inline std::string cuda_driver_sentence(int number) {
     return concat_text(
-        "CUDA ", cuda_version_text(version),
+        "CUDA ", cuda_version_text(number),
         " is the newest that the installed driver supports; `nvidia-smi` says it as \"CUDA Version\", with or "
         "without a toolkit");
 }

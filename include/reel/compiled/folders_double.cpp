@@ -4,19 +4,19 @@
 
 namespace reel {
 
-template CLIPTextModel<double> load_clip_text_model(Cpu&, const std::filesystem::path&);
-template AutoencoderKL<double> load_autoencoder_kl(Cpu&, const std::filesystem::path&);
-template UNet3DConditionModel<double> load_unet(Cpu&, const std::filesystem::path&, std::uint64_t);
-template UNet3DConditionModel<double> load_unet_2d(Cpu&, const std::filesystem::path&);
+template CLIPTextModel<double> load_clip_text_model(Cpu&, const ModelPart&);
+template AutoencoderKL<double> load_autoencoder_kl(Cpu&, const ModelPart&);
+template AutoencoderTiny<double> load_autoencoder_tiny(Cpu&, const ModelPart&);
+template UNet3DConditionModel<double> load_unet(Cpu&, const ModelPart&, std::uint64_t);
+template UNet3DConditionModel<double> load_unet_2d(Cpu&, const ModelPart&);
 template void save_unet(const UNet3DConditionModel<double>&, const std::filesystem::path&, bool, DType);
 template struct StableDiffusion<double>;
 template <class T>
-StableDiffusion<T> detail::load_compiled(Cpu& backend, const std::filesystem::path& folder, std::uint64_t seed,
-                                         const std::filesystem::path& unet_folder, TextCleaning cleaning) {
-    return load_folder<T, DefaultParts>(backend, folder, seed, unet_folder, cleaning);
+StableDiffusion<T> detail::load_compiled(Cpu& backend, const ModelFiles& files, std::uint64_t seed,
+                                         TextCleaning cleaning) {
+    return load_files<T, DefaultParts>(backend, files, seed, cleaning);
 }
-template StableDiffusion<double> detail::load_compiled(Cpu&, const std::filesystem::path&, std::uint64_t,
-                                                       const std::filesystem::path&, TextCleaning);
+template StableDiffusion<double> detail::load_compiled(Cpu&, const ModelFiles&, std::uint64_t, TextCleaning);
 template Tensor<double> encode_prompt(const StableDiffusion<double>&, std::string_view);
 
 } // namespace reel

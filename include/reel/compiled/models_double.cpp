@@ -1,5 +1,6 @@
 // The models, as their headers declare them under REEL_COMPILED.
 #include <reel/models/autoencoder_kl.hpp>
+#include <reel/models/autoencoder_tiny.hpp>
 #include <reel/models/clip_text.hpp>
 #include <reel/models/unet.hpp>
 
@@ -14,25 +15,19 @@ template struct AutoencoderEncoder<double>;
 template Tensor<double> AutoencoderDecoder<double>::operator()(const Tensor<double>&) const;
 template Variable<double> AutoencoderDecoder<double>::operator()(const Variable<double>&) const;
 template struct AutoencoderDecoder<double>;
-template Tensor<float> UNet3DConditionModel<float>::run(const Tensor<float>&, std::span<const double>,
-                                                        const Tensor<float>&, index_t, const Tensor<float>&) const;
-template Variable<float> UNet3DConditionModel<float>::run(const Variable<float>&, std::span<const double>,
-                                                          const Variable<float>&, index_t,
-                                                          const Variable<float>&) const;
+template Tensor<double> AutoencoderTinyEncoder<double>::operator()(const Tensor<double>&) const;
+template struct AutoencoderTinyEncoder<double>;
+template Tensor<double> AutoencoderTinyDecoder<double>::operator()(const Tensor<double>&) const;
+template struct AutoencoderTinyDecoder<double>;
 template Tensor<double> UNet3DConditionModel<double>::run(const Tensor<double>&, std::span<const double>,
-                                                          const Tensor<double>&, index_t, const Tensor<double>&) const;
+                                                          const Tensor<double>&, index_t,
+                                                          const UNetCondition<Tensor<double>>&) const;
 template Variable<double> UNet3DConditionModel<double>::run(const Variable<double>&, std::span<const double>,
                                                             const Variable<double>&, index_t,
-                                                            const Variable<double>&) const;
+                                                            const UNetCondition<Variable<double>>&) const;
 template struct UNet3DConditionModel<double>;
 template bool trains(const UNet3DConditionModel<double>&);
 template void zero_grad(const UNet3DConditionModel<double>&);
 template index_t set_trainable_modules(UNet3DConditionModel<double>&, const std::vector<std::string>&);
-template Tensor<bfloat16> UNet3DConditionModel<bfloat16>::run(const Tensor<bfloat16>&, std::span<const double>,
-                                                              const Tensor<bfloat16>&, index_t,
-                                                              const Tensor<bfloat16>&) const;
-template Variable<bfloat16> UNet3DConditionModel<bfloat16>::run(const Variable<bfloat16>&, std::span<const double>,
-                                                                const Variable<bfloat16>&, index_t,
-                                                                const Variable<bfloat16>&) const;
 
 } // namespace reel

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <reel/backend/cuda/launch.cuh>
 #include <reel/backend/cuda/scratch.cuh>
 #include <reel/backend/generic/attention.hpp>
 

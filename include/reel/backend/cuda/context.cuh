@@ -5,8 +5,11 @@
 #include <reel/backend/backend.hpp>
 #include <reel/backend/cpu/cpu.hpp>
 #include <reel/backend/cuda/blas.cuh>
-#include <reel/backend/cuda/each_index.cuh>
 #include <reel/backend/cuda/memory.cuh>
+#ifdef REEL_CUDA_BODIES
+#include <reel/backend/cuda/device_problem.cuh>
+#include <reel/backend/cuda/each_index.cuh>
+#endif
 
 namespace reel {
 

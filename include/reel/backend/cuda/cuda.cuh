@@ -1,8 +1,9 @@
 #pragma once
-// The backend Cuda with all its operations: what a .cu file includes.
+// The backend Cuda with all its operations: what a .cu file includes, and a .cpp file that links reel::compiled_cuda.
 
 #include <reel/backend/cuda/runtime.cuh>
 
+#ifdef REEL_CUDA_BODIES
 #include <reel/backend/cuda/attention.cuh>
 #include <reel/backend/cuda/attention_backward.cuh>
 #include <reel/backend/cuda/context.cuh>
@@ -12,3 +13,6 @@
 #include <reel/backend/cuda/norm.cuh>
 #include <reel/backend/cuda/norm_backward.cuh>
 #include <reel/backend/cuda/reduce.cuh>
+#else
+#include <reel/backend/cuda/declared.cuh>
+#endif

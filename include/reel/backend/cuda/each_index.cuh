@@ -1,6 +1,8 @@
 #pragma once
 
-#include <reel/backend/cuda/runtime.cuh>
+// A functor for every index. For .cu files.
+
+#include <reel/backend/cuda/launch.cuh>
 
 #ifndef __CUDACC__
 #include <thrust/for_each.h>
@@ -26,7 +28,7 @@ struct EachIndex {
     [[nodiscard]] index_t blocks() const { return (count + threads - 1) / threads; }
 };
 
-/// Runs a functor for count > 0 indices on a stream. thrust::for_each_n does the same through kernels for two widths of
+/// thrust::for_each_n does the same through kernels for two widths of
 /// indices, each under a tower of templates: with it, nvcc takes twice as long for all of reel. On the stand-in for a
 /// device Thrust's host system runs the functors, a plain loop.
 template <class Functor>

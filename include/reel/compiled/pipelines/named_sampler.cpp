@@ -1,3 +1,4 @@
+#include <reel/core/ranges.hpp>
 #include <reel/pipelines/named_sampler.hpp>
 
 #include <algorithm>
@@ -27,20 +28,23 @@ void check_noise_schedule(const Sampler& sampler, const DDIMConfig& model, const
 /// Throws Error unless every model call leads to a level at which the clip is known, so that it can be put back
 /// outside a mask. `levels`: those of the inversion, upwards; without one the clip is noised as the sampler wants.
 void check_blending(const Sampler& sampler, int steps, const EditOptions& edit, std::vector<double> levels) {
+    const std::string mask = edit.mask_text([](std::string_view name) { return concat_text("--", name); });
     const auto calls = static_cast<int>(sampler.timesteps().size());
-    require(calls == steps, "--mask ", option_text(edit.mask), ": ", sampler.name(), " calls the model ", calls,
-            " times for ", steps, " steps, and the clip cannot be put back outside the mask between calls of one ",
-            "step; use a sampler with one call a step, or --mask none");
-    std::ranges::reverse(levels);
-    require(!edit.inverted() || levels == sampler.timesteps(), "--mask ", option_text(edit.mask), ": ", sampler.name(),
+    require(calls == steps, mask, ": ", sampler.name(), " calls the model ", calls, " times for ", steps,
+            " steps, and the clip cannot be put back outside the mask between calls of one ",
+            "step; use a sampler with one call a step, or no mask");
+    ranges::reverse(levels);
+    require(!edit.inverted() || levels == sampler.timesteps(), mask, ": ", sampler.name(),
             " with this configuration passes noise levels that its inversion does not; ",
-            "do not spread the sigmas (use_karras_sigmas and the like), or use --start noise or --mask none");
+            "do not spread the sigmas (use_karras_sigmas and the like), or use --start noise or no mask");
 }
 
 } // namespace
 
 Sampler named_sampler(const SamplerRequest& request, const PipelineFacts& model, double eta) {
-    if (request.scheduler.empty() && request.scheduler_config.empty()) {
+    const bool spaced = request.timestep_spacing != SamplerSpacing::own;
+    const bool unnamed = request.scheduler.empty() && request.scheduler_config.empty();
+    if (unnamed && !spaced) {
         return ddim_sampler(model, eta);
     }
     std::filesystem::path file = request.scheduler_config;
@@ -51,16 +55,22 @@ Sampler named_sampler(const SamplerRequest& request, const PipelineFacts& model,
     }
     nlohmann::json config;
     if (models_own) {
-        ModelSchedulerConfig own = read_model_scheduler(model.folder / "scheduler");
-        file = own.file;
-        config = std::move(own.config);
+        file = model.scheduler.file;
+        config = model.scheduler.config;
     } else {
         config = read_scheduler_json(file);
     }
     require(!config.is_object() || config.value("_class_name", nlohmann::json()) != "EDMEulerScheduler", file.string(),
             ": an EDMEulerScheduler is for models with EDM's preconditioning, and ", model.folder.string(),
             " is a Stable Diffusion");
-    Sampler sampler = make_scheduler<float>(request.scheduler, stable_diffusion_fixes(config), file.string());
+    config = stable_diffusion_fixes(std::move(config));
+    const std::string spacing(option_text(request.timestep_spacing));
+    if (spaced && config.is_object()) {
+        config["timestep_spacing"] = spacing;
+    }
+    Sampler sampler = make_scheduler<float>(unnamed ? "DDIMScheduler" : request.scheduler, config, file.string());
+    require(!spaced || scheduler_to_config(sampler).contains("timestep_spacing"), "--timestep_spacing ", spacing, ": ",
+            sampler.name(), " has no choice of timesteps; leave the option out");
     const auto wanted = sampler.prediction_type();
     require(!wanted || *wanted == model.sampling.prediction_type, file.string(), ": ", sampler.name(),
             " expects a model of prediction type ", wanted ? name_in(prediction_type_names, *wanted) : "", ", but ",

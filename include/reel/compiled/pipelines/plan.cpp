@@ -1,3 +1,4 @@
+#include <reel/core/ranges.hpp>
 #include <reel/pipelines/plan.hpp>
 
 #include <malloc.h>
@@ -176,7 +177,7 @@ private:
     }
     add(fewer_frames(config));
     add(smaller(config));
-    if (std::ranges::none_of(found, [&](const Change& change) { return search.fits(change); })) {
+    if (ranges::none_of(found, [&](const Change& change) { return search.fits(change); })) {
         const TuneAVideoConfig& base = checkpointed ? checkpointed->config : config;
         std::string words = checkpointed ? checkpointed->options + " " : std::string();
         const auto join = [&](std::optional<Change> change) {
@@ -189,7 +190,7 @@ private:
             add(join(fewer_frames(base)));
             add(join(smaller(base)));
         }
-        if (std::ranges::none_of(found, [&](const Change& change) { return search.fits(change); })) {
+        if (ranges::none_of(found, [&](const Change& change) { return search.fits(change); })) {
             const Change few = with_frames(base, std::min(2, base.train_data.n_sample_frames));
             words += few.options + " ";
             add(join(smaller(few.config)));

@@ -5,7 +5,7 @@
 
 namespace reel {
 
-// In networks_cuda_*.cu.
+// In networks_cuda_*.cpp.
 extern template std::unique_ptr<Networks<Cuda>> load_networks<float>(Cuda&, const PipelineSource&);
 extern template std::unique_ptr<Networks<Cuda>> load_networks<bfloat16>(Cuda&, const PipelineSource&);
 extern template std::unique_ptr<Networks<Cuda>> load_networks<half>(Cuda&, const PipelineSource&);

@@ -1,0 +1,25 @@
+// The kernels of Cuda for bfloat16, and between it and float.
+#include <reel/backend/cuda/cuda.cuh>
+
+#include <reel/core/philox.hpp>
+#include <reel/nn/attention_probabilities.hpp>
+#include <reel/nn/initialize.hpp>
+#include <reel/ops/arithmetic.hpp>
+#include <reel/ops/elementwise.hpp>
+#include <reel/ops/rearrange.hpp>
+#include <reel/ops/reduce.hpp>
+#include <reel/ops/resample.hpp>
+#include <reel/ops/softmax.hpp>
+#include <reel/pipelines/clips.hpp>
+
+namespace reel {
+using T = bfloat16;
+} // namespace reel
+#include <reel/compiled/cuda/instances.cuh>
+
+namespace reel {
+
+template void cuda::for_each_index(cudaStream_t, index_t, const functors::Cast<float, bfloat16>&);
+template void cuda::for_each_index(cudaStream_t, index_t, const functors::Cast<bfloat16, float>&);
+
+} // namespace reel
