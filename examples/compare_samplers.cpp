@@ -17,14 +17,16 @@ using namespace reel;
 namespace {
 
 void compare_samplers(ComparisonOptions o) {
-    make_output_folder(o.output);
-    const ComparedSamplers compared = compared_samplers(o); // before the work: what is wrong with them
+    const FolderLock lock = o.claim_output();
+    const ModelFiles files = open_model(o.model, o.parts);
+    const ComparedSamplers compared = compared_samplers(o, files); // before the work: what is wrong with them
 
     // Load.
-    Cpu cpu(o.threads);
+    Cpu cpu(usable_threads(o.threads));
     const auto backend = open_backend(o.backend, cpu);
-    const auto model = backend->load(o.source());
+    const auto model = backend->load(o.source(files));
     const PipelineFacts& facts = model->facts();
+    tell_loras(facts.loras);
     o.width = picture_size(o.width, facts, "--width");
     o.height = picture_size(o.height, facts, "--height");
 
@@ -84,7 +86,7 @@ void compare_samplers(ComparisonOptions o) {
 
     // Write.
     for (const auto& path : write_comparison(o.output, reference, runs)) {
-        std::cout << "wrote " << path.string() << '\n';
+        std::cout << "wrote " << terminal_text(path.string()) << '\n';
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include <reel/core/ranges.hpp>
 #include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/video/gif.hpp>
@@ -65,8 +66,8 @@ void edit_with_prompt_to_prompt(const program::ClipEdit& job) {
     // Which tokens are the same, and which is the word.
     const auto of_source = model.tokenizer->encode(job.prompt);
     const auto of_edit = model.tokenizer->encode(job.edit);
-    const auto last = std::ranges::find(of_edit, model.tokenizer->encode("").at(1)) - 1; // before the end
-    PromptToPrompt control{.shared = std::ranges::mismatch(of_source, of_edit).in1 - of_source.begin(),
+    const auto last = reel::ranges::find(of_edit, model.tokenizer->encode("").at(1)) - 1; // before the end
+    PromptToPrompt control{.shared = reel::ranges::mismatch(of_source, of_edit).in1 - of_source.begin(),
                            .word = last - of_edit.begin(),
                            .frames = latents.shape(0)};
 
@@ -88,7 +89,7 @@ void edit_with_prompt_to_prompt(const program::ClipEdit& job) {
     const auto edited = reel::to_frames(reel::decode_clip(model.vae, x), clip.fps);
     reel::write_gif(job.output + ".gif", reel::side_by_side({clip, edited}), clip.fps);
     const auto size = static_cast<index_t>(std::sqrt(control.pixels * latents.shape(1) / latents.shape(2)));
-    const Tensor map = (control.map / std::ranges::max(control.map.to_host())).reshape({control.frames, size, -1, 1});
+    const Tensor map = (control.map / reel::ranges::max(control.map.to_host())).reshape({control.frames, size, -1, 1});
     const auto grey = reel::to_frames(upsample_nearest(map, clip.height, clip.width));
     reel::write_png(job.output + ".png", reel::contact_sheet({clip, edited, grey}));
     std::cout << "written: " << job.output << ".gif, " << job.output << ".png\n";

@@ -80,7 +80,8 @@ struct Options {
     std::string model, prompt;
     int size = 512;
     static void options(auto& self, const auto& visit) {
-        visit(reel::Option{"model", "diffusers folder of a Stable Diffusion"}, self.model);
+        visit(reel::Option{"model", "a Stable Diffusion: a diffusers folder, or a file with a tokenizer/ beside it"},
+              self.model);
         visit(reel::Option{"prompt", "what to show"}, self.prompt);
         visit(reel::Option{"size", "of a frame, pixels a side", reel::from_to(8, 4096)}, self.size);
     }

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include <reel/core/random.hpp>
+#include <reel/core/ranges.hpp>
 #include <reel/schedulers/any_scheduler.hpp>
 #include <reel/schedulers/ddim.hpp>
 #include <reel/schedulers/dpm_solver_multistep.hpp>
@@ -23,7 +24,7 @@ struct TenLines : reel::VariancePreserving {
     template <class X, class Noise>
     X step(const X& output, index_t t, const X& x, Noise&& /*noise*/) const {
         const X clean = mix(clean_mixture(reel::PredictionType::epsilon, schedule().level(t)), x, output);
-        return t == steps.back() ? clean : add_noise(clean, output, *std::next(std::ranges::find(steps, t)));
+        return t == steps.back() ? clean : add_noise(clean, output, *std::next(reel::ranges::find(steps, t)));
     }
 };
 static_assert(reel::check_scheduler<TenLines>());
@@ -59,7 +60,7 @@ void report(const std::string& name, index_t steps, const reel::Tensor<float>& p
                               static_cast<double>(values[i + 1]) - c.mean[1]);
         };
         const auto nearest =
-            static_cast<std::size_t>(std::ranges::min_element(clusters, {}, distance) - clusters.begin());
+            static_cast<std::size_t>(reel::ranges::min_element(clusters, {}, distance) - clusters.begin());
         count[nearest] += 1;
         square[nearest] += std::pow(distance(clusters[nearest]) / clusters[nearest].deviation, 2) / 2;
     }

@@ -2,7 +2,7 @@
 // one, edited with the model that comes with reel and compared with what it should have become.
 
 #include <reel/pipelines/insert_options.hpp>
-#include <reel/pipelines/overlay.hpp>
+#include <reel/pipelines/laid_edit.hpp>
 #include <reel/pipelines/saved_tensors.hpp>
 #include <reel/pipelines/tune_clip.hpp>
 
@@ -23,13 +23,14 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
     TuneAVideoConfig& config = o.config;
     const std::filesystem::path output = config.output_dir;
     Job job(o.job, rehearsal);
-    o.check_writing();
+    o.check_writing(job);
 
     // Load.
     const auto replay = o.open_replay();
     const SourceClip source = job.during("read clip", [&] { return demo.read(job, o, replay); });
     const Frames& clip = source.frames;
-    const ClipOutput format{fps_of(clip), source.sound, o.frames};
+    const PixelMask allowed = o.allowed(job, source, program::option_name);
+    const ClipOutput format{source.times, source.sound, o.frames};
     const auto model = job.during("load model", [&] { return o.load(job, replay, program::check_stop); });
     const Sampler sampler = sampler_for_edit(sampler_of(o, model->facts()), config.validation_data, o.edit);
     SavedTensors saved(job.cpu(), *model, o.save_tensors);
@@ -50,30 +51,28 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
     // Invert: where edits start.
     const EditRequest request{sampler, config.validation_data, o.edit, config.train_data.prompt, *config.seed};
     const AnyTensor latents = latents_to_edit(*model, moments, o.edit.inverted_latents, config, noise);
-    const AnyStart start =
-        job.during(o.edit.inverted() ? "invert" : "", [&] { return model->start_edit(request, latents); });
-    if (o.edit.inverted()) {
-        job.write(o.inverted_file(), [&](const auto& file) { write_inverted(file, job.cpu(), start.noise); });
-    }
+    AnyStart start = job.during(o.edit.inverted() ? "invert" : "", [&] { return model->start_edit(request, latents); });
+    start.allowed = latent_mask(job.cpu(), allowed, latents.shape());
+    o.write_inverted(job, start.noise);
 
     // Edit: find the place, sample, decode, lay over the clip.
     std::vector<Frames> sheet{clip}; // and the edits
     std::vector<Frames> places;
-    const auto decoded = [&](const AnyTensor& x) { return frames_of(model->decode(x), format.fps); };
-    const Frames unedited = o.edit.overlay ? decoded(latents) : Frames();
+    const auto decoded = [&](const AnyTensor& x) { return frames_of(model->decode(x), format.times.fps); };
+    LaidEdits laid({clip, allowed, o.edit.overlay ? decoded(latents) : Frames()});
     for (const std::string& prompt : config.validation_data.prompts) {
         const std::string number = std::to_string(sheet.size());
         const auto find = [&] { return model->find_place(request, start, prompt); };
         const AnyPlace place = job.during(o.edit.masked() ? "mask " + number : "", find);
         if (o.edit.masked()) {
             places.push_back(mask_picture(place.mask, clip));
-            job.write(o.mask_file(number), [&](const auto& file) { write_gif(file, places.back(), format.fps); });
+            job.write(o.mask_file(number), [&](const auto& file) { write_gif(file, places.back(), format.times); });
         }
         const auto sample = [&] { return model->sample_edit(request, start.trajectory, place, prompt); };
         const AnyTensor sampled = job.during("sample " + number, sample);
         const auto stage = job.stage("decode " + number);
-        sheet.push_back(o.edit.overlay ? overlay(clip, decoded(sampled), unedited) : decoded(sampled));
-        sheet.back() = rehearsal == nullptr ? sheet.back() : clip; // which takes as long to write
+        const Frames edited = laid(decoded(sampled));
+        sheet.push_back(rehearsal == nullptr ? edited : clip); // which takes as long to write
         write_clip(o.edit_stem(number, prompt), sheet.back(), format, job.writer());
     }
     demo.compare(job, *model, moments, sheet);
@@ -82,15 +81,15 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
     auto writing = job.stage("write");
     write_clip(output / "source", clip, format, job.writer());
     demo.write(job, output, sheet, places);
-    job.write(output / "side_by_side.gif", [&](const auto& file) { write_gif(file, side_by_side(sheet), format.fps); });
-    job.write(output / "frames.png",
-              [&](const auto& file) { write_png(file, contact_sheet(sheet, (clip.count + 7) / 8)); });
+    job.write(output / "side_by_side.gif", [&](const auto& f) { write_gif(f, side_by_side(sheet), format.times); });
+    job.write(output / "frames.png", [&](const auto& f) { write_png(f, contact_sheet(sheet, (clip.count + 7) / 8)); });
     o.write_tuning(job, *model, losses);
     job.attempt([&] { saved.write(request, config.validation_data.prompts.front()); });
     writing.done();
     if (rehearsal == nullptr) {
-        job.finish(o.manifest(job.cpu(), sampler, replay, demo.scene_json()), output);
+        job.finish(laid.recorded(o.manifest(job.cpu(), sampler, replay, demo.scene_json())), output);
         demo.conclude(o);
+        laid.tell();
         job.report_failed_writes();
     }
     return job.prediction();

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include <reel/io/files/folder_lock.hpp>
 #include <reel/io/video/video_writer.hpp>
 #include <reel/models/config_writers.hpp>
 #include <reel/models/from_pretrained.hpp>
@@ -68,7 +69,6 @@ void write_folder(const std::filesystem::path& folder, bool full_size, const Wei
                                                "a photo of the man with the racket"};
     const reel::LearnedVocabulary vocabulary = reel::learn_bpe(captions, reel::largest_bpe_vocabulary, 1);
     const Sizes sizes = full_size ? full_sizes() : small_sizes(static_cast<std::int64_t>(vocabulary.size()));
-    reel::make_output_folder(folder);
     write_model(folder / "unet", "diffusion_pytorch_model.safetensors", reel::write_unet_config(sizes.unet),
                 reel::UNet3DConditionModel<float>(sizes.unet), weights);
     write_model(folder / "vae", "diffusion_pytorch_model.safetensors", reel::write_autoencoder_kl_config(sizes.vae),
@@ -111,10 +111,10 @@ int main(int argc, char** argv) {
         if (const auto status = program::parse(app, argc, argv)) {
             return *status;
         }
-        reel::make_output_folder(folder);
+        const reel::FolderLock lock(folder);
         reel::write_mp4(folder / "clip.mp4", demo::stick_figure_clip(24, 128, 12), 12);
         write_folder(folder / "model", full_size, {seed, type == "fp16" ? reel::DType::f16 : reel::DType::f32});
-        std::cout << "wrote " << (folder / "model").string() << " and " << (folder / "clip.mp4").string() << "\n";
+        std::cout << "wrote " << reel::terminal_text((folder / "model").string()) << " and clip.mp4 beside it\n";
         return 0;
     });
 }

@@ -2,7 +2,6 @@
 // What every program does around its work: options, errors on one line, exit statuses, signals.
 
 #include <algorithm>
-#include <charconv>
 #include <csignal>
 #include <exception>
 #include <filesystem>
@@ -18,7 +17,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include <reel/core/number_text.hpp>
 #include <reel/core/option_checks.hpp>
+#include <reel/core/ranges.hpp>
 #include <reel/core/stopped.hpp>
 
 namespace program {
@@ -65,7 +66,7 @@ template <class T>
 [[nodiscard]] T value_of(const reel::Option& option, const std::string& name, std::string word) {
     if constexpr (reel::NamedEnum<T>) {
         const auto& known = names_of(T{});
-        const bool none = std::ranges::any_of(known, [](const auto& entry) { return entry.name == "no"; });
+        const bool none = reel::ranges::any_of(known, [](const auto& entry) { return entry.name == "no"; });
         reel::require(!none || (word != "fp32" && word != "float32"), name, ": expected no, fp16 or bf16, found \"",
                       word,
                       "\" (did you mean \"no\"?)"); // as other trainers spell it
@@ -85,8 +86,7 @@ template <class T>
             }
         }
         T value{};
-        const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-        reel::require(error == std::errc{} && end == word.data() + word.size(), name, ": expected ",
+        reel::require(reel::is_number(word, value), name, ": expected ",
                       std::is_unsigned_v<T>   ? "a whole number, 0 or more"
                       : std::is_integral_v<T> ? "a whole number"
                                               : "a number",
@@ -117,8 +117,8 @@ void take(const reel::Option& option, const std::string& name, const std::vector
 
 } // namespace detail
 
-/// Throws reel::Stopped once SIGINT or SIGTERM has come. Called between the steps of a long loop, so that what is being
-/// written is finished or removed before the program ends.
+/// Throws reel::Stopped once SIGINT, SIGTERM or SIGHUP has come. Called between the steps of a long loop, so that what
+/// is being written is finished or removed before the program ends.
 inline void check_stop() {
     if (detail::stop_signal != 0) {
         throw reel::Stopped(detail::stop_signal);
@@ -240,7 +240,7 @@ inline void require_given(CLI::App& app, std::initializer_list<const char*> name
 /// Whether one of some options is on the command line, as "--name" or "--name=value".
 [[nodiscard]] inline bool any_given(int argc, char** argv, std::initializer_list<std::string_view> names) {
     return std::any_of(argv + 1, argv + argc, [&](const std::string_view word) {
-        return std::ranges::find(names, word.substr(0, word.find('='))) != names.end();
+        return reel::ranges::find(names, word.substr(0, word.find('='))) != names.end();
     });
 }
 
@@ -257,6 +257,9 @@ int run(const char* name, const Body& body) {
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGINT, detail::note_stop);
     std::signal(SIGTERM, detail::note_stop);
+    if (std::signal(SIGHUP, detail::note_stop) == SIG_IGN) { // nohup: the terminal may go
+        std::signal(SIGHUP, SIG_IGN);
+    }
     try {
         const int status = body();
         std::cout.flush();
@@ -309,7 +312,8 @@ struct ClipEdit {
 
     template <class Self, class Visit>
     static void options(Self& self, const Visit& visit) {
-        visit(reel::Option{"model", "diffusers folder of a Stable Diffusion"}, self.model);
+        visit(reel::Option{"model", "a Stable Diffusion: a diffusers folder, or a file with a tokenizer/ beside it"},
+              self.model);
         visit(reel::Option{"video", "the clip"}, self.video);
         visit(reel::Option{"prompt", "what it shows"}, self.prompt);
         visit(reel::Option{"edit", "what it shall show"}, self.edit);

@@ -9,7 +9,7 @@
 #include <reel/io/files/file_name.hpp>
 #include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/pictures/png.hpp>
-#include <reel/io/weights/safetensors.hpp>
+#include <reel/io/weights/tensor_file.hpp>
 #include <reel/pipelines/picture_size.hpp>
 #include <reel/pipelines/prompt_pictures.hpp>
 #include <reel/pipelines/text_to_image_options.hpp>
@@ -21,13 +21,13 @@ using namespace reel;
 namespace {
 
 void text_to_image(TextToImageOptions o) {
-    Job job({.backend = o.backend, .threads = o.threads});
+    Job job({.backend = o.backend, .threads = o.threads, .model = o.parts, .allow_nonfinite = o.allow_nonfinite});
     const std::filesystem::path output = o.output;
 
     // Load, and find out before the work what can go wrong after it.
     auto loading = job.stage("load model");
-    o.make_folders();
-    const auto model = job.load({.folder = o.model, .pictures = true}, program::check_stop);
+    o.make_folders(job);
+    const auto model = job.load({.folder = o.model, .pictures = true, .loras = o.lora.choice()}, program::check_stop);
     model->watch.bars = false;
     const PromptPictures sampler(*model, o.sampling);
     o.height = picture_size(o.height, model->facts(), "--height");
@@ -75,7 +75,7 @@ void text_to_image(TextToImageOptions o) {
         std::cerr << "warning: sheet.png is left out: " << error.what() << '\n';
     }
     if (!o.save_tensors.empty()) {
-        write_safetensors(job.writes(o.save_tensors), picture_tensors(job.cpu(), tensors), {{"format", "pt"}});
+        write_tensors(job.writes(o.save_tensors), picture_tensors(job.cpu(), tensors));
     }
     writing.done();
     job.finish(o.manifest(job.cpu(), sampler.scheduler()), output);
@@ -86,9 +86,8 @@ void text_to_image(TextToImageOptions o) {
 int main(int argc, char** argv) {
     return program::run("text_to_image", [&] {
         TextToImageOptions options{.model = REEL_MODEL_FOLDER};
-        CLI::App app(
-            "Draws pictures from prompts with a Stable Diffusion folder. Writes into OUTPUT a PNG file for each\n"
-            "picture, sheet.png and manifest.json.");
+        CLI::App app("Draws pictures from prompts with a Stable Diffusion. Writes into OUTPUT a PNG file for each\n"
+                     "picture, sheet.png and manifest.json.");
         program::add_options(app, options);
         app.get_option("--prompt")->required()->expected(1)->take_all();
         if (const auto status = program::parse(app, argc, argv)) {

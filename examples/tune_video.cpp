@@ -13,7 +13,7 @@ namespace {
 /// Inverts the clip once and samples every validation prompt: samples/sample-N/PROMPT.gif, samples/sample-N.gif and
 /// inv_latents/ddim_latent-N.pt.
 void validate(Job& job, const TuneVideoOptions& o, const AnyPipeline& model, const AnyTensor& latents, index_t step,
-              double fps) {
+              const ClipTimes& times) {
     const TuneValidationData& v = o.config.validation_data;
     const std::filesystem::path output = o.config.output_dir;
     const std::string number = std::to_string(step);
@@ -32,18 +32,18 @@ void validate(Job& job, const TuneVideoOptions& o, const AnyPipeline& model, con
     std::vector<Frames> clips;
     std::set<std::string> names;
     for (const std::string& prompt : v.prompts) {
-        clips.push_back(frames_of(model.decode(model.sample_edit(request, {}, place, prompt)), fps));
+        clips.push_back(frames_of(model.decode(model.sample_edit(request, {}, place, prompt)), times.fps));
         std::string name = file_name_of(prompt);
         if (!names.insert(name).second) {
             name += "-" + std::to_string(clips.size()); // prompts that differ in other characters only
         }
         job.write(samples / ("sample-" + number) / (name + ".gif"),
-                  [&](const auto& file) { write_gif(file, clips.back(), fps); });
+                  [&](const auto& file) { write_gif(file, clips.back(), times); });
         ++request.seed;
     }
     if (!clips.empty()) {
         job.write(samples / ("sample-" + number + ".gif"),
-                  [&](const auto& file) { write_gif(file, make_grid(clips), fps); });
+                  [&](const auto& file) { write_gif(file, make_grid(clips), times); });
     }
 }
 
@@ -54,30 +54,27 @@ Prediction tune_video(TuneVideoOptions o, Rehearsal* rehearsal) {
     Job job(o.job, rehearsal);
     o.choose_seed(rehearsal == nullptr);
     require_other_folder(output, config.pretrained_model_path);
-    o.check_writing();
+    o.check_writing(job);
 
     // Load.
-    const Frames clip = job.during("read clip", [&] { return o.read_clip(job); });
+    const SourceClip source = job.during("read clip", [&] { return o.read_clip(job); });
     const auto model = job.during("load model", [&] { return o.load(job, program::check_stop); });
     write_tune_config(output / "config.yaml", config);
-    const AnyTensor moments = job.during("encode clip", [&] { return model->encode(clip); });
+    const AnyTensor moments = job.during("encode clip", [&] { return model->encode(source.frames); });
 
     // Tune; sample now and then.
     auto stage = job.stage("tune");
     const AnyTensor text = model->encode_prompt(config.train_data.prompt);
     model->prepare_training(config, o.reference.reference_checkpointing);
     const auto tuning = model->tune(moments, text, config, {*config.seed});
-    const auto sample = [&](index_t step) { validate(job, o, *model, tuning->latents(), step, fps_of(clip)); };
-    TuneClip around{.rehearsal = rehearsal};
-    around.after_update = [&](const TuneReport& report) {
-        if (rehearsal == nullptr && report.step % config.validation_steps == 0) {
-            sample(report.step);
-        }
-        program::check_stop();
-    };
+    const auto sample = [&](index_t step) { validate(job, o, *model, tuning->latents(), step, source.times); };
+    TuneClip around{.after_update = program::check_stop_after, .rehearsal = rehearsal};
     if (rehearsal == nullptr) {
+        around.validation_steps = config.validation_steps;
+        around.validate = sample;
         around.folder = output;
-        around.identity = tuning_identity(config, o.reference.reference_checkpointing, *model, clip);
+        around.identity = tuning_identity(config, o.reference.reference_checkpointing, *model, source.frames);
+        around.failed = &job.failed_writes();
         around.say = [](const std::string& sentence) { std::cerr << sentence << '\n'; };
     }
     const LossLog losses = tune_clip(*tuning, config, around);
@@ -88,12 +85,13 @@ Prediction tune_video(TuneVideoOptions o, Rehearsal* rehearsal) {
 
     // Write.
     if (rehearsal == nullptr) {
-        model->save_tuned(output);
-        std::cout << "tuned: " << output.string() << " (" << tuning->step_count() << " steps";
-        if (!losses.rows().empty()) {
-            std::cout << ", last loss " << losses.rows().back().report.loss;
+        if (config.tune == TuneKind::lora) {
+            job.write(output / tuned_lora_file, [&](const auto& f) { model->save_lora(f, config.lora_names); });
         }
-        std::cout << ")\n";
+        const auto rescue = rescue_as_checkpoint(*tuning, output, around.identity);
+        if (job.attempt([&] { save_tuned(*model, output, rescue); })) {
+            tell_tuned(output.string(), tuning->step_count(), losses);
+        }
         job.report_failed_writes();
     }
     return job.prediction();

@@ -7,8 +7,21 @@
 
 #include <reel/core/progress.hpp>
 #include <reel/io/convert.hpp>
+#include <reel/models/from_pretrained.hpp>
 
 #include "options.hpp"
+
+namespace {
+
+/// Loads the parts of a folder, lazily: throws Error unless every weight has the shape that its config.json gives.
+void check_parts(const std::filesystem::path& folder) {
+    reel::Cpu cpu(1);
+    static_cast<void>(reel::load_clip_text_model<float>(cpu, folder / "text_encoder"));
+    static_cast<void>(reel::load_autoencoder<float>(cpu, folder / "vae"));
+    static_cast<void>(reel::load_unet<float>(cpu, folder / "unet"));
+}
+
+} // namespace
 
 int main(int argc, char** argv) {
     return program::run("convert_checkpoint", [&] {
@@ -24,6 +37,7 @@ int main(int argc, char** argv) {
         std::string format = "safetensors";
         std::string config;
         std::string tokenizer;
+        std::string vae;
         reel::ConvertOptions options;
         app.add_option("INPUT", input, "a file, or a folder")->required();
         app.add_option("OUTPUT", output, "a file if its name ends so, else a folder, which must be new")->required();
@@ -38,6 +52,8 @@ int main(int argc, char** argv) {
                        "diffusers folder whose configurations, scheduler and tokenizer an output folder gets; default: "
                        "read off the shapes, with what all of Stable Diffusion 1 or 2 have in common");
         app.add_option("--tokenizer", tokenizer, "tokenizer folder that an output folder gets");
+        app.add_option("--vae", vae,
+                       "folder or file of the autoencoder that an output folder gets, in place of the single file's");
         app.add_option("--prediction_type", options.prediction_type,
                        "what the UNet of a single file predicts: epsilon or v_prediction")
             ->check(CLI::IsMember({"epsilon", "v_prediction"}));
@@ -57,6 +73,7 @@ int main(int argc, char** argv) {
         options.format = format == "bin" ? reel::WeightsFormat::torch : reel::WeightsFormat::safetensors;
         options.config = config;
         options.tokenizer = tokenizer;
+        options.vae = vae;
 
         std::optional<reel::Progress> progress;
         reel::convert_checkpoint(
@@ -67,10 +84,11 @@ int main(int argc, char** argv) {
                      program::check_stop();
                      progress->step();
                  },
+             .check = check_parts,
              .on_note =
                  [&](const std::string& text) {
                      progress.reset();
-                     std::cout << text << '\n';
+                     std::cout << reel::terminal_text(text) << '\n';
                  }});
         return 0;
     });

@@ -6,8 +6,11 @@
 #include <set>
 
 #include <reel/core/progress.hpp>
+#include <reel/core/ranges.hpp>
 #include <reel/core/stopwatch.hpp>
+#include <reel/core/usable_threads.hpp>
 #include <reel/io/config/options.hpp>
+#include <reel/io/files/folder_lock.hpp>
 #include <reel/io/pictures/enlarge.hpp>
 #include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/pictures/png.hpp>
@@ -33,6 +36,7 @@ struct Options {
     world::EditSettings demo{};
     reel::InvertedLatents inverted_latents = reel::InvertedLatents::mean;
     std::string model{};
+    reel::ModelOptions parts{};
     std::string variants = "reference,reference-untuned,no-inversion,neither,source-mask,source-delta,"
                            "source-delta-overlay,source-delta-untuned-overlay,source-delta-no-inversion-overlay,"
                            "source-delta-untuned-no-inversion-overlay";
@@ -51,7 +55,8 @@ struct Options {
     static void options(Self& self, const Visit& visit) {
         using namespace reel;
         auto& demo = self.demo;
-        visit(Option{"model", "diffusers folder [the model that comes with reel]"}, self.model);
+        visit(Option{"model", "a diffusers folder, or a file [the model that comes with reel]"}, self.model);
+        ModelOptions::options(self.parts, visit);
         visit(Option{"output", "folder to write to"}, self.output);
         visit(Option{"variants", "names with commas between"}, self.variants);
         visit(Option{"clips", "how many", from_to(1, 1e6)}, self.clips);
@@ -75,23 +80,27 @@ struct Options {
     }
 
     /// What must fit together, beyond ranges.
-    void check(const reel::KeyLocator& locate) const { demo.delta.check(locate); }
+    void check(const reel::KeyLocator& locate) const {
+        demo.delta.check(locate);
+        parts.check(locate);
+    }
 };
 
 class Evaluation {
 public:
     explicit Evaluation(const Options& options)
         : options_(options), output_(options.output), variants_(evaluation::variants_of(options.variants)),
-          config_(world::config_of(options.demo)), cpu_(options.threads),
+          config_(world::config_of(options.demo)), cpu_(reel::usable_threads(options.threads)),
           backend_(reel::open_backend(options.backend, cpu_)) {}
 
     void run() {
+        const reel::FolderLock lock(output_);
         reel::make_output_folder(output_ / "sheets");
         const nlohmann::json settings = settings_json();
         if (options_.resume && std::filesystem::exists(output_ / "settings.json")) {
             resume(settings);
         }
-        pipeline_ = backend_->load({.folder = options_.model, .seed = options_.seed});
+        pipeline_ = backend_->load({.folder = options_.model, .seed = options_.seed, .model = options_.parts});
         pipeline_->watch.after_step = program::check_stop;
         reel::check_steps(reel::ddim_sampler(pipeline_->facts()), config_.validation_data);
         reel::write_json(output_ / "settings.json", settings);
@@ -116,7 +125,7 @@ public:
         const std::string summary = evaluation::summary(rows_);
         reel::write_file(output_ / "summary.md", summary);
         evaluation::write_summary_csv(output_ / "summary.csv", rows_);
-        std::cout << '\n' << summary << "wrote " << (output_ / "summary.md").string() << '\n';
+        std::cout << '\n' << summary << "wrote " << reel::terminal_text((output_ / "summary.md").string()) << '\n';
     }
 
 private:
@@ -192,7 +201,7 @@ private:
             }
         };
         run_all(false, 0);
-        if (std::ranges::any_of(variants_, &Variant::tuned) && demo.max_train_steps > 0) {
+        if (reel::ranges::any_of(variants_, &Variant::tuned) && demo.max_train_steps > 0) {
             const reel::Stopwatch tuning;
             tune(moments, drawn.prompt);
             run_all(true, tuning.seconds());

@@ -15,6 +15,7 @@
 
 #include <reel/core/format_text.hpp>
 #include <reel/core/nearest_name.hpp>
+#include <reel/core/ranges.hpp>
 #include <reel/io/files/atomic_file.hpp>
 #include <reel/pipelines/edit_options.hpp>
 
@@ -70,11 +71,11 @@ struct Variant {
     std::vector<Variant> variants;
     std::istringstream stream(list);
     for (std::string name; std::getline(stream, name, ',');) {
-        const auto found = std::ranges::find(all, name, &Variant::name);
+        const auto found = reel::ranges::find(all, name, &Variant::name);
         reel::require(
             found != all.end(), "variant \"", name, "\" is unknown", reel::did_you_mean(name, known),
             "; expected reference or source, then -mask or -delta, -untuned, -no-inversion, -overlay as wanted");
-        reel::require(std::ranges::find(variants, name, &Variant::name) == variants.end(), "variant \"", name,
+        reel::require(reel::ranges::find(variants, name, &Variant::name) == variants.end(), "variant \"", name,
                       "\" is given twice");
         variants.push_back(*found);
     }
@@ -179,7 +180,7 @@ struct Summary {
     std::vector<std::string> variants;
     for (const Row& row : rows) {
         for (auto& [list, name] : {std::pair{&acts, &row.act}, std::pair{&variants, &row.variant}}) {
-            if (std::ranges::find(*list, *name) == list->end()) {
+            if (reel::ranges::find(*list, *name) == list->end()) {
                 list->push_back(*name);
             }
         }

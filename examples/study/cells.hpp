@@ -10,6 +10,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <reel/pipelines/lora_options.hpp>
+
 #include "study_options.hpp"
 
 namespace study {
@@ -54,6 +56,7 @@ struct Study {
     std::string title;
     std::filesystem::path model;                                     ///< empty: the one that comes with reel
     reel::MixedPrecision mixed_precision = reel::MixedPrecision::no; ///< that it is loaded with
+    reel::LoraOptions lora;                                          ///< merged into it
     std::filesystem::path output;                                    ///< empty: not given
     std::uint64_t seed = 33; ///< of tuning, and of the parameters that inflation adds
     std::vector<std::string> varied;

@@ -12,7 +12,8 @@
 #include <reel/io/video/video_writer.hpp>
 #include <reel/metrics/clip_similarity.hpp>
 #include <reel/metrics/psnr.hpp>
-#include <reel/pipelines/overlay.hpp>
+#include <reel/pipelines/laid_edit.hpp>
+#include <reel/pipelines/user_mask.hpp>
 
 #include "previews.hpp"
 
@@ -51,9 +52,9 @@ public:
                              .trajectory;
             const reel::Frames again = session_.decoded(sampled_back(request, trajectory.latents.back()));
             psnr = number(reel::metrics::psnr(again, clip.source));
-            failed_.attempt([&] { reel::write_gif(folder / "reconstruction.gif", again, clip.fps()); });
+            failed_.attempt([&] { reel::write_gif(folder / "reconstruction.gif", again, clip.times); });
             failed_.attempt(
-                [&] { reel::write_gif(folder / "thumbnail.gif", fitted(again, picture_side), clip.fps()); });
+                [&] { reel::write_gif(folder / "thumbnail.gif", fitted(again, picture_side), clip.times); });
         }
         check_stop();
         write_trajectory(folder / "inverted.safetensors", trajectory, inversion.keeps_all);
@@ -74,31 +75,32 @@ public:
         OpenClip& clip = session_.open(tuning);
         reel::make_output_folder(done.parent_path());
         remove_beginning_with(done.parent_path(), "." + edit.name + ".");
-        if (std::filesystem::exists(done / "metrics.json")) {
+        if (finished_result(done / "metrics.json")) {
             add_scores(cell, done);
             return;
         }
         session_.activate(tuning);
-        const nlohmann::json about = reel::read_json(session_.folders().inversion(inversion) / "inversion.json");
+        const ResultFile about(session_.folders().inversion(inversion) / "inversion.json");
         const reel::AnyTrajectory inverted = read_trajectory(
             session_.pipeline(), session_.folders().inversion(inversion) / "inverted.safetensors", about);
-        const auto [latents, mask] = sampled(edit, inverted);
-        reel::Frames result = session_.decoded(latents);
-        if (cell.options.edit.overlay) {
-            result = reel::overlay(clip.source, result, session_.decoded(inverted.latents.front()));
-        }
+        const reel::PixelMask allowed = allowed_in(cell, clip);
+        const auto [latents, mask] = sampled(edit, inverted, allowed);
+        const bool overlaid = cell.options.edit.overlay;
+        reel::LaidEdits laid(
+            {clip.source, allowed, overlaid ? session_.decoded(inverted.latents.front()) : reel::Frames()});
+        const reel::Frames result = laid(session_.decoded(latents));
 
         reel::AtomicFolder folder(done);
         reel::write_safetensors(folder.path() / "latents.safetensors", {{"latents", reel::to_file(latents)}});
         write_pictures(folder.path(), cell, clip, result);
         if (mask.defined()) {
             failed_.attempt([&] {
-                reel::write_gif(folder.path() / "mask.gif", reel::mask_picture(mask, clip.source), clip.fps());
+                reel::write_gif(folder.path() / "mask.gif", reel::mask_picture(mask, clip.source), clip.times);
             });
         }
         reel::write_json(folder.path() / "options.json", options_of(cell, session_.seed()));
         nlohmann::json measures = measured(clip, result);
-        measures["tuning_loss"] = reel::read_json(session_.folders().tuning(tuning) / "tuning.json").at("tuning_loss");
+        measures["tuning_loss"] = ResultFile(session_.folders().tuning(tuning) / "tuning.json").at("tuning_loss");
         measures["inversion_psnr"] = about.at("inversion_psnr");
         score(cell, result, measures);
         write_record(folder.path(), watch.seconds(), session_.cpu().threads());
@@ -118,13 +120,21 @@ private:
         return session_.pipeline().sample_edit(request, {}, {.start = noise}, inversion.prompt);
     }
 
+    /// Where the study lets a clip change.
+    [[nodiscard]] static reel::PixelMask allowed_in(const Cell& cell, const OpenClip& clip) {
+        reel::TuneTrainData data = cell.options.clip;
+        data.video_path = cell.video.string();
+        return reel::user_mask(cell.options.edit.user_mask, {clip.source, clip.file, &data, cell.options.reading});
+    }
+
     /// An edit's latents, and where it could change the clip.
     struct Sampled {
         AnyTensor latents;
         AnyTensor mask; ///< undefined: everywhere
     };
 
-    [[nodiscard]] Sampled sampled(const Edit& edit, const reel::AnyTrajectory& inverted) {
+    [[nodiscard]] Sampled sampled(const Edit& edit, const reel::AnyTrajectory& inverted,
+                                  const reel::PixelMask& allowed) {
         const Cell& cell = edit.cell;
         reel::EditRequest request = session_.request_of(cell);
         request.sampler.set_eta(cell.options.sampling.eta);
@@ -138,6 +148,7 @@ private:
                 start.trajectory = inverted;
             }
         }
+        start.allowed = reel::latent_mask(session_.cpu(), allowed, inverted.latents.front().shape());
         const reel::AnyPlace place = pipeline.find_place(request, start, cell.caption);
         return {pipeline.sample_edit(request, start.trajectory, place, cell.caption,
                                      [&](index_t k, const AnyTensor& x) { previews_.show(edit.name, k, x); }),
@@ -146,9 +157,9 @@ private:
 
     void write_pictures(const std::filesystem::path& folder, const Cell& cell, const OpenClip& clip,
                         const reel::Frames& result) const {
-        reel::write_clip(folder / "edit", result, {clip.fps()}, attempt_by(failed_));
+        reel::write_clip(folder / "edit", result, {clip.times}, attempt_by(failed_));
         const auto gif = [&](const char* name, const reel::Frames& both) {
-            failed_.attempt([&] { reel::write_gif(folder / name, both, clip.fps()); });
+            failed_.attempt([&] { reel::write_gif(folder / name, both, clip.times); });
         };
         gif("side_by_side.gif", reel::side_by_side({clip.source, result}));
         const reel::Frames before = fitted(clip.source, picture_side);
@@ -194,7 +205,7 @@ private:
         const reel::StateDict saved = reel::read_safetensors(file);
         const auto latents = saved.find("latents");
         reel::require(latents != saved.end(), file.string(), ": \"latents\" is missing");
-        nlohmann::json measures = reel::read_json(folder / "metrics.json");
+        nlohmann::json measures = ResultFile(folder / "metrics.json").json();
         score(cell, session_.decoded(session_.pipeline().upload(latents->second, folder.string())), measures);
         reel::write_json(folder / "metrics.json", measures);
     }

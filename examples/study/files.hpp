@@ -1,13 +1,17 @@
 #pragma once
 // Files of a study's results beside its pictures: inverted latents, what a piece of work took, what a killed one left.
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <reel/core/version.hpp>
+#include <reel/io/config/json.hpp>
 #include <reel/io/records/manifest.hpp>
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/pipelines/any_pipeline.hpp>
@@ -15,6 +19,51 @@
 #include "lock_folder.hpp"
 
 namespace study {
+
+/// A JSON object that a study wrote. Every Error names the file.
+class ResultFile {
+public:
+    explicit ResultFile(const std::filesystem::path& path) : where_(path.string()), json_(reel::read_json(path)) {
+        reel::require(json_.is_object(), where_, ": expected a JSON object; remove the file to have it made again");
+    }
+
+    [[nodiscard]] const nlohmann::json& json() const { return json_; }
+
+    /// The value of a key.
+    template <class T = nlohmann::json>
+    [[nodiscard]] T at(const char* key) const {
+        try {
+            return json_.at(key).get<T>();
+        } catch (const nlohmann::json::exception&) {
+            reel::fail(where_, ": \"", key,
+                       "\" is missing, or no value of its kind; remove the file to have it made again");
+        }
+    }
+
+    /// A text, "" where there is none.
+    [[nodiscard]] std::string text(const char* key) const {
+        const auto found = json_.find(key);
+        return found != json_.end() && found->is_string() ? found->get<std::string>() : "";
+    }
+
+private:
+    std::string where_;
+    nlohmann::json json_;
+};
+
+/// The object in a file that a piece of work writes last, or nothing where it is not there or is no such thing: then
+/// the work is not done.
+[[nodiscard]] inline std::optional<nlohmann::json> finished_result(const std::filesystem::path& path) {
+    std::error_code ignored;
+    if (!std::filesystem::exists(path, ignored)) {
+        return std::nullopt;
+    }
+    try {
+        return ResultFile(path).json();
+    } catch (const reel::Error&) {
+        return std::nullopt;
+    }
+}
 
 /// A number for a JSON file, which has neither infinity (equal clips) nor NaN (nothing to measure).
 inline nlohmann::json number(double value) {
@@ -44,13 +93,18 @@ inline void write_trajectory(const std::filesystem::path& path, const reel::AnyT
 /// What write_trajectory() wrote; `about` is the inversion's inversion.json. Steps that were not kept are undefined
 /// tensors.
 inline reel::AnyTrajectory read_trajectory(const reel::AnyPipeline& pipeline, const std::filesystem::path& path,
-                                           const nlohmann::json& about) {
+                                           const ResultFile& about) {
     reel::AnyTrajectory trajectory;
-    trajectory.timesteps = about.at("timesteps").get<std::vector<double>>();
+    trajectory.timesteps = about.at<std::vector<double>>("timesteps");
     trajectory.latents.resize(trajectory.timesteps.size() + 1);
     for (const auto& [name, tensor] : reel::read_safetensors(path)) {
-        const std::size_t at = std::stoul(name.substr(name.find('.') + 1));
-        trajectory.latents.at(at) = pipeline.upload(tensor, path.string() + ": " + name);
+        const std::string digits = name.substr(std::min(name.size(), name.find('.') + 1));
+        const bool number =
+            !digits.empty() && digits.size() < 9 && digits.find_first_not_of("0123456789") == digits.npos;
+        const std::size_t at = number ? std::stoul(digits) : trajectory.latents.size();
+        reel::require(at < trajectory.latents.size(), path.string(), ": tensor \"", name,
+                      "\" is none of the inversion's ", trajectory.latents.size(), " latents");
+        trajectory.latents[at] = pipeline.upload(tensor, path.string() + ": " + name);
     }
     return trajectory;
 }

@@ -7,35 +7,14 @@
 #include <string>
 #include <string_view>
 
+#include <reel/core/shown_text.hpp>
 #include <reel/io/files/mapped_file.hpp>
 
 namespace study {
 
-/// Any text as HTML, also inside quotes.
+/// Any text as HTML, also inside quotes; what is no UTF-8, and characters that act, can be seen.
 [[nodiscard]] inline std::string escaped(std::string_view text) {
-    std::string safe;
-    for (const char c : text) {
-        switch (c) {
-        case '&':
-            safe += "&amp;";
-            break;
-        case '<':
-            safe += "&lt;";
-            break;
-        case '>':
-            safe += "&gt;";
-            break;
-        case '"':
-            safe += "&quot;";
-            break;
-        case '\'':
-            safe += "&#39;";
-            break;
-        default:
-            safe += static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t' ? ' ' : c;
-        }
-    }
-    return safe;
+    return reel::html_text(reel::terminal_text(text));
 }
 
 /// RFC 4648, section 4.
@@ -61,18 +40,6 @@ namespace study {
     const std::string_view bytes(reinterpret_cast<const char*>(file.bytes().data()), file.size());
     return "<img src=\"data:image/" + path.extension().string().substr(1) + ";base64," + base64(bytes) + "\" alt=\"" +
            escaped(words) + "\">";
-}
-
-/// A field of a CSV file (RFC 4180).
-[[nodiscard]] inline std::string csv_field(const std::string& text) {
-    if (text.find_first_of(",\"\r\n") == std::string::npos) {
-        return text;
-    }
-    std::string quoted = "\"";
-    for (const char c : text) {
-        quoted += c == '"' ? "\"\"" : std::string(1, c);
-    }
-    return quoted + "\"";
 }
 
 /// Text for a cell of a Markdown table.

@@ -23,7 +23,6 @@
 #include <random>
 #include <set>
 #include <sstream>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -69,6 +68,11 @@ namespace detail {
     return state == "Z" || state == "X" ? "" : field;
 }
 
+/// Whether no process of this number runs. One that its parent has not waited for yet is gone, though signals reach it.
+[[nodiscard]] inline bool is_gone(long process) {
+    return ::kill(static_cast<pid_t>(process), 0) != 0 || (!start_of(::getpid()).empty() && start_of(process).empty());
+}
+
 [[nodiscard]] inline Holder this_process() {
     std::array<char, 256> host{};
     if (::gethostname(host.data(), host.size() - 1) != 0 || host[0] == '\0') {
@@ -111,12 +115,16 @@ public:
     LockFolder(std::filesystem::path folder, double beat_seconds, double patience)
         : folder_(std::move(folder)), patience_(patience) {
         reel::make_output_folder(folder_);
-        beater_ = std::jthread([this, beat_seconds](const std::stop_token& stop) { beat(stop, beat_seconds); });
+        beater_ = std::thread([this, beat_seconds] { beat(beat_seconds); });
     }
     LockFolder(const LockFolder&) = delete;
     LockFolder& operator=(const LockFolder&) = delete;
     ~LockFolder() {
-        beater_.request_stop();
+        {
+            const std::lock_guard guard(mutex_);
+            ending_ = true;
+        }
+        wake_.notify_all();
         beater_.join();
         while (!held_.empty()) {
             release(held_.begin()->first);
@@ -168,8 +176,8 @@ public:
         for (const auto& entry : std::filesystem::directory_iterator(folder_, ignored)) {
             const std::string file = entry.path().filename().string();
             const std::string unfinished = "new-" + self.host + "-";
-            const bool dead = file.starts_with(unfinished) &&
-                              ::kill(static_cast<pid_t>(std::atol(file.c_str() + unfinished.size())), 0) != 0;
+            const bool dead =
+                file.starts_with(unfinished) && detail::is_gone(std::atol(file.c_str() + unfinished.size()));
             if (dead || names.contains(file.substr(0, file.rfind('.')))) {
                 std::filesystem::remove(entry.path(), ignored);
             }
@@ -275,10 +283,9 @@ private:
         return true;
     }
 
-    void beat(const std::stop_token& stop, double seconds) {
+    void beat(double seconds) {
         std::unique_lock lock(mutex_);
-        while (!stop.stop_requested()) {
-            wake_.wait_for(lock, stop, std::chrono::duration<double>(seconds), [] { return false; });
+        while (!wake_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return ending_; })) {
             for (auto& [name, held] : held_) {
                 const std::string text = heartbeat(++held.beats);
                 // A beat that fails is one that is missed.
@@ -294,8 +301,9 @@ private:
     std::map<std::string, Held> held_;
     std::map<std::string, Seen> seen_; ///< others' heartbeats
     std::mutex mutex_;
-    std::condition_variable_any wake_;
-    std::jthread beater_;
+    bool ending_ = false;
+    std::condition_variable wake_;
+    std::thread beater_;
 };
 
 } // namespace study

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <reel/core/format_text.hpp>
+#include <reel/core/ranges.hpp>
 #include <reel/pipelines/loss_log.hpp>
 
 namespace study {
@@ -52,8 +53,8 @@ namespace detail {
     if (values.empty()) {
         return "<p>no losses</p>\n";
     }
-    const double low = std::min(0.0, *std::ranges::min_element(values));
-    const double high = std::max(*std::ranges::max_element(values), low + 1e-9);
+    const double low = std::min(0.0, *reel::ranges::min_element(values));
+    const double high = std::max(*reel::ranges::max_element(values), low + 1e-9);
     std::string text = "<svg class=\"curve\" viewBox=\"0 0 640 210\" role=\"img\" aria-label=\"loss over steps\">\n";
     for (int i = 0; i <= 2; ++i) {
         const double y = 170 - 75.0 * i;

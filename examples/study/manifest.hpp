@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include <reel/core/ranges.hpp>
+
 #include "cells.hpp"
 
 namespace study {
@@ -65,6 +67,11 @@ public:
         study_.title = top_.get<std::string>("title", "");
         study_.model = resolved(top_.get<std::string>("model", ""));
         reel::detail::read_option(top_, "mixed_precision", study_.mixed_precision);
+        reel::read_options(top_, study_.lora);
+        for (std::string& lora : study_.lora.lora) {
+            const reel::LoraUse use = reel::lora_use(lora, top_.location("lora"));
+            lora = reel::concat_text(resolved(use.file.string()).string(), ":", reel::option_text(use.scale));
+        }
         study_.output = resolved(top_.get<std::string>("output", ""));
         study_.seed = top_.get("seed", study_.seed);
         seeds_ = top_.get("seeds", std::vector<std::uint64_t>{study_.seed});
@@ -90,7 +97,8 @@ private:
     };
 
     [[nodiscard]] std::filesystem::path resolved(const std::string& path) const {
-        return path.empty() ? std::filesystem::path() : (folder_ / path).lexically_normal();
+        const std::filesystem::path whole = (folder_ / path).lexically_normal();
+        return path.empty() ? std::filesystem::path() : whole.has_filename() ? whole : whole.parent_path();
     }
 
     [[nodiscard]] std::string place(int line) const { return reel::concat_text(where_, ":", line, ": "); }
@@ -120,7 +128,7 @@ private:
         YamlReader group = reader.section("options");
         for (const YamlNode::Key& key : group.node().keys) {
             layer.keys.push_back(key.name);
-            const auto varied = std::ranges::find(study_.varied, key.name);
+            const auto varied = reel::ranges::find(study_.varied, key.name);
             reel::require(varied == study_.varied.end(), place(key.line), "options.", key.name,
                           ": this option is varied in \"vary\"; give it in one place");
         }
@@ -135,8 +143,8 @@ private:
         for (std::size_t i = 0; i < vary.node().keys.size(); ++i) {
             const YamlNode::Key& key = vary.node().keys[i];
             const YamlNode& values = vary.node().items[i];
-            reel::require(std::ranges::find(all_.keys, key.name) == all_.keys.end(), place(key.line), "vary.", key.name,
-                          ": this option is also in \"options\"; give it in one place");
+            reel::require(reel::ranges::find(all_.keys, key.name) == all_.keys.end(), place(key.line), "vary.",
+                          key.name, ": this option is also in \"options\"; give it in one place");
             reel::require(values.kind == YamlNode::Kind::list && !values.items.empty(), place(key.line), "vary.",
                           key.name, ": expected a list of values, found ", reel::describe(values));
             std::vector<YamlNode> groups;
@@ -246,7 +254,7 @@ private:
                       ": \"captions\" is missing, here and in the object: what edits shall show");
         for (std::size_t i = 0; i < captions.size(); ++i) {
             reel::require(!captions[i].empty(), here, ": caption ", i + 1, " is empty");
-            const auto first = std::ranges::find(captions, captions[i]) - captions.begin();
+            const auto first = reel::ranges::find(captions, captions[i]) - captions.begin();
             reel::require(first == static_cast<std::ptrdiff_t>(i), here, ": the caption \"", captions[i],
                           "\" is there twice; every cell would be made twice");
             cell.caption = captions[i];
@@ -307,6 +315,8 @@ private:
             }
             check_options(cell.options, where);
             const reel::TuneTrainData& train = cell.options.clip;
+            reel::require(!cell.drawn || cell.options.reading.fps == 0, where,
+                          ": fps: a drawn clip has its own rate; leave it away");
             reel::require(!cell.drawn || (train.width == train.height && train.sample_start_idx == 0 &&
                                           train.sample_frame_rate == 1),
                           where, ": drawn clips are square, and all of their frames are taken");

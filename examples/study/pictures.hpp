@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include <reel/core/ranges.hpp>
 #include <reel/io/pictures/bicubic.hpp>
 #include <reel/io/pictures/enlarge.hpp>
 #include <reel/io/pictures/frame_grid.hpp>
@@ -38,7 +39,7 @@ inline constexpr int picture_side = 160; ///< pixels, of the frames in sheets an
     reel::Frames some = reel::make_frames(most, clip.height, clip.width, clip.fps);
     for (int i = 0; i < most; ++i) {
         const int from = most == 1 ? 0 : (i * (clip.count - 1) + (most - 1) / 2) / (most - 1);
-        std::ranges::copy(clip.frame(from), some.frame(i).begin());
+        reel::ranges::copy(clip.frame(from), some.frame(i).begin());
     }
     return some;
 }
@@ -60,7 +61,7 @@ struct SheetRow {
                   reel::text_line_height * static_cast<int>(reel::wrap_text(row.caption, letters).size());
     }
     reel::Frames sheet = reel::make_frames(1, height, width);
-    std::ranges::fill(sheet.rgb, std::uint8_t{255});
+    reel::ranges::fill(sheet.rgb, std::uint8_t{255});
     int top = gap;
     for (const SheetRow& row : rows) {
         for (int i = 0; i < row.frames.count; ++i) {

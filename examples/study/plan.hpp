@@ -3,7 +3,10 @@
 // has a name that follows from all that its result depends on, so that a folder of that name is the result, whichever
 // process made it and whenever.
 
+#include <filesystem>
+#include <iostream>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -12,6 +15,7 @@
 #include <reel/io/config/json.hpp>
 #include <reel/io/files/file_name.hpp>
 #include <reel/io/files/sha256.hpp>
+#include <reel/io/video/picture_files.hpp>
 
 #include "cells.hpp"
 
@@ -58,7 +62,20 @@ namespace detail {
     return words + "." + reel::sha256_hex(std::as_bytes(std::span(text))).substr(0, 10);
 }
 
-/// What a clip is: its file's bytes, or the pixels that are drawn.
+/// Of a clip's bytes: those of its file, or of its pictures in their order.
+[[nodiscard]] inline std::string clip_hash(const std::filesystem::path& clip) {
+    const auto pictures = reel::picture_files(clip);
+    if (!pictures) {
+        return reel::sha256_file(clip);
+    }
+    std::string hashes;
+    for (const std::filesystem::path& picture : *pictures) {
+        hashes += reel::sha256_file(picture) + "\n";
+    }
+    return reel::sha256_hex(std::as_bytes(std::span(hashes)));
+}
+
+/// What a clip is: its files' bytes, or the pixels that are drawn.
 [[nodiscard]] inline nlohmann::json clip_key(const Cell& cell, std::map<std::string, std::string>& hashes) {
     const reel::TuneTrainData& data = cell.options.clip;
     auto [hash, fresh] = hashes.try_emplace(cell.drawn ? reel::concat_text(cell.drawn->world_seed, " ", cell.drawn->act,
@@ -67,7 +84,7 @@ namespace detail {
                                                        : cell.video.string());
     if (fresh) {
         try {
-            hash->second = cell.drawn ? drawing_hash(cell) : reel::sha256_file(cell.video);
+            hash->second = cell.drawn ? drawing_hash(cell) : clip_hash(cell.video);
         } catch (const reel::Error&) {
             hash->second = "cannot be read"; // its tuning says why
         }
@@ -134,6 +151,21 @@ namespace detail {
         plan.edits.push_back({name, key, inversion->second, cell});
     }
     return plan;
+}
+
+/// Says on stdout what a plan has to do, into a folder.
+inline void print_plan(const Plan& plan, const std::filesystem::path& root) {
+    for (const Tuning& tuning : plan.tunings) {
+        std::cout << "tune    " << tuning.name << ": \"" << reel::terminal_text(tuning.cell.prompt) << "\"\n";
+    }
+    for (const Inversion& inversion : plan.inversions) {
+        std::cout << "invert  " << inversion.name << '\n';
+    }
+    for (const Edit& edit : plan.edits) {
+        std::cout << "sample  " << edit.name << ": \"" << reel::terminal_text(edit.cell.caption) << "\"\n";
+    }
+    std::cout << plan.tunings.size() << " tunings, " << plan.inversions.size() << " inversions, " << plan.edits.size()
+              << " cells in " << reel::terminal_text(root.string()) << '\n';
 }
 
 /// Every option of a cell, by name.

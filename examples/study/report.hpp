@@ -10,6 +10,7 @@
 #include <reel/core/version.hpp>
 #include <reel/io/files/atomic_file.hpp>
 
+#include "files.hpp"
 #include "loss_curve.hpp"
 #include "summary.hpp"
 #include "worker.hpp"
@@ -140,7 +141,7 @@ private:
                 put("<p>not tuned: the model as it is</p>\n");
             }
             put("<details><summary>options of the tuning</summary>" +
-                options_table(reel::read_json(folder / "tuning.json").at("options")) + "</details>\n");
+                options_table(ResultFile(folder / "tuning.json").at("options")) + "</details>\n");
         }
         for (const Inversion& inversion : plan_.inversions) {
             if (plan_.tunings[inversion.tuning].name == tuning.name) {
@@ -158,7 +159,7 @@ private:
         }
         if (std::filesystem::exists(folder / "inversion.json")) {
             put("<details><summary>options of the inversion</summary>" +
-                options_table(reel::read_json(folder / "inversion.json").at("options")) + "</details>\n");
+                options_table(ResultFile(folder / "inversion.json").at("options")) + "</details>\n");
         }
         put("<div class=\"cells\">\n");
         for (const Outcome& outcome : outcomes_) {
@@ -191,7 +192,7 @@ private:
                 short_text(outcome.value(column.name)) + "</td></tr>");
         }
         put("</table></details>\n<details><summary>options</summary>" +
-            options_table(reel::read_json(folder / "options.json")) + "</details>\n</div>\n");
+            options_table(ResultFile(folder / "options.json").json()) + "</details>\n</div>\n");
     }
 
     void all_measures() {

@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
         std::string mixed_precision;
         std::string backend = "cpu";
         study::RunSettings settings;
+        reel::LoraOptions lora;
         CLI::App app("Runs a study: every object, clip, caption, sampler, seed and varied option of a manifest. Each\n"
                      "clip is tuned and inverted once, every edit sampled from it. Writes a folder for every cell,\n"
                      "summary.csv, summary.md and report.html. Start it again to go on where it was stopped; start it\n"
@@ -24,7 +25,11 @@ int main(int argc, char** argv) {
         app.option_defaults()->always_capture_default();
         app.add_option("manifest", manifest, "YAML file; see docs/study.md")->required();
         app.add_option("--output", output, "folder to write to [the manifest's, or out/ and its name]");
-        app.add_option("--model", model, "diffusers folder [the manifest's, or the one that comes with reel]");
+        app.add_option("--model", model,
+                       "diffusers folder, or .safetensors or .ckpt file [the manifest's, or the one that comes with "
+                       "reel]");
+        program::add_options(app, settings.parts);
+        program::add_options(app, lora);
         app.add_option("--mixed_precision", mixed_precision,
                        "no, bf16 or fp16: of frozen weights and activations [the manifest's, or no]")
             ->check(CLI::IsMember({"", "no", "bf16", "fp16"}));
@@ -37,11 +42,13 @@ int main(int argc, char** argv) {
         app.add_option("--patience", settings.patience,
                        "seconds after which a silent process of another machine is dead")
             ->check(CLI::Range(1.0, 1e6));
+        app.add_flag("--allow_nonfinite", settings.allow_nonfinite, "go on where latents hold Inf or NaN");
         app.add_flag("--retry_failed", settings.retry_failed, "try again what failed before");
         app.add_flag("--plan", settings.plan, "only say what would be done");
         if (const auto status = program::parse(app, argc, argv)) {
             return *status;
         }
+        program::check(settings.parts);
         study::Study study = study::read_manifest(manifest);
         if (!output.empty() || study.output.empty()) {
             study.output = output.empty() ? std::filesystem::path("out") / std::filesystem::path(manifest).stem()
@@ -50,6 +57,10 @@ int main(int argc, char** argv) {
         if (!model.empty()) {
             study.model = model;
         }
+        if (!lora.lora.empty()) { // in place of the manifest's
+            study.lora.lora = lora.lora;
+        }
+        study.lora.lora_partial = study.lora.lora_partial || lora.lora_partial;
         if (!mixed_precision.empty()) {
             study.mixed_precision = reel::choice_of<reel::MixedPrecision>(mixed_precision, "--mixed_precision");
         }

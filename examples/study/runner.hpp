@@ -18,8 +18,10 @@
 
 #include <reel/core/stopwatch.hpp>
 
+#include "files.hpp"
 #include "lock_folder.hpp"
 #include "manifest.hpp"
+#include "model_check.hpp"
 #include "options.hpp"
 #include "report.hpp"
 #include "worker.hpp"
@@ -28,6 +30,7 @@ namespace study {
 
 /// How a study is run; what it is made of is its manifest's.
 struct RunSettings {
+    reel::ModelOptions parts{};
     std::string clip_model;
     reel::BackendKind backend = reel::BackendKind::cpu;
     int threads = 0;
@@ -35,6 +38,7 @@ struct RunSettings {
     double patience = 120; ///< seconds after which a silent process of another machine is dead
     bool retry_failed = false;
     bool plan = false; ///< only say what would be done
+    bool allow_nonfinite = false;
 };
 
 /// A piece of work that one process does.
@@ -55,12 +59,15 @@ public:
     Runner(RunSettings settings, Study study)
         : settings_(std::move(settings)), study_(std::move(study)), folders_{study_.output},
           worker_({.model = study_.model,
+                   .parts = settings_.parts,
                    .clip_model = settings_.clip_model,
                    .seed = study_.seed,
                    .threads = settings_.threads,
                    .preview_every = settings_.preview_every,
                    .mixed_precision = study_.mixed_precision,
-                   .backend = settings_.backend},
+                   .backend = settings_.backend,
+                   .lora = study_.lora,
+                   .allow_nonfinite = settings_.allow_nonfinite},
                   folders_) {
         worker_.check(study_);
         plan_ = make_plan(study_, worker_.fingerprint());
@@ -69,10 +76,11 @@ public:
 
     int run() {
         if (settings_.plan) {
-            print_plan();
+            print_plan(plan_, folders_.root);
             return 0;
         }
         reel::make_output_folder(folders_.root / "failures");
+        check_model(folders_.root, worker_);
         if (settings_.retry_failed) {
             for (const Item& item : items_) {
                 std::error_code ignored;
@@ -117,20 +125,6 @@ private:
         }
     }
 
-    void print_plan() const {
-        for (const Tuning& tuning : plan_.tunings) {
-            std::cout << "tune    " << tuning.name << ": \"" << tuning.cell.prompt << "\"\n";
-        }
-        for (const Inversion& inversion : plan_.inversions) {
-            std::cout << "invert  " << inversion.name << '\n';
-        }
-        for (const Edit& edit : plan_.edits) {
-            std::cout << "sample  " << edit.name << ": \"" << edit.cell.caption << "\"\n";
-        }
-        std::cout << plan_.tunings.size() << " tunings, " << plan_.inversions.size() << " inversions, "
-                  << plan_.edits.size() << " cells in " << folders_.root.string() << '\n';
-    }
-
     [[nodiscard]] std::filesystem::path failure(const Item& item) const {
         return folders_.root / "failures" / (item.lock + ".json");
     }
@@ -158,7 +152,7 @@ private:
             item.state = State::done;
         } else if (std::filesystem::exists(failure(item), ignored)) {
             item.state = State::failed;
-            item.error = reel::read_json(failure(item)).value("error", "");
+            item.error = ResultFile(failure(item)).text("error");
         } else if (before.state == State::failed) {
             item.state = State::failed;
             item.error = before.error;
@@ -223,11 +217,27 @@ private:
         } catch (const std::exception& error) {
             item.error = error.what();
         }
+        if (item.state != State::done && others_work(item)) {
+            return;
+        }
         if (item.state != State::done) {
             item.state = State::failed;
             reel::write_json(failure(item), {{"error", item.error}});
         }
         report_progress(item, watch.seconds());
+    }
+
+    /// Whether an item that failed here is another process's by now: this one was taken for dead, and what it missed
+    /// may be what the other has tidied up. Then the failure is none.
+    [[nodiscard]] bool others_work(Item& item) {
+        try {
+            locks_->check(item.lock);
+            return false;
+        } catch (const LockLost& error) {
+            std::cerr << "run_study: " << error.what() << "; here it ended with: " << item.error << '\n';
+            item.error.clear();
+            return true;
+        }
     }
 
     /// A line on the screen: what was done, and, once every kind of work was timed, how long the
@@ -255,7 +265,7 @@ private:
         if (left[Kind::edit] > 0 && known) {
             std::cout << ", about " << reel::format_duration(rest);
         }
-        std::cout << (item.error.empty() ? "" : "\n  " + item.error) << std::endl;
+        std::cout << (item.error.empty() ? "" : "\n  " + reel::terminal_text(item.error)) << std::endl;
     }
 
     /// Whoever finds everything done writes the report, unless it says all this already.
@@ -269,7 +279,7 @@ private:
                 outcome.edit = &edit;
                 outcome.error = item.error;
                 if (item.state == State::done) {
-                    outcome.measures = reel::read_json(folders_.edit(edit) / "metrics.json");
+                    outcome.measures = ResultFile(folders_.edit(edit) / "metrics.json").json();
                 }
                 state["cells"].push_back({edit.name, edit.cell.sampler.name, item.error, outcome.measures});
             }
@@ -282,19 +292,20 @@ private:
         const std::string digest = reel::sha256_hex(std::as_bytes(std::span(text)));
         const auto written = [&] {
             std::error_code ignored;
-            const std::filesystem::path file = folders_.root / "study.json";
-            return std::filesystem::exists(file, ignored) &&
-                   std::filesystem::exists(folders_.root / "report.html", ignored) &&
-                   reel::read_json(file).value("results", "") == digest;
+            const auto last = finished_result(folders_.root / "study.json");
+            return last && std::filesystem::exists(folders_.root / "report.html", ignored) &&
+                   last->value("results", nlohmann::json()) == digest;
         };
         while (!written()) {
             if (locks_->take("report")) {
                 if (!written()) {
                     remove_temporaries(); // of processes that were killed
+                    std::error_code ignored;
+                    std::filesystem::remove(folders_.root / "study.json", ignored); // until all of them are there
                     write_reports(study_, plan_, folders_, outcomes);
                     reel::write_json(folders_.root / "study.json",
                                      {{"title", study_.title}, {"cells", plan_.edits.size()}, {"results", digest}});
-                    std::cout << "wrote " << (folders_.root / "report.html").string() << std::endl;
+                    std::cout << "wrote " << reel::terminal_text((folders_.root / "report.html").string()) << std::endl;
                 }
                 locks_->release("report");
             } else {
@@ -328,7 +339,7 @@ private:
             failed += item.kind == Kind::edit && item.state == State::failed ? 1 : 0;
         }
         std::cout << plan_.edits.size() - failed << " of " << plan_.edits.size()
-                  << " cells: " << (folders_.root / "report.html").string() << '\n';
+                  << " cells: " << reel::terminal_text((folders_.root / "report.html").string()) << '\n';
         if (failed > 0) {
             std::cerr << "run_study: error: " << failed << " of " << plan_.edits.size()
                       << " cells failed; summary.md says why, --retry_failed tries them again\n";

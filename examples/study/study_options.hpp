@@ -9,7 +9,9 @@
 #include <string>
 #include <string_view>
 
+#include <reel/core/ranges.hpp>
 #include <reel/io/config/options.hpp>
+#include <reel/pipelines/clip_options.hpp>
 #include <reel/pipelines/tune_clip.hpp>
 #include <reel/pipelines/tune_config.hpp>
 
@@ -24,6 +26,7 @@ struct Options {
     reel::TuneOptions tuning{.checkpointing_steps = 100, .mixed_precision = reel::MixedPrecision::no};
     reel::SamplingOptions sampling{};
     reel::EditOptions edit{};
+    reel::ClipOptions reading{};
     std::optional<std::uint64_t> tuning_seed{};
 
     template <class Self, class Visit>
@@ -32,11 +35,12 @@ struct Options {
         constexpr std::array<std::string_view, 6> others{
             "video_path", "prompt", "train_batch_size", "mixed_precision", "resume_from_checkpoint", "use_inv_latent"};
         const auto visit_own = [&](const auto& about, auto& value) {
-            if (std::ranges::find(others, about.name) == others.end()) {
+            if (reel::ranges::find(others, about.name) == others.end()) {
                 visit(about, value);
             }
         };
         reel::TuneTrainData::options(self.clip, visit_own);
+        reel::ClipOptions::options(self.reading, visit_own);
         reel::TuneOptions::options(self.tuning, visit_own);
         visit(Option{"tuning_seed", "of tuning's noise; nothing: the study's seed"}, self.tuning_seed);
         reel::SamplingOptions::options(self.sampling, visit_own);
@@ -45,6 +49,7 @@ struct Options {
 
     /// What must fit together, beyond ranges.
     void check(const reel::KeyLocator& locate) const {
+        tuning.check(locate);
         edit.check(locate);
         edit.check_steps(sampling, locate);
     }
@@ -70,6 +75,9 @@ inline void check_options(const Options& options, const std::string& where) {
     json.erase("prompt");
     json["max_train_steps"] = options.tuning.max_train_steps;
     json["tuning_seed"] = options.tuning_seed.value_or(seed);
+    if (options.reading.fps > 0) { // which came later
+        json["fps"] = options.reading.fps;
+    }
     return json;
 }
 
@@ -101,6 +109,9 @@ inline void check_options(const Options& options, const std::string& where) {
     }
     if (edit.drafted()) {
         json.update(reel::options_json(edit.delta));
+    }
+    if (edit.user_mask.given()) {
+        json["user_mask"] = reel::options_json(edit.user_mask);
     }
     if (edit.overlay) {
         json["overlay"] = true;

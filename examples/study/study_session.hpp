@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include <reel/core/usable_threads.hpp>
 #include <reel/metrics/edit_measures.hpp>
 #include <reel/pipelines/clip_files.hpp>
 #include <reel/pipelines/inversion.hpp>
@@ -38,24 +39,28 @@ using reel::index_t;
 /// The clip of a tuning, as it was opened.
 struct OpenClip {
     reel::Frames source;
+    reel::ClipTimes times{};
+    reel::PictureSize file{};         ///< of the clip as it is
     std::optional<world::Clip> drawn; ///< with its truth, where the clip is drawn
     AnyTensor moments;
     reel::Frames reconstruction;                 ///< through the autoencoder
     std::optional<reel::metrics::Motion> motion; ///< of the source, once it was asked for
-
-    [[nodiscard]] double fps() const { return reel::fps_of(source); }
 };
 
 class StudySession {
 public:
     StudySession(const WorkerSettings& settings, Folders folders)
-        : folders_(std::move(folders)), seed_(settings.seed), cpu_(settings.threads),
+        : folders_(std::move(folders)), seed_(settings.seed), cpu_(reel::usable_threads(settings.threads)),
           backend_(reel::open_backend(settings.backend, cpu_)) {
-        const std::filesystem::path folder = settings.model.empty() ? world::own_model() : settings.model;
-        const std::filesystem::path file = folder / "scheduler" / "scheduler_config.json";
-        pipeline_ = backend_->load({.folder = folder, .seed = seed_, .mixed_precision = settings.mixed_precision});
-        where_ = file.string();
-        scheduler_json_ = reel::stable_diffusion_fixes(reel::read_model_scheduler(folder / "scheduler").config);
+        pipeline_ = backend_->load({.folder = settings.model.empty() ? world::own_model() : settings.model,
+                                    .seed = seed_,
+                                    .mixed_precision = settings.mixed_precision,
+                                    .model = settings.parts,
+                                    .loras = settings.lora.choice(),
+                                    .allow_nonfinite = settings.allow_nonfinite});
+        reel::tell_loras(pipeline_->facts().loras);
+        where_ = pipeline_->facts().scheduler.file;
+        scheduler_json_ = reel::stable_diffusion_fixes(pipeline_->facts().scheduler.config);
         fingerprint_ = pipeline_->fingerprint();
     }
     StudySession(const StudySession&) = delete;
@@ -63,6 +68,7 @@ public:
 
     [[nodiscard]] reel::Cpu& cpu() { return cpu_; }
     [[nodiscard]] AnyPipeline& pipeline() { return *pipeline_; }
+    [[nodiscard]] const AnyPipeline& pipeline() const { return *pipeline_; }
     [[nodiscard]] const Folders& folders() const { return folders_; }
     [[nodiscard]] std::uint64_t seed() const { return seed_; }
     [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
@@ -106,10 +112,14 @@ public:
         if (cell.drawn) {
             clip_.drawn = drawing_of(cell);
             clip_.source = clip_.drawn->pretending;
+            clip_.times.fps = reel::fps_of(clip_.source);
         } else {
             reel::TuneTrainData clip = cell.options.clip;
             clip.video_path = cell.video.string();
-            clip_.source = reel::read_clip(clip);
+            reel::VideoTaken taken;
+            clip_.source = reel::read_clip(clip, cell.options.reading, &taken);
+            clip_.times = reel::times_of(clip_.source, taken);
+            clip_.file = {taken.file_width, taken.file_height};
         }
         clip_.moments = pipeline_->encode(clip_.source);
         clip_.reconstruction = decoded(pipeline_->mean_latents(clip_.moments));
@@ -160,7 +170,7 @@ public:
 
     /// Latents as a clip, at the source's rate.
     [[nodiscard]] reel::Frames decoded(const AnyTensor& latents) const {
-        return reel::frames_of(pipeline_->decode(latents), clip_.fps());
+        return reel::frames_of(pipeline_->decode(latents), clip_.times.fps);
     }
 
 private:

@@ -13,6 +13,8 @@
 
 #include <reel/core/format_text.hpp>
 #include <reel/core/options.hpp>
+#include <reel/core/ranges.hpp>
+#include <reel/core/shown_text.hpp>
 #include <reel/io/config/json.hpp>
 
 #include "html.hpp"
@@ -80,7 +82,7 @@ namespace detail {
 [[nodiscard]] inline std::vector<Column> used_columns(const std::vector<Outcome>& outcomes) {
     std::vector<Column> used;
     for (const Column& column : columns) {
-        if (std::ranges::any_of(outcomes, [&](const Outcome& o) { return o.value(column.name).has_value(); })) {
+        if (reel::ranges::any_of(outcomes, [&](const Outcome& o) { return o.value(column.name).has_value(); })) {
             used.push_back(column);
         }
     }
@@ -115,7 +117,7 @@ template <class NameOf>
     std::vector<Group> groups;
     for (const Outcome& outcome : outcomes) {
         const std::string name = name_of(outcome.edit->cell);
-        auto group = std::ranges::find(groups, name, &Group::name);
+        auto group = reel::ranges::find(groups, name, &Group::name);
         if (group == groups.end()) {
             groups.push_back({name, 0, 0, std::vector<std::pair<double, int>>(used.size())});
             group = std::prev(groups.end());
@@ -138,7 +140,7 @@ template <class NameOf>
 [[nodiscard]] inline std::string summary_csv(const Study& study, const std::vector<Outcome>& outcomes) {
     std::string text = "object,clip,prompt,caption,sampler,seed";
     for (const std::string& key : study.varied) {
-        text += "," + csv_field(key);
+        text += "," + reel::csv_cell(key);
     }
     for (const Column& column : columns) {
         text += reel::concat_text(",", column.name);
@@ -146,16 +148,17 @@ template <class NameOf>
     text += ",state,error,folder\n";
     for (const Outcome& outcome : outcomes) {
         const Cell& cell = outcome.edit->cell;
-        text += csv_field(cell.object) + "," + csv_field(cell.clip) + "," + csv_field(cell.prompt) + "," +
-                csv_field(cell.caption) + "," + csv_field(cell.sampler.name) + "," + std::to_string(cell.seed);
+        text += reel::csv_cell(cell.object) + "," + reel::csv_cell(cell.clip) + "," + reel::csv_cell(cell.prompt) +
+                "," + reel::csv_cell(cell.caption) + "," + reel::csv_cell(cell.sampler.name) + "," +
+                std::to_string(cell.seed);
         for (const std::string& value : cell.varied) {
-            text += "," + csv_field(value);
+            text += "," + reel::csv_cell(value);
         }
         for (const Column& column : columns) {
             const auto value = outcome.value(column.name);
             text += "," + (value ? reel::option_text(*value) : "");
         }
-        text += outcome.error.empty() ? ",done,," : ",failed," + csv_field(outcome.error) + ",";
+        text += outcome.error.empty() ? ",done,," : ",failed," + reel::csv_cell(outcome.error) + ",";
         text += "cells/" + outcome.edit->name + "\n";
     }
     return text;
@@ -164,7 +167,7 @@ template <class NameOf>
 /// Means by sampler and varied options, and by clip; then every cell.
 [[nodiscard]] inline std::string summary_markdown(const Study& study, const std::vector<Outcome>& outcomes) {
     const std::vector<Column> used = detail::used_columns(outcomes);
-    const auto failed = std::ranges::count_if(outcomes, [](const Outcome& o) { return !o.error.empty(); });
+    const auto failed = reel::ranges::count_if(outcomes, [](const Outcome& o) { return !o.error.empty(); });
     std::string text = "# " + (study.title.empty() ? "Study" : markdown_field(study.title)) + "\n\n" +
                        std::to_string(outcomes.size()) + " cells" +
                        (failed > 0 ? ", " + std::to_string(failed) + " failed" : "") +

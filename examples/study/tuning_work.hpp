@@ -14,6 +14,7 @@
 #include <reel/io/video/video_writer.hpp>
 #include <reel/metrics/psnr.hpp>
 #include <reel/pipelines/tune_clip.hpp>
+#include <reel/pipelines/tuned_lora.hpp>
 
 #include "previews.hpp"
 
@@ -23,7 +24,7 @@ namespace study {
 class RecordedTuning {
 public:
     RecordedTuning(reel::AnyTuning& run, std::string name, std::filesystem::path board)
-        : run_(run), name_(std::move(name)), folder_(std::move(board)) {}
+        : allow_nonfinite(run.allow_nonfinite), run_(run), name_(std::move(name)), folder_(std::move(board)) {}
 
     [[nodiscard]] index_t step_count() const { return run_.step_count(); }
 
@@ -52,6 +53,9 @@ public:
         std::cerr << name_ << ": goes on at step " << run_.step_count() << '\n';
     }
 
+    [[nodiscard]] std::string why_not_finite() const { return run_.why_not_finite(); }
+    bool allow_nonfinite = false;
+
 private:
     reel::AnyTuning& run_;
     std::string name_;
@@ -71,7 +75,7 @@ public:
         const int steps = cell.options.tuning.max_train_steps;
         reel::make_output_folder(folder);
         const OpenClip& clip = session_.open(tuning);
-        reel::note_fast_gifs(clip.fps());
+        reel::note_fast_gifs(clip.times);
         if (steps > 0 && !std::filesystem::exists(folder / "trained.safetensors")) {
             train(tuning, clip, folder, check_stop);
         }
@@ -79,9 +83,9 @@ public:
         remove_beginning_with(folder, "checkpoint-");
         remove_beginning_with(folder, ".");
         check_stop();
-        reel::write_clip(folder / "source", clip.source, {clip.fps()}, attempt_by(failed_));
+        reel::write_clip(folder / "source", clip.source, {clip.times}, attempt_by(failed_));
         const reel::Frames small = fitted(clip.source, picture_side);
-        failed_.attempt([&] { reel::write_gif(folder / "thumbnail.gif", small, clip.fps()); });
+        failed_.attempt([&] { reel::write_gif(folder / "thumbnail.gif", small, clip.times); });
         failed_.attempt([&] {
             reel::write_png(folder / "frames.png",
                             captioned_sheet({{some_frames(small, 8), cell.prompt},
@@ -96,7 +100,7 @@ public:
         reel::write_json(folder / "tuning.json",
                          {{"options", tuning.key},
                           {"frames", clip.source.count},
-                          {"fps", clip.fps()},
+                          {"fps", clip.times.fps},
                           {"tuning_loss", number(losses.final_loss())},
                           {"autoencoder_psnr", number(reel::metrics::psnr(clip.reconstruction, clip.source))}});
     }
@@ -124,6 +128,9 @@ private:
                                                previews_.show_tuning(tuning, report.step);
                                            }}));
         reel::write_safetensors(folder / "trained.safetensors", pipeline.trained());
+        if (options.tune == reel::TuneKind::lora) {
+            failed_.attempt([&] { pipeline.save_lora(folder / reel::tuned_lora_file, options.lora_names); });
+        }
         session_.restore();
         previews_.remove(tuning.name);
     }

@@ -28,6 +28,7 @@ public:
           tuning_(session_, previews_, failed_), editing_(session_, previews_, failed_, settings.clip_model) {}
 
     [[nodiscard]] const std::string& fingerprint() const { return session_.fingerprint(); }
+    [[nodiscard]] const reel::PipelineFacts& model() const { return session_.pipeline().facts(); }
     [[nodiscard]] std::string scorer() const { return editing_.scorer(); }
     [[nodiscard]] const reel::FailedWrites& failed_writes() const { return failed_; }
 
@@ -60,17 +61,15 @@ public:
     }
 
     [[nodiscard]] bool is_tuned(const Tuning& tuning) const {
-        return std::filesystem::exists(session_.folders().tuning(tuning) / "tuning.json");
+        return finished_result(session_.folders().tuning(tuning) / "tuning.json").has_value();
     }
     [[nodiscard]] bool is_inverted(const Inversion& inversion) const {
-        const std::filesystem::path file = session_.folders().inversion(inversion) / "inversion.json";
-        return std::filesystem::exists(file) &&
-               (!inversion.keeps_all || reel::read_json(file).at("keeps_all").get<bool>());
+        const auto result = finished_result(session_.folders().inversion(inversion) / "inversion.json");
+        return result && (!inversion.keeps_all || result->value("keeps_all", nlohmann::json()) == true);
     }
     [[nodiscard]] bool is_edited(const Edit& edit) const {
-        const std::filesystem::path file = session_.folders().edit(edit) / "metrics.json";
-        return std::filesystem::exists(file) &&
-               (scorer().empty() || reel::read_json(file).value("clip_model", "") == scorer());
+        const auto result = finished_result(session_.folders().edit(edit) / "metrics.json");
+        return result && (scorer().empty() || result->value("clip_model", nlohmann::json()) == scorer());
     }
 
 private:
@@ -87,6 +86,9 @@ Worker::~Worker() = default;
 
 const std::string& Worker::fingerprint() const {
     return work_->fingerprint();
+}
+const reel::PipelineFacts& Worker::model() const {
+    return work_->model();
 }
 std::string Worker::scorer() const {
     return work_->scorer();

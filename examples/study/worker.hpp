@@ -6,19 +6,23 @@
 
 #include <reel/io/files/failed_writes.hpp>
 #include <reel/pipelines/any_pipeline.hpp>
+#include <reel/pipelines/lora_options.hpp>
 
 #include "plan.hpp"
 
 namespace study {
 
 struct WorkerSettings {
-    std::filesystem::path model;      ///< empty: the one that comes with reel
+    std::filesystem::path model; ///< empty: the one that comes with reel
+    reel::ModelOptions parts;
     std::filesystem::path clip_model; ///< empty: no CLIP measures
     std::uint64_t seed = 33;
     int threads = 0;
     int preview_every = 0; ///< steps; 0: none
     reel::MixedPrecision mixed_precision = reel::MixedPrecision::no;
     reel::BackendKind backend = reel::BackendKind::cpu;
+    reel::LoraOptions lora{};
+    bool allow_nonfinite = false; ///< Inf and NaN in latents and losses are no failure
 };
 
 /// Where results are.
@@ -48,6 +52,8 @@ public:
 
     /// Tells models apart.
     [[nodiscard]] const std::string& fingerprint() const;
+    /// The model's folder.
+    [[nodiscard]] const reel::PipelineFacts& model() const;
 
     /// The name of the CLIP model, "" without.
     [[nodiscard]] std::string scorer() const;

@@ -8,8 +8,10 @@
 #include <reel/core/format_text.hpp>
 #include <reel/core/progress.hpp>
 #include <reel/core/stage_timer.hpp>
+#include <reel/core/usable_threads.hpp>
 #include <reel/io/config/json.hpp>
 #include <reel/io/config/options.hpp>
+#include <reel/io/files/folder_lock.hpp>
 #include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/records/manifest.hpp>
@@ -29,6 +31,7 @@ using training::Trial;
 
 struct Options {
     std::string model = REEL_MODEL_FOLDER;
+    reel::ModelOptions parts{};
     std::string output = "out/evaluate_text_to_image";
     int captions = 64;
     int pretending = 16;
@@ -43,6 +46,7 @@ struct Options {
     static void options(Self& self, const Visit& visit) {
         using namespace reel;
         visit(Option{"model", "diffusers folder that train_text_to_image wrote"}, self.model);
+        reel::ModelOptions::options(self.parts, visit);
         visit(Option{"output", "folder to write into"}, self.output);
         visit(Option{"captions", "with an object", from_to(1, 1000)}, self.captions);
         visit(Option{"pretending", "captions without an object, counted apart", from_to(0, 1000)}, self.pretending);
@@ -55,15 +59,18 @@ struct Options {
         visit(Option{"backend", "where the networks run: cpu, or cuda for an NVIDIA GPU"}, self.backend);
         visit(Option{"threads", "0: one per core", from_to(0, 1024)}, self.threads);
     }
+
+    void check(const reel::KeyLocator& locate) const { parts.check(locate); }
 };
 
 /// Trains or reads the classifier, has the pictures drawn, and counts.
 class Evaluation {
 public:
     explicit Evaluation(Options options)
-        : options_(std::move(options)), cpu_(options_.threads), backend_(reel::open_backend(options_.backend, cpu_)),
-          output_(made(options_.output)), stages_(backend_->probe()),
-          pipeline_(backend_->load({.folder = options_.model, .pictures = true})),
+        : options_(std::move(options)), cpu_(reel::usable_threads(options_.threads)),
+          backend_(reel::open_backend(options_.backend, cpu_)), lock_(options_.output), output_(options_.output),
+          stages_(backend_->probe()),
+          pipeline_(backend_->load({.folder = options_.model, .pictures = true, .model = options_.parts})),
           pictures_(*pipeline_, options_.sampling), classifier_(reel::default_size(pipeline_->facts())),
           classifier_file_(options_.classifier.empty() ? output_ / "classifier.safetensors"
                                                        : std::filesystem::path(options_.classifier)),
@@ -83,11 +90,6 @@ public:
 private:
     static constexpr index_t judged_pictures = 1024;
     static constexpr index_t redrawn_pictures = 256;
-
-    [[nodiscard]] static std::filesystem::path made(const std::string& folder) {
-        reel::make_output_folder(folder);
-        return folder;
-    }
 
     /// Reads or trains it, and finds out how good it is on pictures that played no part in that: as they were drawn,
     /// and as the model's autoencoder draws them.
@@ -191,8 +193,8 @@ private:
                 row.share(row.act), row.share(row.object), row.share(row.kind),
                 (objects ? reel::format_text("%.0f %%", row.share(row.colour)) : std::string("-")).c_str(),
                 row.share(row.all));
-            csv += reel::format_text("\"%s\",%d,%d,%d,%d,%d,%d\n", row.name.c_str(), row.pictures, row.act, row.object,
-                                     row.kind, row.colour, row.all);
+            csv += reel::format_text("%s,%d,%d,%d,%d,%d,%d\n", reel::csv_cell(row.name).c_str(), row.pictures, row.act,
+                                     row.object, row.kind, row.colour, row.all);
             shares.push_back({{"captions", row.name},
                               {"pictures", row.pictures},
                               {"act", row.act},
@@ -221,9 +223,9 @@ private:
         std::vector<reel::Frames> tiles;
         for (std::size_t i = 0; i < trials_.size(); ++i) {
             const Trial& trial = trials_[i];
-            list += reel::concat_text(i + 1, ",", trial.caption, ",", training::words(trial.found), ",",
-                                      trial.right_act() ? 1 : 0, ",", trial.right_object() ? 1 : 0, ",",
-                                      trial.right_colour() ? 1 : 0, "\n");
+            list += reel::concat_text(i + 1, ",", reel::csv_cell(trial.caption), ",",
+                                      reel::csv_cell(training::words(trial.found)), ",", trial.right_act() ? 1 : 0, ",",
+                                      trial.right_object() ? 1 : 0, ",", trial.right_colour() ? 1 : 0, "\n");
             tiles.push_back(training::marked(trial));
         }
         // A multiple of the acts, so that each has its columns.
@@ -249,7 +251,7 @@ private:
         }
         manifest.set_stages(stages_);
         manifest.write(output_ / "manifest.json");
-        std::cout << '\n' << table << "\nwrote " << output_.string() << '\n';
+        std::cout << '\n' << table << "\nwrote " << reel::terminal_text(output_.string()) << '\n';
     }
 
     [[nodiscard]] nlohmann::json options_json() const {
@@ -263,6 +265,7 @@ private:
     Options options_;
     reel::Cpu cpu_;
     std::unique_ptr<reel::PipelineBackend> backend_;
+    reel::FolderLock lock_;
     std::filesystem::path output_;
     reel::StageTimer stages_;
     std::unique_ptr<reel::AnyPipeline> pipeline_;

@@ -3,6 +3,9 @@
 
 #include <memory>
 
+#include <reel/core/usable_threads.hpp>
+#include <reel/io/files/folder_lock.hpp>
+
 #include "command_line.hpp"
 #include "options.hpp"
 #include "trainer.hpp"
@@ -51,9 +54,10 @@ int main(int argc, char** argv) {
         if (on_gpu) {
             training::require_cuda();
         }
+        const reel::FolderLock lock(options.output); // finds out before the work whether the folder can be written
         const auto dataset = dataset_of(options);
         const auto unet_dataset = options.acts.empty() ? dataset : world_with_acts(options);
-        reel::Cpu cpu(options.threads);
+        reel::Cpu cpu(reel::usable_threads(options.threads));
         const training::TrainingSetup setup{options, cpu, *dataset, *unet_dataset, program::check_stop};
         if (on_gpu) {
             training::train_on_cuda(setup);

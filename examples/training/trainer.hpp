@@ -59,7 +59,7 @@ class Trainer {
 public:
     /// Both must outlive it.
     Trainer(const TrainingSetup& setup, B& backend)
-        : setup_(setup), options_(setup.options), output_(made(setup.options.output)), backend_(backend),
+        : setup_(setup), options_(setup.options), output_(setup.options.output), backend_(backend),
           vae_(vae_config(setup.options)) {
         check_batch();
         if (options_.mixed_precision == "bf16") {
@@ -84,7 +84,7 @@ public:
         train_autoencoder(autoencoder);
         save_autoencoder();
         train_unet(unet);
-        std::cout << "trained: " << (output_ / "model").string() << '\n';
+        std::cout << "trained: " << reel::terminal_text((output_ / "model").string()) << '\n';
     }
 
 private:
@@ -102,12 +102,6 @@ private:
         const index_t side = options_.resolution;
         return reel::pixels_from_bytes<float>(backend_, {static_cast<index_t>(batch.captions.size()), side, side, 3},
                                               batch.rgb);
-    }
-
-    /// Finds out before the work whether the folder can be written.
-    [[nodiscard]] static std::filesystem::path made(const std::string& folder) {
-        reel::make_output_folder(folder);
-        return folder;
     }
 
     void check_batch() const {

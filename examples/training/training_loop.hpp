@@ -2,6 +2,7 @@
 // The loop of a training from nothing: its log, its checkpoints, and how it continues.
 
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -112,7 +113,8 @@ public:
             const std::optional<Plan> saved = saved_plan(*last);
             const nlohmann::json identity = identity_for(*last);
             reel::load_training(*last, backend, training_, parameters, identity);
-            std::cerr << name_ << ": continuing from " << last->string() << '\n';
+            read_not_logged(*last);
+            std::cerr << name_ << ": continuing from " << reel::terminal_text(last->string()) << '\n';
             if (saved != plan_at(training_.step_count())) {
                 std::cerr << name_ << ": extended at step " << training_.step_count() << ": until here "
                           << (saved ? saved->text(plan_names_) : "the learning rate did not fall") << ", from here "
@@ -123,7 +125,8 @@ public:
                           << changing_key << ' ' << acts_of(identity) << ", from here " << acts_of(identity_) << '\n';
             }
         } else if (options_.resume) {
-            std::cerr << name_ << ": no checkpoint in " << folder_.string() << ", starting from nothing\n";
+            std::cerr << name_ << ": no checkpoint in " << reel::terminal_text(folder_.string())
+                      << ", starting from nothing\n";
         }
     }
 
@@ -140,24 +143,26 @@ public:
         }
         reel::Progress bar("train " + name_, static_cast<std::size_t>(total));
         bar.skip(static_cast<std::size_t>(training_.step_count()));
-        double loss = 0;
-        index_t since = 0;
+        auto& [loss, since] = not_logged_;
+        index_t timed = 0; // of `since`, in this process
         reel::Stopwatch watch;
         while (training_.step_count() < total) {
-            loss += step(training_.step_count());
-            const reel::TrainReport report = training_.update(parameters());
+            const double one = step(training_.step_count());
+            const reel::TrainReport report = finite_update(one, parameters);
+            loss += one;
             ++since;
+            ++timed;
             bar.step();
             const bool last = report.step == total;
             if (last || report.step % options_.validation_steps == 0) {
                 const double seconds = watch.seconds();
                 const double value = held_out();
                 const auto count = static_cast<double>(since);
-                log.add(report, loss / count, value, seconds / count);
+                log.add(report, loss / count, value, seconds / static_cast<double>(timed));
                 log.write();
                 bar.note(reel::concat_text("loss ", loss / count, ", held out ", value));
-                loss = 0;
-                since = 0;
+                not_logged_ = {};
+                timed = 0;
                 watch.restart();
             }
             // Before the checkpoint: a run that is killed between the two does this step again, pictures and all.
@@ -174,7 +179,44 @@ public:
 private:
     static constexpr std::string_view prefix = "checkpoint-";
 
+    /// Losses since the log's last line, whose mean will be the next one's: a run that continues has them from its
+    /// checkpoint.
+    struct NotLogged {
+        double loss = 0;
+        index_t steps = 0;
+    };
+
+    /// One update. Throws Error, before anything is written of it, where the loss or a gradient is no number.
+    template <class Gathered>
+    [[nodiscard]] reel::TrainReport finite_update(double loss, const Gathered& parameters) {
+        std::string what = reel::concat_text("the loss is ", loss);
+        try {
+            if (std::isfinite(loss)) {
+                return training_.update(parameters());
+            }
+        } catch (const reel::Error& error) {
+            what = error.what();
+        }
+        const auto last = reel::latest_checkpoint(folder_);
+        reel::fail(name_, ": step ", training_.step_count() + 1, ": ", what,
+                   "; take a smaller learning rate; the last good checkpoint: ", last ? last->string() : "none");
+    }
+
     [[nodiscard]] Plan plan() const { return {train_.max_train_steps, train_.lr_decay_steps}; }
+
+    /// What checkpoint() wrote of it; nothing in a checkpoint from before.
+    void read_not_logged(const std::filesystem::path& checkpoint) {
+        const nlohmann::json state = reel::read_json(checkpoint / "state.json");
+        const auto found = state.find("not_logged");
+        if (found == state.end()) {
+            return;
+        }
+        reel::require(found->is_object() && found->contains("loss") && (*found)["loss"].is_number() &&
+                          found->contains("steps") && (*found)["steps"].is_number_unsigned() &&
+                          (*found)["steps"].get<index_t>() <= training_.step_count(),
+                      (checkpoint / "state.json").string(), ": \"not_logged\": expected \"loss\" and \"steps\"");
+        not_logged_ = {(*found)["loss"].get<double>(), (*found)["steps"].get<index_t>()};
+    }
 
     /// This run's plan, where the learning rate of the first `step` updates depends on it.
     [[nodiscard]] std::optional<Plan> plan_at(index_t step) const {
@@ -246,7 +288,8 @@ private:
     void checkpoint(const Parameters& parameters) {
         const index_t step = training_.step_count();
         reel::save_training(folder_ / ("checkpoint-" + std::to_string(step)), training_, parameters,
-                            identity_with(plan_at(step)));
+                            identity_with(plan_at(step)),
+                            {{"not_logged", {{"loss", not_logged_.loss}, {"steps", not_logged_.steps}}}});
         for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
             const std::string name = entry.path().filename().string();
             if (name.starts_with(prefix) &&
@@ -265,6 +308,7 @@ private:
     nlohmann::json identity_;
     std::function<void()> check_stop_;
     Training training_;
+    NotLogged not_logged_;
 };
 
 } // namespace training

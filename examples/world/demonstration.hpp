@@ -78,7 +78,7 @@ public:
                                         const std::optional<reel::Replay>& replay) {
         reel::TuneTrainData& data = o.config.train_data;
         if (auto replayed = reel::replayed_clip(data, replay)) {
-            return {std::move(*replayed), {}};
+            return {std::move(*replayed)};
         }
         if (drawn_) {
             data.video_path = file_in(o.config); // of a rehearsal, elsewhere
@@ -86,11 +86,13 @@ public:
             reel::write_mp4(job.writes(data.video_path), clip_.pretending, clip_.pretending.fps, clip_quality);
         }
         reel::VideoTaken taken;
-        reel::SourceClip clip{reel::read_clip(data, o.fps, &taken), {}};
-        clip.sound = o.sound(taken);
+        reel::SourceClip clip{reel::read_clip(data, o.clip, &taken)};
+        clip.sound = reel::sound_for_mp4(o.sound(taken), job.rehearsal() == nullptr);
+        clip.times = reel::times_of(clip.frames, taken);
+        clip.file = {taken.file_width, taken.file_height};
         if (job.rehearsal() == nullptr) {
             reel::tell_clip(data.video_path, clip.frames, taken);
-            reel::note_fast_gifs(reel::fps_of(clip.frames));
+            reel::note_fast_gifs(clip.times);
         }
         return clip;
     }
@@ -158,8 +160,8 @@ public:
                         found.background_source, found.flicker, found.objects);
         };
         const reel::TuneAVideoConfig& config = options.config;
-        std::printf("\"%s\" became \"%s\"\n", config.train_data.prompt.c_str(),
-                    config.validation_data.prompts.front().c_str());
+        std::printf("\"%s\" became \"%s\"\n", reel::terminal_text(config.train_data.prompt).c_str(),
+                    reel::terminal_text(config.validation_data.prompts.front()).c_str());
         line("the edit:", found_);
         line("a perfect one would be:", known_.ceiling);
         const bool seen = found_.colour.has_value() && found_.iou >= 0.1;
@@ -168,7 +170,7 @@ public:
                                           : "the true object");
         std::printf("%s: %s, IoU %.2f, background %.1f dB: %s\n", seen ? "inserted" : "not inserted",
                     object_name(scene_).c_str(), found_.iou, found_.background_source,
-                    (std::filesystem::path(config.output_dir) / "frames.png").c_str());
+                    reel::terminal_text((std::filesystem::path(config.output_dir) / "frames.png").string()).c_str());
     }
 
 private:

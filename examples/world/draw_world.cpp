@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <reel/core/progress.hpp>
+#include <reel/io/files/folder_lock.hpp>
 
 #include "clip_files.hpp"
 #include "options.hpp"
@@ -115,14 +116,16 @@ int main(int argc, char** argv) {
         if (options.seed >> 63 != 0) {
             throw program::UsageError("--seed: expected less than 2^63; larger seeds are for training");
         }
-        reel::make_output_folder(options.output);
+        const reel::FolderLock lock(options.output);
         std::filesystem::remove(options.output / "metadata.jsonl"); // an older run's
         if (options.pictures > 0) {
             draw_pictures(options);
-            std::cout << "drawn: " << options.pictures << " pictures in " << options.output.string() << '\n';
+            std::cout << "drawn: " << options.pictures << " pictures in "
+                      << reel::terminal_text(options.output.string()) << '\n';
         } else {
             draw_clips(options);
-            std::cout << "drawn: " << options.clips << " clips in " << options.output.string() << '\n';
+            std::cout << "drawn: " << options.clips << " clips in " << reel::terminal_text(options.output.string())
+                      << '\n';
         }
         return 0;
     });

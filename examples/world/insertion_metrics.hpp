@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include <reel/core/ranges.hpp>
 #include <reel/io/pictures/frames.hpp>
 #include <reel/pipelines/regions.hpp>
 
@@ -171,7 +172,7 @@ inline void require_marks(const reel::Frames& clip, std::span<const std::uint8_t
     if (changes.empty() || palette.empty()) {
         return std::nullopt;
     }
-    std::ranges::sort(changes);
+    reel::ranges::sort(changes);
     changes.resize((changes.size() + 1) / 2);
     std::array<double, 3> median{};
     for (std::size_t c = 0; c < 3; ++c) {
@@ -208,7 +209,7 @@ inline void require_marks(const reel::Frames& clip, std::span<const std::uint8_t
     for (std::size_t frame = 0; frame < closed.size(); frame += pixels) {
         const auto regions = reel::connected_regions(std::span(closed).subspan(frame, pixels), clip.height, clip.width);
         counts.push_back(
-            static_cast<int>(std::ranges::count_if(regions.sizes, [&](int size) { return size >= smallest; })));
+            static_cast<int>(reel::ranges::count_if(regions.sizes, [&](int size) { return size >= smallest; })));
     }
     return counts;
 }
@@ -241,8 +242,8 @@ struct Truth {
     const Marks changed = changed_pixels(result, truth.reconstruction, definitions.changed);
     const Marks excluded = grown(truth.mask, result, definitions.margin);
     Marks near = grown(truth.mask, result, definitions.neighbourhood);
-    std::ranges::transform(near, changed, near.begin(),
-                           [](std::uint8_t a, std::uint8_t b) -> std::uint8_t { return a != 0 && b != 0 ? 1 : 0; });
+    reel::ranges::transform(near, changed, near.begin(),
+                            [](std::uint8_t a, std::uint8_t b) -> std::uint8_t { return a != 0 && b != 0 ? 1 : 0; });
     const std::vector<int> objects = count_objects(changed, result, definitions.smallest_region);
     double total = 0;
     for (const int count : objects) {

@@ -191,6 +191,56 @@ TEST_CASE("the same names in another container and type") {
     CHECK(files_in(folder / "unet").size() == 2);
 }
 
+TEST_CASE("another autoencoder, and projections in the other form") {
+    const TemporaryFolder folder;
+    const Path file = folder / "file.safetensors";
+    convert({sd1_model, file});
+    reel::StateDict vae = weights(sd1_model / "vae");
+    for (auto& [name, tensor] : vae) {
+        std::vector<float> values = tensor.to_vector<float>();
+        for (float& value : values) {
+            value = 2 * value;
+        }
+        tensor = reel::HostTensor::make<float>(tensor.shape, values);
+    }
+    const Path other = folder / "other";
+    std::filesystem::create_directory(other);
+    std::filesystem::copy_file(sd1_model / "vae" / "config.json", other / "config.json");
+    reel::write_safetensors(other / "diffusion_pytorch_model.safetensors", vae);
+    for (const Path& given : {other, other / "diffusion_pytorch_model.safetensors"}) {
+        convert({file, folder / "made", "--config", sd1_model, "--vae", given});
+        check_equal(weights(folder / "made" / "vae"), vae);
+        check_equal(weights(folder / "made" / "unet"), weights(sd1_model / "unet"));
+        std::filesystem::remove_all(folder / "made");
+    }
+    reel::StateDict tensors = reel::read_safetensors(file);
+    for (auto& [name, tensor] : tensors) { // convolutions of one pixel as matrices
+        if (name.ends_with("1.proj_in.weight") || name.ends_with("1.proj_out.weight")) {
+            tensor.shape.resize(2);
+        }
+    }
+    reel::write_safetensors(folder / "matrices.safetensors", tensors);
+    convert({folder / "matrices.safetensors", folder / "made", "--config", sd1_model});
+    check_same_model(folder / "made", sd1_model);
+}
+
+TEST_CASE("a tiny autoencoder goes into a folder, and into no single file") {
+    const TemporaryFolder folder;
+    const Path file = folder / "file.safetensors";
+    const Path tiny = std::filesystem::absolute("models/golden/tiny_vae");
+    convert({sd1_model, file});
+    for (const Path& given : {tiny / "four", tiny / "halves", tiny / "halves" / "taesd_encoder.pth"}) {
+        convert({file, folder / "made", "--config", sd1_model, "--vae", given});
+        check_equal(weights(folder / "made" / "vae"), weights(tiny / "four"));
+        CHECK(reel::read_json(folder / "made" / "vae" / "config.json")["_class_name"] == "AutoencoderTiny");
+        CHECK(reel::read_json(folder / "made" / "model_index.json")["vae"][1] == "AutoencoderTiny");
+        refused({folder / "made", folder / "no.safetensors"},
+                {"a tiny autoencoder (TAESD), for which a single file has no place"});
+        CHECK_FALSE(std::filesystem::exists(folder / "no.safetensors"));
+        std::filesystem::remove_all(folder / "made");
+    }
+}
+
 TEST_CASE("what is beside the weights in a training program's checkpoint is passed over") {
     const TemporaryFolder folder;
     // io/golden/trainer.ckpt, by make_trainer_golden.py: callbacks, an optimizer, NumPy numbers, objects of any kind.
@@ -263,16 +313,38 @@ TEST_CASE("inputs that cannot be converted: one line, and no output") {
             {"attn_1.q.weight", "[out, in, 1, 1]"});
     changed([](auto& t) { std::erase_if(t, [](const auto& e) { return e.first.starts_with("model."); }); },
             {"no UNet"});
-    changed([](auto& t) { std::erase_if(t, [](const auto& e) { return e.first.starts_with("cond"); }); },
-            {"no text encoder"});
-    changed([](auto& t) { std::erase_if(t, [](const auto& e) { return e.first.starts_with("first"); }); },
-            {"no autoencoder"});
     changed(
         [](auto& t) {
             t = {{"lora_unet_mid_block_to_q.lora_down.weight", t.begin()->second}};
         },
         {"a LoRA for a model", "lora_unet_mid_block_to_q.lora_down.weight"});
 
+    for (const auto& [prefix, option] : {std::pair{"cond", "--text_encoder"}, {"first", "--vae FILE or DIR"}}) {
+        reel::StateDict tensors = whole;
+        std::erase_if(tensors, [&](const auto& e) { return e.first.starts_with(prefix); });
+        reel::write_safetensors(folder / "lacking.safetensors", tensors);
+        refused({folder / "lacking.safetensors", out, "--tokenizer", sd1_model / "tokenizer"}, {"is in it", option});
+        // What the folder of configurations has comes from there.
+        const Path made = folder / "made";
+        const Ended ended = convert({folder / "lacking.safetensors", made, "--config", sd1_model});
+        CHECK(contains(ended.out, "lacking.safetensors: it has no "));
+        check_same_model(made, sd1_model);
+        std::filesystem::remove_all(made);
+        std::filesystem::remove(folder / "lacking.safetensors");
+    }
+    changed(
+        [](auto& t) {
+            t.at("model.diffusion_model.out.2.bias").shape = {2, 2};
+        },
+        {"conv_out.bias", "has shape [2, 2], the model expects [4]"});
+    changed(
+        [](auto& t) {
+            for (const char* ending : {".weight", ".bias"}) {
+                t.erase(std::string("model.diffusion_model.middle_block.1.norm") + ending);
+                t.erase(std::string("model.diffusion_model.input_blocks.1.1.norm") + ending);
+            }
+        },
+        {"input_blocks.1.1.norm.weight", "missing"});
     refused({file, out}, {file, "--tokenizer"});
     refused({file, out, "--tokenizer", folder.path()}, {"vocab.json"});
     refused({file, out, "--tokenizer", sd1_model / "tokenizer"}, {"channels 8 is not a multiple of 32"});

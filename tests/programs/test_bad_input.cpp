@@ -146,7 +146,7 @@ TEST_CASE("weights that are damaged, of another type or shape, missing, or not t
     refused(work, {}, {pickle, "truncated"});
     std::filesystem::remove(work.model / "tokenizer" / "merges.txt");
     refused(work, {}, {"merges.txt"});
-    refused(work, {{"--model", work / "nowhere"}}, {work / "nowhere", "no such folder"});
+    refused(work, {{"--model", work / "nowhere"}}, {work / "nowhere", "no such file or folder"});
 }
 
 TEST_CASE("configurations that are broken or ask for what there is not") {
@@ -286,6 +286,18 @@ TEST_CASE("--tuned, --replay and --save_tuned with folders and files that do not
     refused(work, {{"--tuned", work / "empty"}}, {"--tuned", work / "empty", "unet"});
     refused(work, {{"--save_tuned", work.model}}, {work.model, "choose another"});
     CHECK(files_in(work.model) == files_in(sd2_model));
+    for (const char* part : {"unet", "vae", "text_encoder", "tokenizer", "scheduler"}) { // before the work
+        std::filesystem::create_directory(work / "tuned");
+        put_text(work / "tuned" / part, "in the way");
+        refused(work, {{"--save_tuned", work / "tuned"}}, {work / "tuned" / part, "in the way"});
+        std::filesystem::remove_all(work / "tuned");
+    }
+    std::filesystem::create_directories(work / "tuned/vae");
+    put_text(work / "tuned/vae/notes.txt", "mine"); // would be replaced with it
+    refused(work, {{"--save_tuned", work / "tuned"}}, {"cannot replace folder", "notes.txt"});
+    std::filesystem::remove_all(work / "tuned");
+    std::filesystem::create_directories(work / "tuned" / "model_index.json");
+    refused(work, {{"--save_tuned", work / "tuned"}}, {"model_index.json", "not a regular file"});
     refused(work, {{"--save_tensors", work.clip / "x.safetensors"}}, {work.clip});
 
     const auto replay = reel::read_safetensors("golden/end_to_end/sd2_replay.safetensors");
@@ -397,6 +409,27 @@ TEST_CASE("a disk that is full, wherever it strikes") {
     }
     check_message(ended, "insert_object", {"No space left on device", work.out});
     check_complete(left);
+}
+
+TEST_CASE("a tuned model whose folder is full is saved into the output folder") {
+    const Workplace work;
+    const Path tuned = work / "tuned";
+    std::filesystem::create_directory(tuned);
+    const Ended ended =
+        run(Words{"unshare", "-m", "sh", "-c",
+                  "mount -t tmpfs -o size=32k tmpfs " + tuned.string() + " || exit 77; exec \"$@\"", "sh"} +
+            work.command({{"--save_tuned", tuned}}));
+    if (ended.status == 77 || contains(ended.err, "unshare")) {
+        MESSAGE("skipped: a full file system (mounting is not permitted)");
+        return;
+    }
+    check_message(ended, "insert_object",
+                  {"No space left on device", "what was tuned is in " + (work.out / "tuned_model").string()});
+    check_complete(work.out);
+    const auto edited = files_in(work.out);
+    CHECK(edited.contains("manifest.json"));
+    run_well(work.command({{"--tuned", work.out / "tuned_model"}, {"--output", work / "again"}}));
+    CHECK(read_text(work / "again" / "edit-1-a_man_is_driving.gif") == edited.at("edit-1-a_man_is_driving.gif"));
 }
 
 TEST_CASE("tune_video on a full disk keeps its last checkpoint whole") {

@@ -6,11 +6,13 @@
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/video/sound_copy.hpp>
 #include <reel/io/video/video_reader.hpp>
+#include <reel/io/video/video_source.hpp>
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/io/weights/torch_checkpoint.hpp>
 
 #include "support/golden.hpp"
 #include "support/programs.hpp"
+#include "support/todays_folder.hpp"
 
 using namespace reel_test;
 
@@ -159,6 +161,100 @@ TEST_CASE("what is taken of a clip is said, folders of pictures are clips, and p
     run_well(with(of_pictures, "--video", pictures / "%d.png"));
 }
 
+TEST_CASE("--frames: the pictures of this run and no others, checked before the work") {
+    const Workplace work;
+    const Words command = work.command("out", edit + Words{"--frames"});
+    run_well(command);
+    const Path edited = work / "out" / "edit-1-a_man_is_driving";
+    CHECK(files_in(edited).size() == 4);
+    run_well(with(command, "--n_sample_frames", "2"));
+    for (const Path& folder : {work / "out" / "source", edited}) {
+        const auto pictures = files_in(folder);
+        CHECK(pictures.size() == 2);
+        CHECK(pictures.contains("frame-00001.png"));
+    }
+    const nlohmann::json outputs = reel::read_json(work / "out" / "manifest.json").at("outputs");
+    CHECK(names(outputs, edited / "frame-00001.png"));
+    CHECK(!names(outputs, edited / "frame-00002.png"));
+
+    put_text(edited / "notes.txt", "mine");
+    const auto before = files_in(work / "out");
+    const auto refused = [&](const std::string& text) {
+        const Ended ended = run(command);
+        CHECK(ended.status == 1);
+        CHECK(lines_of(ended.err).size() == 1);
+        CHECK(ended.err.find(text) != std::string::npos);
+        CHECK(ended.out.empty());
+    };
+    refused("notes.txt");
+    CHECK(files_in(work / "out") == before);
+    std::filesystem::remove_all(edited);
+    put_text(edited, "a file");
+    refused(edited.string() + ": a file of that name is in the way");
+    std::filesystem::remove(edited);
+    run_well(command);
+    CHECK(files_in(edited).size() == 4);
+}
+
+TEST_CASE("outside of the user's mask every pixel is the clip's own, and it is counted") {
+    const Workplace work;
+    const auto counted = [&](const Words& options, bool allowed(int frame, int y, int x)) {
+        const Words command = with(work.command("out", edit + Words{"--frames"}), "--num_inv_steps", "3") + options;
+        const Ended ended = run_well(command);
+        std::int64_t outside = 0;
+        std::int64_t changed = 0;
+        for (int f = 0; f < 4; ++f) {
+            const std::string name = "frame-0000" + std::to_string(f) + ".png";
+            const reel::Frames source = reel::read_png(work / "out" / "source" / name);
+            const reel::Frames result = reel::read_png(work / "out" / "edit-1-a_man_is_driving" / name);
+            for (int y = 0; y < 48; ++y) {
+                for (int x = 0; x < 64; ++x) {
+                    const bool own =
+                        std::equal(source.pixel(0, y, x), source.pixel(0, y, x) + 3, result.pixel(0, y, x));
+                    outside += allowed(f, y, x) ? 0 : 1;
+                    changed += allowed(f, y, x) && !own ? 1 : 0;
+                    REQUIRE((own || allowed(f, y, x)));
+                }
+            }
+        }
+        CHECK(changed > 100);
+        CHECK(ended.out.find("outside the mask: 0 of " + std::to_string(outside) + " pixels changed") !=
+              std::string::npos);
+        CHECK(reel::read_json(work / "out" / "manifest.json").at("outside_mask") ==
+              nlohmann::json{{"changed", 0}, {"pixels", outside}});
+        CHECK(std::filesystem::exists(work / "out" / "mask-1.gif"));
+    };
+    const auto box = [](int /*frame*/, int y, int x) { return x >= 10 && x < 34 && y >= 8 && y < 28; };
+    counted({"--mask_box", "10,8,24,20"}, box);
+    counted({"--mask_box", "10,8,24,20", "--start", "noise", "--overlay"}, box);
+    counted({"--mask_box", "10,8,24,20", "--mask_feather", "3", "--mask", "delta", "--delta_steps", "2"}, box);
+    counted({"--mask_box", "0,0,16,48@0", "--mask_box", "48,0,16,48@3"},
+            [](int frame, int /*y*/, int x) { return x >= 16 * frame && x < 16 * frame + 16; });
+    reel::Frames half = reel::make_frames(1, 30, 40);
+    for (int y = 0; y < 30; ++y) {
+        std::fill_n(half.pixel(0, y, 0), 3 * 20, std::uint8_t{255});
+    }
+    reel::write_png(work / "half.png", half);
+    counted({"--mask_file", work / "half.png"}, [](int, int, int x) { return x < 32; });
+
+    const auto refused = [&](const Words& options, const std::string& text) {
+        const Ended ended = run(with(work.command("no", edit), "--num_inv_steps", "3") + options);
+        CAPTURE(ended.err);
+        CHECK(ended.status != 0);
+        CHECK(lines_of(ended.err).size() == 1);
+        CHECK(ended.err.find(text) != std::string::npos);
+    };
+    refused({"--mask_box", "10,8,24"}, "--mask_box \"10,8,24\": expected x,y,width,height");
+    refused({"--mask_box", "100,100,5,5"}, "no pixel may change");
+    refused({"--mask_grow", "3"}, "--mask_grow: there is no mask to work on");
+    refused({"--mask_file", work / "none.png"}, "none.png");
+    write_clip(work / "two.mp4", 2);
+    refused({"--mask_file", work / "two.mp4"}, "two.mp4: a mask of 2 pictures for 4 frames; expected 1, 4");
+    const Ended uneven = run(work.command("no", edit) + Words{"--mask_box", "10,8,24,20"}); // 4 inversion steps, 3
+    CHECK(uneven.status == 1);
+    CHECK(uneven.err.find("--mask_box: --num_inv_steps is 4 and --num_inference_steps 3") != std::string::npos);
+}
+
 TEST_CASE("the sound of frames that are neighbours goes along") {
     const Workplace work;
     const Words command =
@@ -177,6 +273,51 @@ TEST_CASE("the sound of frames that are neighbours goes along") {
     CHECK(packets(command, "source.mp4") > 15);
     CHECK(packets(command + Words{"--no_audio"}, "source.mp4") == 0);
     CHECK(packets(with(with(command, "--sample_frame_rate", "2"), "--n_sample_frames", "3"), "source.mp4") == 0);
+}
+
+TEST_CASE("sound that an mp4 cannot hold is named once, before the work, and left out") {
+    const Workplace work;
+    const Path clip = std::filesystem::absolute("video_tools/kinds/sound_flac.mkv");
+    const Ended ended = run_well(with(work.command("out", edit), "--video", clip));
+    const std::string lost = reel::lost_sound(clip, "mp4");
+    CHECK(ended.err == (lost.empty() ? "" : "note: " + clip.string() + ": " + lost + "\n"));
+    for (const char* name : {"source.mp4", "edit-1-a_man_is_driving.mp4"}) {
+        CHECK(reel::probe_video(work / "out" / name).frames == 4);
+        CHECK((reel::detail::SoundCopy(work / "out" / name).stream() != nullptr) == lost.empty());
+    }
+    CHECK(run(with(work.command("planned", edit), "--video", clip) + Words{"--plan"}).status == 0);
+}
+
+TEST_CASE("clips of a variable rate keep their times, and so their sound") {
+    const Workplace work;
+    // Frames begin at 0, 0.04, 0.4, 0.433 and 1 s; four are taken.
+    const Words command =
+        with(work.command("out", edit), "--video", std::filesystem::absolute("video_tools/kinds/vfr_sound.mp4"));
+    const std::vector<double> starts{0, 0.04, 0.4, 0.433};
+    run_well(command);
+    for (const std::string name :
+         {"source.mp4", "source.gif", "edit-1-a_man_is_driving.mp4", edit_gif.c_str(), "side_by_side.gif"}) {
+        CAPTURE(name);
+        const double slack = name.ends_with("gif") ? 0.0051 : 0.0002;
+        reel::VideoSource clip(work / "out" / name);
+        for (std::size_t i = 0; i < starts.size(); ++i) {
+            REQUIRE(clip.skip());
+            CHECK(std::abs(clip.time().start - starts[i]) < slack);
+        }
+        CHECK(std::abs(clip.time().end() - 1) < slack);
+        CHECK(!clip.skip());
+    }
+    reel::detail::SoundCopy sound(work / "out" / "source.mp4");
+    const auto packet = reel::detail::owned(av_packet_alloc());
+    double last = 0;
+    while (sound.next(*packet)) {
+        last = sound.start_of(*packet);
+    }
+    CHECK(last == doctest::Approx(0.99).epsilon(0.03));
+    // A rate that is given is the rate.
+    run_well(with(command, "--fps", "10"));
+    CHECK(reel::VideoSource(work / "out" / "source.mp4").scan().fps == doctest::Approx(10));
+    CHECK(reel::probe_video(work / "out" / edit_gif).seconds == doctest::Approx(0.4));
 }
 
 TEST_CASE("what options say need not be in the configuration; fp32 is no") {
@@ -302,6 +443,35 @@ TEST_CASE("with --tuned, a folder of --save_tuned gives the edit of the whole jo
     run_well(with(work.command("untuned", edit), "--max_train_steps", "0"));
     CHECK(results(work / "untuned").at(edit_gif) != whole.at(edit_gif));
     CHECK(results(work / "untuned").at("losses.csv") == "step,loss,grad_norm,learning_rate\n");
+}
+
+TEST_CASE("--save_tuned from a folder of today's Python: what diffusers 0.11.1 loads, and the same edits") {
+    const Workplace work;
+    const Path today = work / "today";
+    std::filesystem::copy(sd1_model, today, std::filesystem::copy_options::recursive);
+    shard_autoencoder(today / "vae");
+    shorten_text_names(today / "text_encoder");
+    run_well(with(work.command("of_old", edit + Words{"--save_tuned", work / "old"}), "--model", sd1_model));
+    run_well(with(work.command("of_today", edit + Words{"--save_tuned", work / "tuned"}), "--model", today));
+    CHECK(differing(results(work / "of_today"), results(work / "of_old")) == "");
+    for (const char* part : {"vae", "text_encoder"}) {
+        auto files = files_in(work / "tuned" / part);
+        CHECK(files.size() == 2); // config.json and the weights, by their old name
+        CHECK(files.contains("config.json"));
+    }
+    const auto weights = [](const Path& file) { return reel::read_torch_checkpoint(file).tensors; };
+    for (const char* file : {"vae/diffusion_pytorch_model.bin", "text_encoder/pytorch_model.bin"}) {
+        const auto made = weights(work / "tuned" / file);
+        const auto expected = weights(sd1_model / file);
+        REQUIRE(made.size() == expected.size());
+        for (const auto& [name, tensor] : expected) {
+            INFO(name);
+            REQUIRE(made.contains(name));
+            CHECK(std::ranges::equal(made.at(name).bytes(), tensor.bytes()));
+        }
+    }
+    run_well(with(work.command("half", edit + Words{"--tuned", work / "tuned"}), "--model", today));
+    CHECK(files_in(work / "half").at(edit_gif) == results(work / "of_today").at(edit_gif));
 }
 
 TEST_CASE("--mixed_precision: the model that comes with reel makes nearly the same edit") {

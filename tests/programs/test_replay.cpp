@@ -3,7 +3,7 @@
 #include <set>
 
 #include <reel/io/config/json.hpp>
-#include <reel/io/weights/safetensors.hpp>
+#include <reel/io/weights/tensor_file.hpp>
 #include <reel/io/weights/weights.hpp>
 
 #include "support/golden.hpp"
@@ -119,6 +119,13 @@ TEST_CASE("the whole job agrees with PyTorch: names, shapes and values of --save
         }
         compare(model, found, expected);
     }
+}
+
+TEST_CASE("--replay and --save_tensors take numpy's archives as well") {
+    const TemporaryFolder folder;
+    reel::write_tensors(folder / "replay.npz", reel::read_safetensors(golden / "sd1_replay.safetensors"));
+    run_well(command("sd1", folder, {"--replay", folder / "replay.npz", "--save_tensors", folder / "tensors.npz"}, {}));
+    CHECK(differing(reel::read_npz(folder / "tensors.npz"), replay("sd1")).empty());
 }
 
 TEST_CASE("--reference_inversion repeats the reference's inversion of a model that predicts v") {

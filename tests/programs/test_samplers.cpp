@@ -257,7 +257,7 @@ TEST_CASE("outside a mask the clip stays, whatever the sampler") {
                          {"--mask " + mask + ": ",
                           "Scheduler calls the model " + std::string(name == "pndm" ? "7" : "11") +
                               " times for 6 steps, and the clip cannot be put back",
-                          "use a sampler with one call a step, or --mask none"});
+                          "use a sampler with one call a step, or no mask"});
         }
     }
     work.refused(sampled_with("euler") + Words{"--mask", "difference", "--mask_noise", "inversion"},

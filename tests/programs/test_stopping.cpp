@@ -86,7 +86,9 @@ TEST_CASE("tune_video, stopped at any moment, leaves no temporary, and its check
         CHECK(temporaries_in(out).empty());
         for (const auto& entry : std::filesystem::directory_iterator(out)) {
             if (entry.path().filename().string().starts_with("checkpoint-")) {
-                CHECK(files_in(entry.path()).size() == 3);
+                auto files = files_in(entry.path());
+                files.erase("validated.json"); // of a step that was shown
+                CHECK(files.size() == 3);
             }
         }
     }

@@ -1,10 +1,13 @@
 // text_to_image: what it writes, that pictures depend on prompt, seed and number alone, and what it refuses.
 
+#include <set>
+
 #include <reel/io/config/json.hpp>
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/weights/safetensors.hpp>
 
 #include "support/programs.hpp"
+#include "support/small_model.hpp"
 
 using namespace reel_test;
 
@@ -77,6 +80,43 @@ TEST_CASE("text_to_image writes a picture for each prompt and number, a sheet, a
     CHECK((picture(out, "0001-a_man_is_swinging") != picture(out, "0002-a_man_is_swinging")));
 }
 
+TEST_CASE("a model in one file draws what its folder draws, and parts and words from elsewhere count") {
+    const TemporaryFolder folder;
+    const Path& model = small().folders[0];
+    const Path& file = small().files[0];
+    const auto drawn = [&](const std::string& name, const Path& from, const Words& more) {
+        const Path out = folder / name;
+        const Words command{text_to_image, "--model",   from, "--output", out,  "--num_inference_steps",
+                            "2",           "--height",  "64", "--width",  "64", "--prompt",
+                            "a (man)",     "--threads", "1"};
+        const Ended ended = run_well(command + more);
+        CHECK(!contains(ended.err, "warning"));
+        return picture(out, "0001-a__man_");
+    };
+    const Words tokenizer{"--tokenizer", model / "tokenizer"};
+    const std::string plain = drawn("folder", model, {});
+    CHECK((drawn("file", file, tokenizer) == plain));
+    const nlohmann::json manifest = reel::read_json(folder / "file" / "manifest.json");
+    CHECK(manifest["options"]["tokenizer"] == (model / "tokenizer").string());
+    CHECK(contains(manifest["inputs"].dump(), file.string()));
+    CHECK((drawn("vae", model, {"--vae", file}) == plain));
+    std::set<std::string> different{plain};
+    different.insert(drawn("weights", model, {"--prompt_syntax", "a1111"}));
+    different.insert(drawn("skip", model, {"--clip_skip", "1"}));
+    reel::write_safetensors(folder / "man.safetensors",
+                            {{"emb_params", reel::HostTensor::make<float>({2, 64}, std::vector<float>(128, 0.25F))}});
+    different.insert(drawn("word", model, {"--embedding", (folder / "man.safetensors").string() + ":(man)"}));
+    CHECK(different.size() == 4);
+
+    const Words command{text_to_image, "--model", file, "--output", folder / "out", "--prompt", "a man"};
+    refused(command, {file.string(), "a model in one file has no tokenizer", "--tokenizer DIR or FILE"});
+    refused(command + tokenizer + Words{"--vae", model / "tokenizer"}, {"neither a vae/ of a model"});
+    refused(command + tokenizer + Words{"--prediction_type", "v"}, {"--prediction_type", "epsilon or v_prediction"}, 2);
+    refused(command + tokenizer + Words{"--clip_skip", "2"}, {"--clip_skip 2", "2 layers"});
+    refused(command + tokenizer + Words{"--prompt_syntax", "a111"}, {"--prompt_syntax", "a1111"}, 2);
+    CHECK(!std::filesystem::exists(folder / "out" / "manifest.json"));
+}
+
 TEST_CASE("guidance, the negative prompt, the seed and the scheduler all matter") {
     const TemporaryFolder folder;
     std::map<std::string, std::string> seen;
@@ -114,7 +154,7 @@ TEST_CASE("what text_to_image refuses, in one line") {
     refused(with(command, "--scheduler", "eular"), {"--scheduler", "eular", "did you mean \"euler\""});
     refused(with(with(command, "--scheduler", "euler"), "--eta", "1"), {"eta"});
     refused(with(command, "--height", "60"), {"--height 60", "multiple of 8"});
-    refused(with(command, "--model", folder / "absent"), {(folder / "absent").string(), "no such folder"});
+    refused(with(command, "--model", folder / "absent"), {(folder / "absent").string(), "no such file or folder"});
     refused(with(command, "--prompt", "a \xff man"), {"--prompt", "not valid UTF-8"});
     refused(with(command, "--negative_prompt", "\xff"), {"--negative_prompt", "not valid UTF-8"});
     put_text(folder / "file", "");

@@ -2,6 +2,7 @@
 #include <random>
 
 #include <reel/io/config/json.hpp>
+#include <reel/io/pictures/frame_folder.hpp>
 #include <reel/io/video/video_reader.hpp>
 #include <reel/io/weights/safetensors.hpp>
 #include <reel/io/weights/torch_checkpoint.hpp>
@@ -135,6 +136,76 @@ TEST_CASE("samples that cannot be written, and clips faster than a GIF, do not c
     CHECK(std::filesystem::exists(samples / "sample-4.gif"));
 }
 
+TEST_CASE("what is in the way of the tuned model or a checkpoint is found before the work") {
+    Workplace work;
+    work.config.checkpointing_steps = 2;
+    for (const std::string name : {"unet", "vae", "text_encoder", "tokenizer", "scheduler", "checkpoint-2",
+                                   "checkpoint-4", "model_index.json"}) {
+        CAPTURE(name);
+        const Path out = work / "out";
+        std::filesystem::create_directory(out);
+        if (name == "model_index.json") {
+            std::filesystem::create_directory(out / name);
+        } else {
+            put_text(out / name, "in the way");
+        }
+        const auto before = files_in(out);
+        const Ended ended = run(work.command("out"));
+        CHECK(ended.status == 1);
+        REQUIRE(lines_of(ended.err).size() == 1);
+        CHECK(contains(ended.err, (out / name).string()));
+        CHECK(files_in(out) == before);
+        std::filesystem::remove_all(out);
+    }
+    for (const std::string name : {"unet", "vae", "scheduler", "checkpoint-2"}) { // are replaced whole
+        CAPTURE(name);
+        const Path out = work / "out";
+        std::filesystem::create_directories(out / name);
+        put_text(out / name / "notes.txt", "mine");
+        const Ended ended = run(work.command("out"));
+        CHECK(ended.status == 1);
+        CHECK(contains(ended.err, "cannot replace folder " + (out / name).string() + ": it holds notes.txt"));
+        CHECK(read_text(out / name / "notes.txt") == "mine");
+        std::filesystem::remove_all(out);
+    }
+}
+
+TEST_CASE("a tuned UNet that cannot be saved is kept as a checkpoint") {
+    Workplace work;
+    work.config.validation_steps = 100;
+    run_well(work.command("whole"));
+    const auto size_of = [&](const char* file) { return std::filesystem::file_size(work / "whole" / file); };
+    // As a limit of a file's size: the model's other parts and the checkpoint are below it.
+    const auto limit = size_of("unet/diffusion_pytorch_model.bin") / 512 - 1;
+    const Ended ended = run_after("ulimit -f " + std::to_string(limit), work.command("out"));
+    CHECK(ended.status == 1);
+    REQUIRE(lines_of(ended.err).size() == 1);
+    CHECK(contains(ended.err, "File too large"));
+    CHECK(contains(ended.err, "what was tuned is in " + (work / "out" / "checkpoint-4").string()));
+    CHECK(!std::filesystem::exists(work / "out" / "unet"));
+    work.config.resume_from_checkpoint = "latest";
+    run_well(work.command("out"));
+    CHECK(tuned_weights(work / "out") == tuned_weights(work / "whole"));
+    CHECK(losses_in(work / "out") == losses_in(work / "whole"));
+}
+
+TEST_CASE("a clip is a folder of pictures or a pattern, too, and --fps says its rate") {
+    Workplace work;
+    work.config.validation_steps = 4;
+    const reel::Frames clip = reel::read_video(work / "clip.mp4");
+    reel::FrameFolder pictures(work / "pictures");
+    for (int i = 0; i < clip.count; ++i) {
+        pictures.write(clip, i);
+    }
+    pictures.commit();
+    for (const Path& path : {work / "pictures", work / "pictures" / "frame-%05d.png"}) {
+        work.config.train_data.video_path = path;
+        const Ended ended = run_well(work.command("out", {"--fps", "20"}));
+        CHECK(ended.out.starts_with(path.string() + ": 4 of 6 pictures, 0.0 to 0.1 s, 64x48 to 32x32\n"));
+        CHECK(reel::probe_video(work / "out" / "samples" / "sample-4.gif").fps == doctest::Approx(20));
+    }
+}
+
 TEST_CASE("a run that is killed again and again and resumed gives the weights of one that was not") {
     Workplace work;
     work.config.max_train_steps = 40;
@@ -251,7 +322,7 @@ TEST_CASE("a checkpoint made with other options is refused") {
     tensors.at("conv_in.bias") = reel::HostTensor::make({static_cast<std::int64_t>(changed.size())}, changed);
     reel::write_safetensors(other / "unet" / "diffusion_pytorch_model.safetensors", tensors, {});
     std::filesystem::remove(weights);
-    refused("model");
+    refused("another model: its unet/diffusion_pytorch_model.bin");
 }
 
 TEST_CASE("use_8bit_adam: the large parameters' moments are bytes, and a run continues to the same weights") {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include <reel/io/config/json.hpp>
+#include <reel/io/pictures/frame_folder.hpp>
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/video/video_reader.hpp>
 
@@ -53,7 +54,7 @@ std::map<std::string, std::string> results_in(const Path& output) {
     std::map<std::string, std::string> files;
     for (auto& [name, bytes] : files_in(output)) {
         const Path path(name);
-        if (path.filename() != "record.json" && !contains(name, "tensorboard/")) {
+        if (path.filename() != "record.json" && !contains(name, "tensorboard/") && name != "models/read.json") {
             files.emplace(name, std::move(bytes));
         }
     }
@@ -306,6 +307,90 @@ TEST_CASE("what fails is reported and the rest goes on; it is tried again when a
     CHECK(contains(more.out, "FAILED"));
 }
 
+namespace {
+
+/// One clip and one cell, tuned with a checkpoint after every step.
+std::string small_manifest(int steps) {
+    return "model: model\nseeds: [1]\n"
+           "options: {n_sample_frames: 2, width: 32, height: 32, max_train_steps: " +
+           std::to_string(steps) +
+           ", checkpointing_steps: 1, num_inv_steps: 2, num_inference_steps: 2}\n"
+           "objects:\n  racket:\n    prompt: a man is skiing\n    captions: [\"=1+1, a man\"]\n"
+           "    clips: {first: first.mp4}\n";
+}
+
+/// The only entry of a folder.
+Path only_in(const Path& folder) {
+    return std::filesystem::directory_iterator(folder)->path();
+}
+
+} // namespace
+
+TEST_CASE("results that were damaged are made again, and those of another model are not mixed with this one's") {
+    const TemporaryFolder work;
+    write_study(work, small_manifest(2));
+    std::filesystem::copy(sd1_model, work / "model", std::filesystem::copy_options::recursive);
+    const Path out = work / "out";
+    run_well(command(work, out));
+    const auto whole = results_in(out);
+    CHECK(contains(whole.at("summary.csv"), ",\"'=1+1, a man\",")); // no formula for a spreadsheet
+    const Path metrics = only_in(out / "cells") / "metrics.json";
+    for (const char* broken : {"[]", "{", ""}) {
+        put_text(metrics, broken);
+        CHECK(contains(run_well(command(work, out)).out, "sampled "));
+        check_equal(results_in(out), whole);
+    }
+    put_text(only_in(out / "tunings") / "tuning.json", "[1]");
+    CHECK(contains(run_well(command(work, out)).out, "tuned "));
+    check_equal(results_in(out), whole);
+    put_text(only_in(out / "inversions") / "inversion.json", "{\"keeps_all\": false}");
+    put_text(metrics, "[]");
+    const Ended named = run(command(work, out));
+    CHECK(named.status == 1);
+    CHECK(contains(named.out + named.err, "inversion.json: \"timesteps\" is missing"));
+    std::filesystem::remove(only_in(out / "inversions") / "inversion.json");
+    run_well(command(work, out) + Words{"--retry_failed"});
+    check_equal(results_in(out), whole);
+
+    nlohmann::json vocab = reel::read_json(work / "model" / "tokenizer" / "vocab.json");
+    std::swap(*vocab.begin(), *std::next(vocab.begin()));
+    reel::write_json(work / "model" / "tokenizer" / "vocab.json", vocab);
+    const Ended other = run(command(work, out));
+    CHECK(other.status == 1);
+    CHECK(contains(other.err, "were made with another model: its tokenizer/vocab.json"));
+    run_well(command(work, work / "other"));
+}
+
+TEST_CASE("a process that was taken for dead counts no failure of work that is another's by now") {
+    const TemporaryFolder work;
+    write_study(work, small_manifest(150));
+    std::filesystem::copy(sd1_model, work / "model", std::filesystem::copy_options::recursive);
+    const Path out = work / "out";
+    Running running(command(work, out));
+    const auto begun = [&] {
+        std::error_code ignored;
+        return std::filesystem::exists(out / "tunings", ignored) && !std::filesystem::is_empty(out / "tunings") &&
+               std::filesystem::exists(only_in(out / "tunings") / "checkpoint-2");
+    };
+    while (running.alive() && !begun()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    REQUIRE(running.alive());
+    running.signal(SIGSTOP);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    // What another process does that takes over, is done with the tuning and tidies up.
+    const Path tuning = only_in(out / "tunings");
+    put_text(out / "locks" / ("tuning-" + tuning.filename().string() + ".2"), "released \n");
+    std::filesystem::rename(tuning, work / "taken");
+    running.signal(SIGCONT);
+    const Ended ended = running.wait();
+    INFO(ended.err);
+    CHECK(ended.status == 0);
+    CHECK(contains(ended.err, "another process took over"));
+    CHECK(std::filesystem::is_empty(out / "failures"));
+    CHECK(contains(ended.out, "1 of 1 cells"));
+}
+
 TEST_CASE("pictures that cannot be written cost no cell: they are warned of at the end") {
     const TemporaryFolder work;
     write_study(work);
@@ -325,6 +410,44 @@ TEST_CASE("pictures that cannot be written cost no cell: they are warned of at t
         edits += name.ends_with("edit.gif") ? 1 : 0;
     }
     CHECK(edits == 8);
+}
+
+TEST_CASE("a clip is a folder of pictures or a pattern, too, and fps says its rate") {
+    const TemporaryFolder work;
+    std::string text = manifest("{video: \"pictures/frame-%05d.png\", options: {fps: 4}}");
+    const std::string from = "first: first.mp4";
+    put_text(work / "study.yaml", text.replace(text.find(from), from.size(), "first: pictures/"));
+    const auto draw = [&](const char* name, int count) {
+        write_clip(work / "clip.mp4", count);
+        const reel::Frames clip = reel::read_video(work / "clip.mp4");
+        reel::FrameFolder pictures(work / name);
+        for (int i = 0; i < count; ++i) {
+            pictures.write(clip, count - 1 - i, i);
+        }
+        pictures.commit();
+    };
+    draw("pictures", 3);
+    const Path out = work / "out";
+    CHECK(contains(run_well(command(work, out)).out, "8 of 8 cells"));
+    std::size_t edits = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(out / "cells")) {
+        const double fps = reel::probe_video(entry.path() / "edit.mp4").fps;
+        const bool second = contains(entry.path().filename().string(), ".second.");
+        CHECK(fps == doctest::Approx(second ? 4 : 8));
+        const nlohmann::json options = reel::read_json(entry.path() / "options.json");
+        CHECK(options.at("video") == (second ? "frame-%05d.png" : "pictures"));
+        CHECK(options.contains("fps") == second);
+        ++edits;
+    }
+    CHECK(edits == 8);
+    CHECK(!contains(run_well(command(work, out)).out, "tuned "));
+    draw("pictures", 4); // other pictures are another clip
+    CHECK(contains(run_well(command(work, out)).out, "tuned racket.first."));
+    const std::size_t clips = text.find("first: pictures/");
+    put_text(work / "study.yaml", text.replace(clips, 16, "first: {draw: {world_seed: 3}, options: {fps: 4}}"));
+    const Ended drawn = run(command(work, out));
+    CHECK(drawn.status == 1);
+    CHECK(contains(drawn.err, "a drawn clip has its own rate"));
 }
 
 TEST_CASE("drawn clips, previews, and the plan") {
@@ -394,6 +517,31 @@ TEST_CASE("drawn clips, previews, and the plan") {
     CHECK(contains(read_text(work / "plain" / "report.html"), "CLIP text"));
 }
 
+TEST_CASE("LoRA files: of the manifest, beside it, or of the command line") {
+    const TemporaryFolder work;
+    const Path locon = std::filesystem::absolute("golden/lora/locon.safetensors");
+    std::filesystem::copy(locon, work / "sketch.safetensors");
+    write_study(work, "lora: [sketch.safetensors:0.5]\n" + manifest());
+    const Ended planned = run_well(command(work, work / "out") + Words{"--plan"});
+    CHECK(contains(planned.out, "sketch.safetensors: used 33 of 33 tensors, scale 0.5\n"));
+    const Words other{"--plan", "--lora", locon.string()};
+    CHECK(contains(run_well(command(work, work / "out") + other).out,
+                   "lora " + locon.string() + ": used 33 of 33 tensors, scale 1\n"));
+    // What is made with a LoRA is something else than what is made without; with none of it, the same.
+    const auto plan = [&](const std::string& scale) {
+        write_study(work, (scale.empty() ? "" : "lora: [sketch.safetensors:" + scale + "]\n") + manifest());
+        const std::string out = run_well(command(work, work / "out") + Words{"--plan"}).out;
+        return out.substr(out.find("tune "));
+    };
+    CHECK(plan("0.5") != plan(""));
+    CHECK(plan("0.5") != plan("0.6"));
+    CHECK(plan("0") == plan(""));
+    write_study(work, "lora: [none.safetensors]\n" + manifest());
+    const Ended refused = run(command(work, work / "out") + Words{"--plan"});
+    CHECK(refused.status == 1);
+    CHECK(contains(refused.err, "none.safetensors: no such LoRA file"));
+}
+
 TEST_CASE("what is inverted may be varied: the mean of the clip's latents, or a sample") {
     const TemporaryFolder work;
     write_clip(work / "first.mp4");
@@ -423,6 +571,7 @@ TEST_CASE("the manifests of the documentation and of examples/studies are what t
     CHECK(planned(work / "page.yaml").starts_with("3 tunings, 6 inversions, 80 cells in "));
     CHECK(contains(page, "= 80 cells"));
     CHECK(planned("../examples/studies/demo.yaml") == "2 tunings, 2 inversions, 4 cells in out/demo");
+    CHECK(planned("../examples/studies/lora.yaml") == "32 tunings, 32 inversions, 32 cells in out/lora");
     CHECK(planned("../examples/studies/seed_clips.yaml") == "4 tunings, 4 inversions, 16 cells in out/seed_clips");
 }
 
@@ -521,6 +670,27 @@ TEST_CASE("locks: one of many gets one, the dead lose theirs, and find out if th
     CHECK_THROWS_AS(other.check("slow"), study::LockLost);
     other.release("slow");
     CHECK(mine.take("slow"));
+
+    // What a process leaves that is killed while it makes a lock, also before its parent has waited for it.
+    const pid_t killed = ::fork();
+    if (killed == 0) {
+        ::_exit(0);
+    }
+    siginfo_t info{};
+    REQUIRE(::waitid(P_PID, static_cast<id_t>(killed), &info, WEXITED | WNOWAIT) == 0);
+    const std::string host = study::detail::this_process().host;
+    const auto unfinished = [&](pid_t process) {
+        const Path path = work / reel::concat_text("new-", host, "-", process, "-1");
+        put_text(path, "");
+        return path;
+    };
+    const Path left = unfinished(killed);
+    const Path in_work = unfinished(::getpid());
+    mine.remove({});
+    CHECK(!std::filesystem::exists(left));
+    CHECK(std::filesystem::exists(in_work));
+    std::filesystem::remove(in_work);
+    CHECK(::waitpid(killed, &status, 0) == killed);
 
     mine.remove({"a", "a.b", "gone", "far", "slow"});
     CHECK(std::filesystem::is_empty(work.path()));
