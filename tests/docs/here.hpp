@@ -25,7 +25,7 @@ inline void run(void (*code)()) {
     try {
         code();
     } catch (const reel::Error& error) {
-        INFO(error.what());
+        INFO(std::string(error.what()));
         CHECK(reel_test::contains(error.what(), "CUDA"));
     }
 }

@@ -94,6 +94,9 @@ const std::vector<NotRun> not_run{
     {"tests/fuzz/run.sh",
      {"tests/fuzz/run.sh"},
      "needs clang and takes minutes; fuzz_* run the targets over their corpus"},
+    {"tests/faults/run.sh",
+     {"tests/faults/run.sh", "tests/faults/failing_calls.c"},
+     "takes minutes; programs_ends, programs_stopping, study and training end programs in the tests"},
     {"custom_loss", {"custom_loss --help"}, "example_custom_loss runs it"},
     {"custom_backend", {"custom_backend --help"}, "example_custom_backend runs it"},
     {"bench/compare", {"bench/compare"}, "minutes, and PyTorch"},
@@ -113,6 +116,7 @@ const std::set<std::string> languages{"cpp", "cmake", "sh", "text"};
 /// Blocks in other languages, by page, and what checks them.
 const std::map<std::string, std::string> elsewhere{
     {"docs/study.md yaml", "programs_study plans it"},
+    {"docs/io.md python", "needs numpy: tests/golden/part_npz.py writes what io reads so"},
     {"docs/pipelines.md python", "needs PyTorch and the Python Tune-A-Video: tests/golden/check_saved_folder.py"},
 };
 
