@@ -74,12 +74,14 @@ enum class Need { wanted, required };
 }
 
 /// Memory of the machine, or what its container may use of it.
-[[nodiscard]] inline Check check_memory(std::size_t bytes, std::size_t available) {
+/// Nothing: the system does not say.
+[[nodiscard]] inline Check check_memory(std::optional<std::size_t> bytes, std::optional<std::size_t> available) {
+    const auto said = [](std::optional<std::size_t> number) { return number ? gigabytes(*number) : "unknown"; };
     constexpr std::size_t comfortable = 8'000'000'000; // docs/benchmarks.md: 7.1 GB at most, see below
     return {
-        "memory", available < comfortable ? Mark::note : Mark::ok,
-        gigabytes(bytes) + ", " + gigabytes(available) + " of it available",
-        available < comfortable
+        "memory", !available || *available < comfortable ? Mark::note : Mark::ok,
+        said(bytes) + ", " + said(available) + " of it available",
+        !available || *available < comfortable
             ? "the model that comes with reel needs little, but tuning one of Stable Diffusion's size on 8 frames of "
               "256 x 256 takes 7.1 GB; use fewer frames, a smaller size or --gradient_checkpointing, or end other "
               "programs"

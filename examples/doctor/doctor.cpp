@@ -1,15 +1,13 @@
 // doctor: can reel run on this machine, and what to do if not. Compiled for any processor and linked with none of the
 // libraries it looks for, so that it runs where they are missing.
 
-#include <sys/sysinfo.h>
-
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -19,8 +17,10 @@
 #include <nlohmann/json.hpp>
 
 #include <reel/backend/cuda_driver.hpp>
+#include <reel/core/available_memory.hpp>
 #include <reel/core/build_info.hpp>
 #include <reel/core/cpu_features.hpp>
+#include <reel/core/system.hpp>
 #include <reel/core/version.hpp>
 
 #include "build_facts.hpp"
@@ -48,29 +48,13 @@ Check processor_check() {
         reel::concat_text(reel::processor_name(), ", ", cores, cores == 1 ? " core" : " cores", " for this program")};
 }
 
-/// The number in a file that holds one, or `otherwise`: control groups write "max" where there is no limit.
-std::size_t number_in(const char* path, std::size_t otherwise) {
-    std::ifstream file(path);
-    std::size_t number = 0;
-    return file >> number ? number : otherwise;
-}
-
 Check memory_check() {
-    struct sysinfo info {};
-    reel::require(::sysinfo(&info) == 0, "the system does not say how much memory it has");
-    std::size_t bytes = std::size_t{info.totalram} * info.mem_unit;
-    const std::string kilobytes = reel::detail::first_value("/proc/meminfo", "MemAvailable", ':');
-    std::size_t available = std::size_t{info.freeram} * info.mem_unit;
-    if (!kilobytes.empty()) {
-        available = 1024 * std::stoull(kilobytes);
-    }
-    const std::size_t limit = number_in("/sys/fs/cgroup/memory.max", bytes); // a container's
-    if (limit < bytes) {
-        const std::size_t used = std::min(limit, number_in("/sys/fs/cgroup/memory.current", 0));
+    std::optional<std::size_t> bytes = reel::total_memory();
+    const auto limit = reel::detail::number_in_file("/sys/fs/cgroup/memory.max"); // a container's
+    if (limit && (!bytes || *limit < *bytes)) {
         bytes = limit;
-        available = std::min(available, limit - used);
     }
-    return doctor::check_memory(bytes, available);
+    return doctor::check_memory(bytes, reel::available_memory());
 }
 
 /// FFmpeg's libraries say their version as one number.
@@ -140,8 +124,7 @@ Check cublas_check(Need need) {
 /// The files without which the model is none, with the fewest bytes they can have: a pointer of Git LFS is smaller.
 Check model_check() {
     std::error_code error;
-    const Path program = std::filesystem::read_symlink("/proc/self/exe", error);
-    const Path installed = program.parent_path().parent_path() / "share" / "reel" / "model";
+    const Path installed = reel::program_path().parent_path().parent_path() / "share" / "reel" / "model";
     for (const Path& folder : {installed, Path(REEL_MODEL_FOLDER)}) {
         if (!std::filesystem::exists(folder / "model_index.json", error)) {
             continue;

@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -30,58 +29,30 @@
 
 #include <reel/core/error.hpp>
 #include <reel/core/stopwatch.hpp>
+#include <reel/core/system.hpp>
 #include <reel/io/files/atomic_file.hpp>
 
 namespace study {
 
-/// Who holds a lock. `boot` and `space` say whether `process` means something here.
+/// Who holds a lock. `boot` and `space` say whether `process` means something here. "?": the system does not say.
 struct Holder {
     std::string host;
     std::string boot;  ///< of the running kernel
     std::string space; ///< the process numbers' namespace: containers on one machine may have their own
     long process = 0;
-    std::string started; ///< in the kernel's clock ticks: a process number may be given anew
+    std::string started; ///< reel::process_start(): a process number may be given anew
 };
 
 namespace detail {
-
-[[nodiscard]] inline std::string first_word_of(const std::string& path) {
-    std::ifstream file(path);
-    std::string word;
-    file >> word;
-    return word;
-}
-
-/// When a process began, "" where there is none or it has ended and only its parent has not noticed yet. Fields 3 and
-/// 22 of /proc/N/stat, counted behind the name in brackets.
-[[nodiscard]] inline std::string start_of(long process) {
-    std::ifstream file("/proc/" + std::to_string(process) + "/stat");
-    std::string text{std::istreambuf_iterator<char>(file), {}};
-    std::istringstream rest(text.substr(std::min(text.size(), text.rfind(')') + 1)));
-    std::string state;
-    std::string field;
-    rest >> state;
-    for (int i = 4; i <= 22; ++i) {
-        field.clear();
-        rest >> field;
-    }
-    return state == "Z" || state == "X" ? "" : field;
-}
-
-/// Whether no process of this number runs. One that its parent has not waited for yet is gone, though signals reach it.
-[[nodiscard]] inline bool is_gone(long process) {
-    return ::kill(static_cast<pid_t>(process), 0) != 0 || (!start_of(::getpid()).empty() && start_of(process).empty());
-}
 
 [[nodiscard]] inline Holder this_process() {
     std::array<char, 256> host{};
     if (::gethostname(host.data(), host.size() - 1) != 0 || host[0] == '\0') {
         host = {'u', 'n', 'k', 'n', 'o', 'w', 'n'};
     }
-    std::error_code ignored;
-    const auto space = std::filesystem::read_symlink("/proc/self/ns/pid", ignored).string();
-    const std::string boot = first_word_of("/proc/sys/kernel/random/boot_id");
-    return {host.data(), boot.empty() ? "?" : boot, space.empty() ? "?" : space, ::getpid(), start_of(::getpid())};
+    const auto known = [](const std::string& word) { return word.empty() ? "?" : word; };
+    return {host.data(), known(reel::boot_id()), known(reel::process_namespace()), ::getpid(),
+            known(reel::process_start(::getpid()))};
 }
 
 /// Whether a holder is known to have ended. False where it cannot be told, as on another machine.
@@ -90,7 +61,7 @@ namespace detail {
     if (holder.host != self.host || holder.boot != self.boot || holder.boot == "?" || holder.space != self.space) {
         return false;
     }
-    return !self.started.empty() && start_of(holder.process) != holder.started;
+    return self.started != "?" && reel::process_start(holder.process) != holder.started;
 }
 
 } // namespace detail
@@ -177,7 +148,7 @@ public:
             const std::string file = entry.path().filename().string();
             const std::string unfinished = "new-" + self.host + "-";
             const bool dead =
-                file.starts_with(unfinished) && detail::is_gone(std::atol(file.c_str() + unfinished.size()));
+                file.starts_with(unfinished) && reel::process_is_gone(std::atol(file.c_str() + unfinished.size()));
             if (dead || names.contains(file.substr(0, file.rfind('.')))) {
                 std::filesystem::remove(entry.path(), ignored);
             }

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include <reel/core/system/process.hpp>
 #include <reel/pipelines/tune_config.hpp>
 
 #include "words.hpp"
@@ -18,8 +19,8 @@ namespace world {
 /// Throws Error that says what was looked for when it is in neither.
 [[nodiscard]] inline std::filesystem::path own_model() {
     std::error_code error;
-    const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-    const std::filesystem::path installed = program.parent_path().parent_path() / "share" / "reel" / "model";
+    const std::filesystem::path installed =
+        reel::program_path().parent_path().parent_path() / "share" / "reel" / "model";
     const std::filesystem::path source = REEL_MODEL_FOLDER;
     for (const std::filesystem::path& folder : {installed, source}) {
         if (std::filesystem::exists(folder / "model_index.json", error)) {

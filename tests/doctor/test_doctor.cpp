@@ -153,6 +153,7 @@ TEST_CASE("what is said of memory, libraries and the model") {
     CHECK(doctor::gigabytes(23'249'000'000) == "23.2 GB");
     CHECK(doctor::check_memory(16'000'000'000, 12'000'000'000).mark == Mark::ok);
     CHECK(doctor::check_memory(16'000'000'000, 3'000'000'000).mark == Mark::note);
+    CHECK(doctor::check_memory(16'000'000'000, {}).found == "16.0 GB, unknown of it available");
 
     const reel::CpuFeatures bf16 = reel::cpu_feature("avx512bf16");
     doctor::BuildFacts built;

@@ -4,6 +4,7 @@
 
 #include <reel/backend/cuda_driver.hpp>
 #include <reel/core/error.hpp>
+#include <reel/core/system/process.hpp>
 
 #include <dlfcn.h>
 
@@ -18,7 +19,7 @@ namespace reel {
 template <class Function>
 [[nodiscard]] Function* cuda_module_function(const std::filesystem::path& built, const char* name) {
     std::error_code none;
-    const auto beside = std::filesystem::read_symlink("/proc/self/exe", none).parent_path() / built.filename();
+    const auto beside = program_path().parent_path() / built.filename();
     const std::string path = (std::filesystem::exists(beside, none) ? beside : built).string();
     const SharedLibrary module(path); // is never unloaded
     if (!module) {

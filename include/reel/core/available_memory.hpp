@@ -1,5 +1,7 @@
 #pragma once
-// How much memory a program may still take. Needs Linux; elsewhere the answer is "unknown".
+// How much memory a program may still take. Needs POSIX; no other library.
+
+#include <reel/core/system/memory_use.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -61,12 +63,15 @@ namespace detail {
 } // namespace detail
 
 /// Bytes that this process can still take before the system swaps, fails or kills: what the machine has available
-/// (/proc/meminfo), or less where control groups limit it (version 2 or 1). Nothing where the system does not say.
+/// (/proc/meminfo; elsewhere what is free, as far as the system says), or less where control groups limit it (version 2
+/// or 1). Nothing where the system does not say.
 /// `root` is the file system's, for tests.
 [[nodiscard]] inline std::optional<std::size_t> available_memory(const std::filesystem::path& root = "/") {
     std::optional<std::size_t> least = detail::number_after(root / "proc/meminfo", "MemAvailable:");
     if (least) {
         *least *= 1024;
+    } else if (root == "/") {
+        least = detail::free_memory();
     }
     std::ifstream groups(root / "proc/self/cgroup"); // lines "0::/path" or "number:controllers:/path"
     std::string line;

@@ -1,7 +1,6 @@
 #pragma once
 
-#include <sys/mman.h>
-#include <unistd.h>
+#include <reel/core/system/pages.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -26,7 +25,7 @@ public:
     BlockArena& operator=(const BlockArena&) = delete;
     ~BlockArena() {
         for (const Range& range : ranges_) {
-            ::munmap(range.begin, range.size);
+            detail::release_addresses(range.begin, range.size);
         }
     }
 
@@ -156,10 +155,11 @@ private:
     /// Of one range. Pages that are shared with others stay.
     void forget_contents(std::byte* begin, std::byte* end) noexcept {
         const Range& range = range_of(begin);
-        const auto from = (static_cast<std::size_t>(begin - range.begin) + page_ - 1) / page_ * page_;
-        const auto to = std::min(static_cast<std::size_t>(end - range.begin), range.usable) / page_ * page_;
+        const std::size_t page = detail::page_size();
+        const auto from = (static_cast<std::size_t>(begin - range.begin) + page - 1) / page * page;
+        const auto to = std::min(static_cast<std::size_t>(end - range.begin), range.usable) / page * page;
         if (from < to) {
-            ::madvise(range.begin + from, to - from, MADV_DONTNEED);
+            detail::forget_pages(range.begin + from, to - from);
         }
     }
 
@@ -167,19 +167,19 @@ private:
     [[nodiscard]] bool reserve(std::size_t size) {
         const std::size_t least = (size + step - 1) / step * step;
         std::size_t much = std::max(least, usual_range);
-        void* begin = map(much + step);
-        for (; begin == MAP_FAILED && much > least; begin = map(much + step)) {
+        void* begin = detail::reserve_addresses(much + step);
+        for (; begin == nullptr && much > least; begin = detail::reserve_addresses(much + step)) {
             much = std::max(least, much / 2 / step * step);
         }
-        if (begin == MAP_FAILED) {
+        if (begin == nullptr) {
             return false;
         }
         const std::size_t before = step - reinterpret_cast<std::uintptr_t>(begin) % step;
         auto* const bytes = static_cast<std::byte*>(begin) + before;
-        ::munmap(begin, before);
-        ::munmap(bytes + much, step - before);
+        detail::release_addresses(begin, before);
+        detail::release_addresses(bytes + much, step - before);
         if (huge_pages_) {
-            ::madvise(bytes, much, MADV_HUGEPAGE); // no matter if there are none
+            detail::prefer_huge_pages(bytes, much);
         }
         try {
             ranges_.push_back({bytes, much, 0});
@@ -188,21 +188,17 @@ private:
         } catch (const std::bad_alloc&) {
             chunks_.erase(bytes);
             std::erase_if(ranges_, [&](const Range& range) { return range.begin == bytes; });
-            ::munmap(bytes, much);
+            detail::release_addresses(bytes, much);
             throw;
         }
         return true;
-    }
-
-    [[nodiscard]] static void* map(std::size_t size) {
-        return ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     }
 
     [[nodiscard]] bool make_usable(const std::byte* end) {
         Range& range = range_of(end - 1);
         const auto wanted = (static_cast<std::size_t>(end - range.begin) + step - 1) / step * step;
         if (wanted > range.usable) {
-            if (::mprotect(range.begin + range.usable, wanted - range.usable, PROT_READ | PROT_WRITE) != 0) {
+            if (!detail::make_usable(range.begin + range.usable, wanted - range.usable)) {
                 return false;
             }
             range.usable = wanted;
@@ -214,7 +210,6 @@ private:
     static constexpr std::size_t step = std::size_t{2} << 20; ///< a huge page; a multiple of all others
 
     bool huge_pages_;
-    std::size_t page_ = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     std::vector<Range> ranges_;
     Chunks chunks_;
     Free free_; ///< by size

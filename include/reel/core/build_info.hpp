@@ -2,13 +2,10 @@
 // What a program was built with and runs on. Needs Eigen and POSIX.
 
 #include <reel/core/error.hpp>
+#include <reel/core/system/machine.hpp>
 
 #include <Eigen/Core>
 
-#include <sys/utsname.h>
-
-#include <cstddef>
-#include <fstream>
 #include <string>
 #include <string_view>
 
@@ -58,41 +55,11 @@ namespace reel {
 
 /// Eigen's version, such as "3.4.0".
 [[nodiscard]] inline std::string eigen_version() {
+#if defined(EIGEN_VERSION_STRING) // since 5, whose macros still call it 3.5
+    return EIGEN_VERSION_STRING;
+#else
     return concat_text(EIGEN_WORLD_VERSION, ".", EIGEN_MAJOR_VERSION, ".", EIGEN_MINOR_VERSION);
-}
-
-namespace detail {
-
-/// What follows `separator` in the first line of `path` that begins with `key`; "" when there is none.
-[[nodiscard]] inline std::string first_value(const char* path, std::string_view key, char separator) {
-    std::ifstream file(path);
-    for (std::string line; std::getline(file, line);) {
-        const std::size_t at = line.find(separator);
-        if (line.starts_with(key) && at != std::string::npos) {
-            const std::size_t first = line.find_first_not_of(" \t\"", at + 1);
-            const std::size_t last = line.find_last_not_of(" \t\"");
-            return first == std::string::npos ? std::string() : line.substr(first, last - first + 1);
-        }
-    }
-    return {};
-}
-
-} // namespace detail
-
-/// Distribution and kernel, such as "Debian GNU/Linux 12 (bookworm), Linux 6.1.0 x86_64".
-[[nodiscard]] inline std::string operating_system() {
-    std::string name = detail::first_value("/etc/os-release", "PRETTY_NAME", '=');
-    utsname kernel{};
-    if (::uname(&kernel) == 0) {
-        name += concat_text(name.empty() ? "" : ", ", kernel.sysname, " ", kernel.release, " ", kernel.machine);
-    }
-    return name;
-}
-
-/// The processor's name, or "unknown".
-[[nodiscard]] inline std::string processor_name() {
-    const std::string name = detail::first_value("/proc/cpuinfo", "model name", ':');
-    return name.empty() ? "unknown" : name;
+#endif
 }
 
 } // namespace reel

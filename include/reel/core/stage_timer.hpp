@@ -3,49 +3,16 @@
 
 #include <reel/core/memory_pool.hpp>
 #include <reel/core/stopwatch.hpp>
-
-#include <sys/resource.h>
-#include <unistd.h>
+#include <reel/core/system/memory_use.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdio>
 #include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace reel {
-
-/// Most bytes of memory that this process had in use (resident, mapped files included) since it began or since
-/// reset_peak_resident_bytes().
-[[nodiscard]] inline std::size_t peak_resident_bytes() {
-    rusage usage{};
-    return ::getrusage(RUSAGE_SELF, &usage) == 0 ? static_cast<std::size_t>(usage.ru_maxrss) * 1024 : 0;
-}
-
-/// Bytes that this process has in use now; 0 where the system does not say (Linux does).
-[[nodiscard]] inline std::size_t resident_bytes() {
-    std::FILE* file = std::fopen("/proc/self/statm", "r");
-    if (file == nullptr) {
-        return 0;
-    }
-    std::size_t pages = 0;
-    const bool read = std::fscanf(file, "%*u %zu", &pages) == 1;
-    std::fclose(file);
-    return read ? pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)) : 0;
-}
-
-/// Starts a new measurement of peak_resident_bytes(). Says whether the system allows it (Linux with a writable
-/// /proc/self/clear_refs).
-inline bool reset_peak_resident_bytes() {
-    std::FILE* file = std::fopen("/proc/self/clear_refs", "w");
-    if (file == nullptr) {
-        return false;
-    }
-    const bool written = std::fputs("5", file) >= 0; // 5: reset the resident peak, proc(5)
-    return (std::fclose(file) == 0) && written;
-}
 
 /// What a stage took.
 struct StageRecord {

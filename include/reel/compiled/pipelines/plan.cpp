@@ -1,7 +1,6 @@
 #include <reel/core/ranges.hpp>
 #include <reel/pipelines/plan.hpp>
 
-#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 
 #include <reel/core/available_memory.hpp>
 #include <reel/core/stopped.hpp>
+#include <reel/core/system/memory_use.hpp>
 
 namespace reel {
 
@@ -113,7 +113,7 @@ public:
         const Quiet quiet;
         try {
             Rehearsal memory_alone(0);
-            ::malloc_trim(0);
+            trim_heap();
             change.bytes = rehearse_(with_output(change.config, folder_), memory_alone).total.peak_resident_bytes;
             return true;
         } catch (const Stopped&) {
@@ -251,7 +251,7 @@ std::optional<int> look_ahead(const PlanOptions& options, const TuneAVideoConfig
     if (options.plan) {
         // Once more, without the measuring and what that leaves in memory.
         const Quiet quiet;
-        ::malloc_trim(0);
+        trim_heap();
         found = rehearse(with_output(config, folder.path()), rehearsal);
     }
     const std::size_t needed = found.total.peak_resident_bytes;

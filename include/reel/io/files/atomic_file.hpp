@@ -2,6 +2,7 @@
 // Files appear complete or not at all. Needs POSIX; no other library.
 
 #include <reel/core/error.hpp>
+#include <reel/core/system/files.hpp>
 #include <reel/io/files/temporaries.hpp>
 
 #include <fcntl.h>
@@ -93,7 +94,7 @@ public:
     void commit() {
         require(descriptor_ >= 0, "cannot write ", path_.string(), ": commit() was called twice or after a failure");
         flush();
-        if (::fsync(descriptor_) != 0) {
+        if (!detail::sync_to_disk(descriptor_)) {
             give_up("flushing to the disk");
         }
         // Some file systems (NFS) report a full disk only here.
@@ -173,7 +174,7 @@ private:
         const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
         const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (descriptor >= 0) {
-            ::fsync(descriptor);
+            detail::sync_to_disk(descriptor);
             ::close(descriptor);
         }
     }

@@ -2,6 +2,7 @@
 // Folders that appear complete or not at all. Needs POSIX; no other library.
 
 #include <reel/core/error.hpp>
+#include <reel/core/system/files.hpp>
 #include <reel/io/files/atomic_file.hpp>
 #include <reel/io/files/mapped_file.hpp>
 #include <reel/io/files/temporaries.hpp>
@@ -21,7 +22,8 @@ namespace reel {
 
 /// How an AtomicFolder takes the place of an older one.
 enum class FolderExchange {
-    atomic, ///< in one step, where the system can (Linux 3.15 and most of its file systems); else as `renames`
+    atomic, ///< in one step, where the system can (Linux 3.15 and macOS 10.12, with most of their file systems); else
+            ///< as `renames`
     renames ///< the old one aside, then the new one into place: between the two, recover_folder() finds the old one
 };
 
@@ -30,15 +32,6 @@ namespace detail {
 /// Where the older folder lies while another takes its place in two steps.
 [[nodiscard]] inline std::filesystem::path folder_aside(const std::filesystem::path& path) {
     return path.parent_path() / ("." + path.filename().string() + ".old");
-}
-
-/// Swaps two names in one step; false where that is not possible.
-[[nodiscard]] inline bool exchange_names(const std::filesystem::path& a, const std::filesystem::path& b) {
-#ifdef RENAME_EXCHANGE
-    return ::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0;
-#else
-    return false;
-#endif
 }
 
 } // namespace detail
@@ -94,7 +87,7 @@ public:
     /// Gives the folder its name. Throws Error when that fails; then the old folder is there as it was.
     void commit() {
         std::error_code error;
-        ::fsync(lock_); // not every file system can
+        detail::sync_to_disk(lock_); // not every file system can
         const bool replaces = std::filesystem::exists(std::filesystem::symlink_status(path_, error));
         if (!replaces) {
             std::filesystem::rename(temporary_, path_, error);
@@ -128,7 +121,7 @@ private:
         const std::filesystem::path parent = path_.has_parent_path() ? path_.parent_path() : ".";
         const int descriptor = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (descriptor >= 0) {
-            ::fsync(descriptor);
+            detail::sync_to_disk(descriptor);
             ::close(descriptor);
         }
     }

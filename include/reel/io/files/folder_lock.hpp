@@ -2,6 +2,7 @@
 // One run in a folder at a time. Needs POSIX; no other library.
 
 #include <reel/core/error.hpp>
+#include <reel/core/system/process.hpp>
 #include <reel/io/files/atomic_file.hpp>
 
 #include <fcntl.h>
@@ -84,14 +85,6 @@ private:
         const std::string text = concat_text(program_name(), " is at work there (process ", ::getpid(), " on ",
                                              host.data(), ", since ", since.data(), ")");
         static_cast<void>(!::ftruncate(descriptor_, 0) && ::pwrite(descriptor_, text.data(), text.size(), 0) > 0);
-    }
-
-    [[nodiscard]] static std::string program_name() {
-#ifdef __GLIBC__
-        return program_invocation_short_name;
-#else
-        return "a program";
-#endif
     }
 
     std::filesystem::path file_;

@@ -2,6 +2,7 @@
 // Read-only memory maps. Needs POSIX; no other library.
 
 #include <reel/core/error.hpp>
+#include <reel/core/system/pages.hpp>
 #include <reel/io/files/mapped_file_guard.hpp>
 
 #include <fcntl.h>
@@ -12,7 +13,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
-#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -74,13 +74,7 @@ private:
 /// Hands the memory of a part of a memory-mapped file back to the system; it is read from the file again when needed.
 /// Only for bytes of a MappedFile: other memory would lose its content.
 inline void drop_mapped_pages(std::span<const std::byte> bytes) {
-    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-    const auto address = reinterpret_cast<std::uintptr_t>(bytes.data());
-    const std::uintptr_t begin = (address + page - 1) / page * page;
-    const std::uintptr_t end = (address + bytes.size()) / page * page;
-    if (begin < end) {
-        ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
-    }
+    detail::drop_file_pages(bytes);
 }
 
 /// Gives mapped bytes to `action` in pieces of 16 MiB and drops each from memory after its turn, so that going over a

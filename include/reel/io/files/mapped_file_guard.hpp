@@ -73,7 +73,7 @@ private:
             explain(static_cast<const std::byte*>(info->si_addr));
         };
         action.sa_flags = SA_SIGINFO | SA_RESETHAND;
-        ::sigemptyset(&action.sa_mask);
+        sigemptyset(&action.sa_mask); // may be a macro
         return ::sigaction(SIGBUS, &action, nullptr) == 0;
     }
 

@@ -208,7 +208,7 @@ private:
     std::array<std::byte, 64> rest_{};
     std::size_t filled_ = 0;
     std::uint64_t total_ = 0;
-    bool portable_;
+    [[maybe_unused]] bool portable_; // where there are no such instructions
 };
 
 /// SHA-256 of bytes, in hexadecimal.

@@ -3,6 +3,7 @@
 // reel::io).
 
 #include <reel/core/error.hpp>
+#include <reel/core/system/files.hpp>
 #include <reel/io/config/json.hpp>
 #include <reel/io/files/sha256.hpp>
 
@@ -73,12 +74,13 @@ private:
         if (::stat(path.c_str(), &status) != 0) {
             return nullptr; // reading it says why
         }
+        const detail::FileTimes times = detail::file_times(status);
         return {{"bytes", static_cast<std::int64_t>(status.st_size)},
                 {"inode", static_cast<std::uint64_t>(status.st_ino)},
-                {"modified_s", static_cast<std::int64_t>(status.st_mtim.tv_sec)},
-                {"modified_ns", static_cast<std::int64_t>(status.st_mtim.tv_nsec)},
-                {"changed_s", static_cast<std::int64_t>(status.st_ctim.tv_sec)},
-                {"changed_ns", static_cast<std::int64_t>(status.st_ctim.tv_nsec)}};
+                {"modified_s", static_cast<std::int64_t>(times.modified.tv_sec)},
+                {"modified_ns", static_cast<std::int64_t>(times.modified.tv_nsec)},
+                {"changed_s", static_cast<std::int64_t>(times.changed.tv_sec)},
+                {"changed_ns", static_cast<std::int64_t>(times.changed.tv_nsec)}};
     }
 
     std::filesystem::path file_;

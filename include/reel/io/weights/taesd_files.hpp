@@ -63,7 +63,8 @@ namespace detail {
         }
         constexpr std::array<std::pair<std::string_view, bool>, 4> prefixes{
             {{"taesd_encoder.", true}, {"taesd_decoder.", false}, {"encoder.", true}, {"decoder.", false}}};
-        const auto prefix = ranges::find_if(prefixes, [&](const auto& p) { return name.starts_with(p.first); });
+        const auto prefix =
+            ranges::find_if(prefixes, [&name = name](const auto& p) { return name.starts_with(p.first); });
         const bool own =
             prefix != prefixes.end() && leading_number(std::string_view(name).substr(prefix->first.size()));
         add(own ? taesd_name(prefix->second, std::string_view(name).substr(prefix->first.size()), where) : name,
