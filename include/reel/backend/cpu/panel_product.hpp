@@ -32,6 +32,8 @@ namespace panels {
 
 // Eigen's own building blocks of a matrix product: with them the weights are packed once for all rows and threads,
 // and patches are packed straight from the picture. Eigen sees y as column-major, so the weights are its left side.
+// No version of Eigen promises them; tests/backend compares them, and has with 3.4.0, 3.4.1 and 5.0.1. What a packed
+// block looks like differs between versions and processors; here only its size counts, columns times depth.
 template <class T>
 using Traits = Eigen::internal::gebp_traits<T, T>;
 template <class T>
@@ -125,7 +127,8 @@ void panel_product(Cpu& backend, const PanelProblem<T>& p, const Point& point) {
     constexpr index_t rows_at_once = 192; // a packed block of them stays in the second cache
     const index_t threads = backend.threads();
     const index_t share = std::min(rows_at_once, (p.rows + threads - 1) / threads);
-    const index_t even = std::min(p.rows, (share + 3) / 4 * 4);
+    constexpr index_t together = panels::Traits<T>::nr; // rows that the kernel takes at once
+    const index_t even = std::min(p.rows, (share + together - 1) / together * together);
     // With few rows all threads take the same ones, and each a slab of the columns.
     const bool few = p.rows < p.columns && p.rows <= rows_at_once;
     const index_t chunk = few ? p.rows : even;

@@ -85,8 +85,8 @@ private:
                 say("error: ");
                 const char* path = map.path;
                 for (; *path != '\0'; ++path) {
-                    const char shown = *path >= ' ' && *path != '\x7f' ? *path : '?';
-                    (void)!::write(STDERR_FILENO, *path < 0 ? path : &shown, 1); // UTF-8 as it is
+                    const auto byte = static_cast<unsigned char>(*path); // UTF-8 stays as it is
+                    (void)!::write(STDERR_FILENO, byte >= ' ' && byte != 0x7f ? path : "?", 1);
                 }
                 say(": the file was shortened, or its disk failed, while it was being read; the run ends here\n");
                 ::_exit(1);
