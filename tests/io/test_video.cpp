@@ -240,6 +240,34 @@ TEST_CASE("GIF: of a fast clip every n-th frame is shown, as long as the clip la
     CHECK(reel::gif_stride_text(21) == "every 21st picture");
 }
 
+TEST_CASE("GIF: a rate is what the pictures' times say, of a part as of the whole, and nothing that FFmpeg guesses") {
+    const TemporaryFolder folder;
+    reel::write_gif(folder / "a.gif", moving_block(9, 40, 56), 8.0); // delays of 13 and 12 hundredths in turn
+    const auto rate = [&](const reel::VideoSelection& chosen) {
+        return reel::read_video(folder / "a.gif", chosen).fps;
+    };
+    CHECK(rate({}) == 8);
+    CHECK(rate({.max_frames = 3}) == 8);
+    CHECK(rate({.max_frames = 2}) == doctest::Approx(1 / 0.13));
+    CHECK(rate({.max_frames = 1}) == doctest::Approx(1 / 0.13));
+    CHECK(rate({.start = 1, .max_frames = 1}) == doctest::Approx(1 / 0.12));
+    CHECK(rate({.stride = 2, .max_frames = 3}) == 4);
+    CHECK(rate({.stride = 2, .max_frames = 1}) == doctest::Approx(1 / 0.26));
+    CHECK(reel::probe_video(folder / "a.gif").fps == 8);
+    reel::VideoTaken taken;
+    static_cast<void>(reel::read_video(folder / "a.gif", {.max_frames = 2}, {}, &taken));
+    REQUIRE(taken.times.each.size() == 2); // they end after 25 hundredths, not after two of 13
+    CHECK(taken.times.each.back().end() == doctest::Approx(0.25));
+    for (const double fps : {12.0, 24.0, 7.0, 30.0, 15.0, 12.5, 30 / 1.001}) {
+        CAPTURE(fps);
+        reel::write_gif(folder / "b.gif", moving_block(12, 40, 56), fps);
+        CHECK(reel::read_video(folder / "b.gif").fps == doctest::Approx(fps).epsilon(0.0011));
+    }
+    reel::detail::RateMeter meter(reel::detail::usual_rates(), 0.01, reel::detail::RateSource::guessed);
+    meter.add(0);
+    CHECK_FALSE(meter.steady());
+}
+
 TEST_CASE("GIF: a frame that stays for longer than GIF can count is there again") {
     const TemporaryFolder folder;
     const Frames clip = moving_block(3, 24, 32);

@@ -69,15 +69,20 @@ public:
     }
 
     /// Knows the rates that the container states; whether they are true only times tell. `stride`: of the pictures that
-    /// it will be given.
+    /// it will be given. A GIF states none: what FFmpeg says of it is made of the first delays, by each version in
+    /// another way.
     [[nodiscard]] RateMeter meter(int stride = 1) const {
-        std::vector<double> stated;
+        const bool states_rate = container_name() != "gif";
+        std::vector<double> rates = states_rate ? std::vector<double>() : usual_rates();
         for (const AVRational rate : {stream_->avg_frame_rate, stream_->r_frame_rate}) {
-            if (rate.num > 0 && rate.den > 0) {
-                stated.push_back(av_q2d(rate) / stride);
+            if (states_rate && rate.num > 0 && rate.den > 0) {
+                rates.push_back(av_q2d(rate));
             }
         }
-        return {std::move(stated), av_q2d(stream_->time_base)};
+        for (double& rate : rates) {
+            rate /= stride;
+        }
+        return {std::move(rates), av_q2d(stream_->time_base), states_rate ? RateSource::stated : RateSource::guessed};
     }
 
     /// Goes through the file's packets without decoding; the decoder then is at the end.

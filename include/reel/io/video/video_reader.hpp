@@ -92,11 +92,11 @@ inline void check_selection(const VideoSelection& chosen, const VideoLimits& lim
 }
 
 /// How long the frame that was taken last is shown, in seconds: until the next one. 0 where it is not known, and with a
-/// stride, where others lie between it and what would be taken next.
+/// stride, where others lie between it and what would be taken next, unless nothing else tells how far that is.
 [[nodiscard]] inline double last_share(ClipDecoder& decoder, AVFrame& frame, const RateMeter& meter,
                                        const VideoSelection& chosen) {
     if (chosen.stride > 1 || chosen.fps > 0) {
-        return 0;
+        return meter.count() == 1 && !meter.steady() ? decoder.time().duration * chosen.stride : 0;
     }
     const PictureTime last = decoder.time();
     try {
@@ -115,7 +115,7 @@ inline void check_selection(const VideoSelection& chosen, const VideoLimits& lim
     ClipTimes times{.fps = meter.rate(share)};
     RateMeter with_end = meter;
     with_end.add(starts.back() + (share > 0 ? share : meter.usual_duration()));
-    if (starts.size() < 2 || with_end.steady()) {
+    if (starts.size() < 2 || (with_end.steady() && with_end.steady() == meter.steady())) {
         return times;
     }
     for (std::size_t i = 0; i < starts.size(); ++i) {

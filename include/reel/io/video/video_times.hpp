@@ -79,14 +79,33 @@ private:
     bool begun_ = false;
 };
 
+/// What a clip may have been made with, in frames per second, where its container states no rate; the likeliest first.
+[[nodiscard]] inline std::vector<double> usual_rates() {
+    std::vector<double> rates{30, 25, 24, 60, 50, 20, 16, 15, 12, 10, 8, 5, 4};
+    for (const double television : {24.0, 30.0, 60.0, 12.0, 15.0}) {
+        rates.push_back(television / 1.001);
+    }
+    for (const double part : {1.0, 0.5}) { // whole numbers before what lies between them
+        for (double rate = part; rate <= 100; rate += 1) {
+            rates.push_back(rate);
+        }
+    }
+    return rates;
+}
+
+/// Where the rates come from that a RateMeter is given: from the clip, or they are guesses, which nothing speaks for
+/// before there are two pictures.
+enum class RateSource { stated, guessed };
+
 /// Finds the rate of pictures from their times, which come one by one. Containers round times, so a rate that is stated
 /// is believed, and is exact, as long as no picture is further from it than the rounding.
 class RateMeter {
 public:
     RateMeter() = default;
-    /// `stated`: frames per second, the likeliest first; `tick`: what times are rounded to, in seconds.
-    RateMeter(std::vector<double> stated, double tick)
-        : kept_(std::move(stated)), coarse_(tick >= 0.005), tolerance_((coarse_ ? 0.51 : 1.01) * tick + 1e-9) {}
+    /// `rates`: frames per second, the likeliest first; `tick`: what times are rounded to, in seconds.
+    RateMeter(std::vector<double> rates, double tick, RateSource source = RateSource::stated)
+        : kept_(std::move(rates)), guessed_(source == RateSource::guessed), coarse_(tick >= 0.005),
+          tolerance_((coarse_ ? 0.51 : 1.01) * tick + 1e-9) {}
 
     /// A picture that is shown from `start` on.
     void add(double start) {
@@ -108,9 +127,9 @@ public:
 
     [[nodiscard]] std::int64_t count() const { return count_; }
 
-    /// The stated rate that every picture so far keeps to.
+    /// The likeliest rate that every picture so far keeps to.
     [[nodiscard]] std::optional<double> steady() const {
-        return kept_.empty() ? std::nullopt : std::optional(kept_.front());
+        return kept_.empty() || (guessed_ && count_ < 2) ? std::nullopt : std::optional(kept_.front());
     }
 
     /// How long the last picture is shown where nothing says so: as long as the one before it, or those before it on
@@ -142,6 +161,7 @@ public:
 
 private:
     std::vector<double> kept_;
+    bool guessed_ = false;
     bool coarse_ = false;
     bool exact_ = false; ///< the first of `kept_` is that of the first two pictures
     double tolerance_ = 0;
