@@ -186,7 +186,7 @@ private:
     }
 
     [[nodiscard]] static std::pair<std::string, std::string> parse(const std::string& line, const std::string& where) {
-        const nlohmann::json entry = nlohmann::json::parse(line, nullptr, false);
+        const nlohmann::json entry = reel::parse_json(line, where);
         const auto text = [&](const char* key) {
             reel::require(entry.is_object() && entry.contains(key) && entry[key].is_string(), where, ": no string \"",
                           key, "\"; expected {\"file_name\": \"0001.png\", \"text\": \"a caption\"}");

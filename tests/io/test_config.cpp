@@ -35,6 +35,14 @@ TEST_CASE("JSON errors name the file and the place") {
     CHECK_FALSE(contains(message, "json.exception"));
     CHECK(contains(parse_error("{\"a\": 1} x"), "line 1"));
     CHECK(contains(parse_error("{\"a\": 1, \"a\": 2}"), "\"a\" appears twice"));
+    // A zero byte is no end of the text.
+    using namespace std::string_literals;
+    CHECK(parse_error("{\"a\": 1}\n\0"s) == "c.json: not valid JSON at line 2, column 1: a zero byte");
+    CHECK(contains(parse_error("{\"a\": 1}\0, \"b\": 2}"s), "line 1, column 9: a zero byte"));
+    CHECK(contains(parse_error("\0"s), "column 1: a zero byte"));
+    CHECK(contains(parse_error("{\"a\": \"x\0y\"}"s), "a zero byte"));
+    CHECK(contains(error_of([&] { reel::for_each_json_member("{\"a\": 1}\0"s, "w", [](const auto&, const auto&) {}); }),
+                   "w: not valid JSON at line 1, column 9: a zero byte"));
     CHECK(parse_error("[{\"a\": 1}, {\"a\": 1}]").empty());
     CHECK(contains(parse_error(std::string(100, '[')), "nested deeper than 64"));
     CHECK(contains(parse_error("{\"a\": 1e999}"), "not valid JSON"));

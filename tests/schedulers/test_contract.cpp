@@ -206,6 +206,29 @@ TEST_CASE("The reference's inversion does not return for v-prediction: that is w
     }
 }
 
+TEST_CASE_TEMPLATE("current_level clips the clean sample where the configuration says so", T, double, float) {
+    Cpu cpu(1);
+    const auto x = Tensor<T>::from_host(cpu, {4}, {T(0.3), T(-1.9), T(1.6), T(-0.2)});
+    const auto output = Tensor<T>::from_host(cpu, {4}, {T(-0.4), T(0.8), T(-1.1), T(0.1)});
+    for (const auto& type : prediction_type_names) {
+        CAPTURE(type.name);
+        const DDIMConfig config{.schedule = stable_diffusion, .prediction_type = type.value, .clip_sample_range = 0.7};
+        DDIMInverseScheduler inversion(config, InversionFormula::current_level);
+        inversion.set_timesteps(10);
+        const NoiseLevel low = NoiseSchedule(stable_diffusion).level(400);
+        const NoiseLevel high = NoiseSchedule(stable_diffusion).level(500);
+        const auto clean = mix(clean_mixture(type.value, low), x, output).to_host();
+        const auto noise = mix(noise_mixture(type.value, low), x, output).to_host();
+        std::vector<double> expected;
+        for (std::size_t i = 0; i < clean.size(); ++i) {
+            expected.push_back(high.signal * std::clamp(static_cast<double>(clean[i]), -0.7, 0.7) +
+                               high.noise * static_cast<double>(noise[i]));
+        }
+        CHECK(std::abs(clean[1]) > 0.7); // something is clipped
+        CHECK(gap(inversion.invert_step(output, 500, x).to_host(), expected) < 1e-6);
+    }
+}
+
 TEST_CASE("Steps without an inverse are refused") {
     Cpu cpu(1);
     const auto x = Tensor<float>::full(cpu, {2}, 1.0F);

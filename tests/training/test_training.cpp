@@ -311,7 +311,7 @@ TEST_CASE("pictures and captions that are missing or broken") {
     };
     const std::string third = (data / "metadata.jsonl").string() + ":3";
     with_line("{\"file_name\": \"0001.png\", \"te\n");
-    refused(command, {third, "file_name"});
+    refused(command, {third, "not valid JSON"});
     with_line("[]\n");
     refused(command, {third, "file_name"});
     with_line("{\"file_name\": \"0001.png\"}\n");

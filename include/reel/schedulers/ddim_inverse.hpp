@@ -14,7 +14,8 @@ enum class InversionFormula {
     exact,         ///< undoes the DDIM step with the same output: right for every prediction type
     reference,     ///< Tune-A-Video's: takes any output for epsilon; wrong for v_prediction and sample
     current_level, ///< diffusers' DDIMInverseScheduler: converts the output with the level of the sample it is given,
-                   ///< though the model was asked at the next; equal to exact for epsilon and sample
+                   ///< though the model was asked at the next, and clips as the configuration says; unclipped, equal to
+                   ///< exact for epsilon and sample
 };
 
 inline constexpr std::array inversion_formula_names{
@@ -41,8 +42,8 @@ class DDIMInverseScheduler {
 public:
     static constexpr std::string_view class_name = "DDIMInverseScheduler";
 
-    /// Throws Error when the configuration clips and the formula is exact: clipping cannot be undone. (The other
-    /// formulas, like their originals, ignore clip_sample.)
+    /// Throws Error when the configuration clips and the formula is exact: clipping cannot be undone. (As in their
+    /// originals, reference ignores clip_sample, and current_level clips.)
     explicit DDIMInverseScheduler(const DDIMConfig& config, InversionFormula formula = InversionFormula::exact)
         : sampler_(config), formula_(formula) {
         require(
@@ -72,6 +73,13 @@ public:
         detail::check_step("DDIMInverseScheduler", model_output, sample);
         const NoiseLevel low = NoiseLevel::from_alpha_bar(sampler_.previous_alpha_bar(timestep));
         const NoiseLevel high = sampler_.schedule().level(timestep);
+        if (formula_ == InversionFormula::current_level && config().clip_sample) {
+            const Mixture noise = noise_mixture(config().prediction_type, low);
+            const StepWeights blend{
+                .clean = high.signal, .sample = high.noise * noise.sample, .output = high.noise * noise.output};
+            return blend_step(sample, model_output, clean_mixture(config().prediction_type, low),
+                              config().clip_sample_range, blend, Tensor<T, B>{});
+        }
         return mix(weights(low, high), sample, model_output);
     }
 

@@ -160,6 +160,15 @@ private:
     std::size_t count_ = 0;
 };
 
+/// Parses text that holds one JSON value. The library would take a zero byte for the end, and whatever follows it for
+/// nothing.
+template <class Handler>
+void run_json_parser(std::string_view text, const std::string& where, Handler& handler) {
+    const std::size_t zero = text.find('\0');
+    require(zero == std::string_view::npos, where, ": not valid JSON at ", text_position(text, zero), ": a zero byte");
+    nlohmann::json::sax_parse(text.begin(), text.end(), &handler);
+}
+
 } // namespace detail
 
 /// Parses JSON strictly: a repeated key, nesting deeper than 64, more than 524,288 values and text after the value are
@@ -167,7 +176,7 @@ private:
 template <class = void>
 [[nodiscard]] nlohmann::json parse_json(std::string_view text, const std::string& where) {
     detail::JsonBuilder builder(text, where);
-    nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
+    detail::run_json_parser(text, where, builder);
     return builder.take();
 }
 
@@ -178,7 +187,7 @@ template <class = void>
 void for_each_json_member(std::string_view text, const std::string& where,
                           const std::function<void(const std::string&, nlohmann::json)>& on_member) {
     detail::JsonBuilder builder(text, where, on_member);
-    nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
+    detail::run_json_parser(text, where, builder);
     require(builder.take().is_object(), where, ": expected a JSON object");
 }
 
