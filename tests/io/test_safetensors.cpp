@@ -153,6 +153,9 @@ TEST_CASE("what stands in a weights file's place is recognised") {
     CHECK(contains(error_of("<!DOCTYPE html><html></html>"), "web page"));
     CHECK(contains(error_of(""), "empty"));
     CHECK(contains(error_of("short"), "too short"));
+    // A length of 60 begins like a web page.
+    CHECK(contains(error_of(std::string("<\0\0\0\0\0\0\0", 8)), "truncated"));
+    CHECK(contains(error_of(std::string("<\0\0\0\0\xff\xff\xff{}", 10)), "announce a header"));
     CHECK(contains(error_of("some text of a certain length"), "announce a header"));
     CHECK(contains(message_of<reel::Error>([&] { (void)reel::read_safetensors("none.safetensors"); }), "No such file"));
 }
@@ -163,6 +166,10 @@ TEST_CASE("each fault of a header has its message, which names the tensor") {
     };
     CHECK(header_error(one(R"("F32")", "[2]", "[0,8]"), 8).empty());
     CHECK(header_error(one(R"("F32")", "[2]", "[0,8]") + "   ", 8).empty());
+    CHECK(header_error(" \t\r\n" + one(R"("F32")", "[2]", "[0,8]"), 8).empty());
+    CHECK(header_error(std::string(5000, ' ') + one(R"("F32")", "[2]", "[0,8]"), 8).empty());
+    CHECK(contains(header_error("    ", 0), "no JSON object"));
+    CHECK(contains(header_error(" [1]", 0), "no JSON object"));
     CHECK(header_error("{}", 0).empty());
     const std::vector<std::pair<std::string, std::string>> faults{
         {header_error(one(R"("F32")", "[2]", "[0,8]"), 7), "only 7 bytes"},

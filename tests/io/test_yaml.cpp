@@ -81,6 +81,29 @@ TEST_CASE("broken YAML is refused with file and line") {
     CHECK(contains(yaml_error(std::string((1 << 20) + 1, '#')), "too large"));
 }
 
+TEST_CASE("what yaml-cpp lets pass is refused: a text that does not end, a word alone, an item that is not there") {
+    CHECK(contains(yaml_error("a: 1\nb: \"cut\n"), "t.yaml:2: the quoted text that begins here does not end"));
+    CHECK(contains(yaml_error("b: 'cut\nc: 2\n"), "t.yaml:1: the quoted text that begins here does not end"));
+    CHECK(contains(yaml_error("b: &x 'it''s\n"), "t.yaml:1: the quoted text that begins here does not end"));
+    CHECK(contains(yaml_error("b: \"a\\\"\n"), "t.yaml:1: the quoted text that begins here does not end"));
+    CHECK(contains(yaml_error("b: \"it\\'s\"\n"), "t.yaml:1: \\' in a text in double quotes"));
+    CHECK(contains(yaml_error("a: 1\nseed\n"), "t.yaml:2: expected \"key: value\", found \"seed\" alone"));
+    CHECK(contains(yaml_error("a:\n  b: 1\n  seed\n"), "t.yaml:3: expected \"key: value\", found \"seed\" alone"));
+    CHECK(contains(yaml_error("\xef\xbb\xbfseed\n: x\na: [1, , 2]\n"), "t.yaml:"));
+    CHECK(contains(yaml_error("a: [, 1]\n"), "t.yaml:1: a list with nothing before a comma"));
+    CHECK(contains(yaml_error("\xef\xbb\xbf"
+                              "a: [1, , 2]\n"),
+                   "t.yaml:1: a list with nothing before a comma"));
+    for (const char* text : {"a: \"x\"\n\"b c\": 'it''s'\n", "a:\nb: ~\nc:", "? a\n? b\n", "{a, b: , c: [1, 2,]}",
+                             "a: |\n  \"x\nb: >-\n  'y\n",
+                             "\xef\xbb\xbf"
+                             "a: \"x\"\r\nb: [~, 1]\r\n",
+                             "a: &n !  'x'\nb: *n\n", "a: \"\\\\\"\nb: \"\"\nc: ''\n", "- a:\n- b\n-\n- c\n"}) {
+        CAPTURE(text);
+        CHECK(yaml_error(text).empty());
+    }
+}
+
 TEST_CASE("YAML aliases are copied, within limits") {
     CHECK(reel::parse_yaml("a: &x [1, 2]\nb: *x\n", "t.yaml").find("b")->items.size() == 2);
     CHECK(contains(yaml_error("a: &x [1, *x]\n"), "an alias inside the very value it names"));

@@ -4,6 +4,7 @@
 #include <reel/core/error.hpp>
 #include <reel/core/ranges.hpp>
 #include <reel/core/utf8.hpp>
+#include <reel/io/config/yaml_source.hpp>
 #include <reel/io/files/mapped_file.hpp>
 
 #include <yaml-cpp/eventhandler.h>
@@ -79,7 +80,7 @@ namespace detail {
 /// could ask for any amount of memory.
 class YamlTreeBuilder final : public YAML::EventHandler {
 public:
-    explicit YamlTreeBuilder(const std::string& where) : where_(where) {}
+    YamlTreeBuilder(std::string_view text, const std::string& where) : where_(where), source_(text, where) {}
 
     [[nodiscard]] YamlNode take() { return std::move(root_); }
 
@@ -89,6 +90,11 @@ public:
     void OnDocumentEnd() override {}
 
     void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+        if (!open_.empty() && open_.back().node.kind == YamlNode::Kind::list) {
+            source_.check_item(mark);
+        } else if (!open_.empty() && !expects_key(open_.back())) {
+            source_.check_key(open_.back().key, open_.back().node.keys.back().name, mark);
+        }
         add({YamlNode::Kind::null, mark.line + 1, false, {}, {}, {}}, anchor);
     }
 
@@ -103,6 +109,12 @@ public:
     void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                   const std::string& value) override {
         check_tag(mark, tag);
+        if (tag == "!") {
+            source_.check_quotes(mark);
+        }
+        if (!open_.empty()) {
+            open_.back().key = mark;
+        }
         add({YamlNode::Kind::scalar, mark.line + 1, tag == "!", value, {}, {}}, anchor);
     }
 
@@ -127,7 +139,12 @@ private:
         YAML::anchor_t anchor;
         std::size_t cost;
         std::map<std::string, int, std::less<>> lines{}; // of a map's keys
+        YAML::Mark key{};                                // of a map: where its latest text is
     };
+
+    [[nodiscard]] static bool expects_key(const Open& open) {
+        return open.node.kind == YamlNode::Kind::map && open.node.keys.size() == open.node.items.size();
+    }
 
     void check_tag(const YAML::Mark& mark, const std::string& tag) const {
         require(tag.empty() || tag == "?" || tag == "!", where_, ":", mark.line + 1, ": the tag \"", tag.substr(0, 80),
@@ -176,7 +193,7 @@ private:
         }
         Open& parent = open_.back();
         parent.cost += cost;
-        if (parent.node.kind == YamlNode::Kind::map && parent.node.keys.size() == parent.node.items.size()) {
+        if (expects_key(parent)) {
             require(node.kind == YamlNode::Kind::scalar, where_, ":", node.line, ": a key must be a word, found ",
                     describe(node));
             add_key(parent, std::move(node));
@@ -193,6 +210,7 @@ private:
     }
 
     const std::string& where_;
+    YamlSource source_;
     YamlNode root_{YamlNode::Kind::null, 1, false, {}, {}, {}}; // of an empty file
     std::vector<Open> open_;
     std::map<YAML::anchor_t, std::pair<YamlNode, std::size_t>> anchors_;
@@ -239,7 +257,7 @@ inline void check_yaml_text(std::string_view text, const std::string& where) {
     require(text.size() <= std::size_t{1} << 20, where, ": too large for a configuration (", text.size(),
             " bytes, at most 1048576)");
     detail::check_yaml_text(text, where);
-    detail::YamlTreeBuilder builder(where);
+    detail::YamlTreeBuilder builder(text, where);
     std::istringstream stream{std::string(text)};
     try {
         YAML::Parser parser(stream);

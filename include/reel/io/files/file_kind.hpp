@@ -78,8 +78,11 @@ namespace detail {
     if (head.starts_with(std::string_view("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 14))) {
         return FileKind::torch_legacy;
     }
-    if (head.size() > 8 && head[8] == '{' && detail::load_little<std::uint64_t>(bytes, 0) < (std::uint64_t{1} << 32)) {
-        return FileKind::safetensors;
+    if (head.size() > 8 && detail::load_little<std::uint64_t>(bytes, 0) < (std::uint64_t{1} << 32)) {
+        const std::size_t header = head.find_first_not_of(" \t\r\n", 8); // padded, to place the data at a page
+        if (header == std::string_view::npos || head[header] == '{') {
+            return FileKind::safetensors;
+        }
     }
     if (!detail::picture_format(head).empty()) {
         return FileKind::picture;
@@ -97,13 +100,10 @@ namespace detail {
         return FileKind::archive;
     }
     const std::size_t start = head.find_first_not_of(" \t\r\n");
-    if (start != std::string_view::npos && head[start] == '<') {
-        return FileKind::web_page;
+    if (start == std::string_view::npos || head.find('\0') != std::string_view::npos) {
+        return FileKind::unknown; // no text, though it may begin like one: 60, a length, is '<'
     }
-    if (start != std::string_view::npos && head[start] == '{') {
-        return FileKind::json;
-    }
-    return FileKind::unknown;
+    return head[start] == '<' ? FileKind::web_page : head[start] == '{' ? FileKind::json : FileKind::unknown;
 }
 
 /// Throws Error for files that are no weights at all, whatever was expected: empty, a git-lfs pointer, a web page, a

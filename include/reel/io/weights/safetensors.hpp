@@ -129,7 +129,9 @@ template <class = void>
     require(header_size <= file->size() - 8, name, ": truncated: the header should be ", header_size,
             " bytes long, but only ", file->size() - 8, " follow");
     const std::string_view header(reinterpret_cast<const char*>(file->bytes().data()) + 8, header_size);
-    require(header.starts_with('{'), name, ": not a safetensors file: the header is no JSON object");
+    const std::size_t object = header.find_first_not_of(" \t\r\n"); // some writers pad before it, as after it
+    require(object != std::string_view::npos && header[object] == '{', name,
+            ": not a safetensors file: the header is no JSON object");
 
     const auto data = file->bytes().subspan(8 + header_size);
     Safetensors result;
