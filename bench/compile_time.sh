@@ -69,7 +69,7 @@ program_of README.md > "$work/readme.cpp"
 packages="eigen3 libutf8proc yaml-cpp zlib libpng libavformat libavcodec libavfilter libswscale libavutil"
 flags="-std=c++20 -O2 -DNDEBUG -march=native -pthread -I$root/include -I$root/examples $(pkg-config --cflags $packages)"
 libraries=$(pkg-config --libs $packages)
-if grep -q '^REEL_ONEDNN_COMPILES:INTERNAL=1' "$build/CMakeCache.txt"; then
+if grep -q '^REEL_ONEDNN_COMPILES:INTERNAL=TRUE' "$build/CMakeCache.txt"; then
     flags="$flags -DREEL_ONEDNN"
     libraries="$libraries -ldnnl -lgomp"
 fi

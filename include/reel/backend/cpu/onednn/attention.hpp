@@ -55,7 +55,7 @@ private:
         return {.m = count, .n = p.head_size, .k = keys, .lda = keys, .ldb = p.key_layout.row_stride, .add = add};
     }
 
-    [[nodiscard]] static const Product& made(Library& library, const Factors& f) {
+    [[nodiscard]] static const Product& made(Library& library, Factors f) {
         constexpr index_t float_result = 2; // in a key's place of the element type
         const Library::Key key{f.m, f.n, f.k, f.lda, f.ldb, f.n, false, f.transposed, f.add, false, true, float_result};
         return library.get<Product>(key, [&] {
@@ -68,7 +68,7 @@ private:
                 operations.append_sum(1.0F);
                 attributes.set_post_ops(operations);
             }
-            const dnnl::matmul::primitive_desc d(dnnl::matmul::desc(da, db, dc), attributes, library.engine());
+            const auto d = describe<dnnl::matmul>(library.engine(), attributes, da, db, dc);
             return Product{d, dnnl::matmul(d)};
         });
     }

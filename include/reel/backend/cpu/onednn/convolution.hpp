@@ -40,10 +40,18 @@ struct ConvShape {
     [[nodiscard]] dnnl::convolution_forward::primitive_desc forward(const Library& library, bool with_bias) const {
         constexpr auto kind = dnnl::prop_kind::forward_inference;
         constexpr auto algorithm = dnnl::algorithm::convolution_direct;
-        using Forwards = dnnl::convolution_forward::desc;
-        return {with_bias ? Forwards(kind, algorithm, x, kernel, bias, y, strides, before, after)
-                          : Forwards(kind, algorithm, x, kernel, y, strides, before, after),
-                own_scratchpad(), library.engine()};
+        const auto described = [&](const auto&... memories) {
+            return describe<dnnl::convolution_forward>(library.engine(), own_scratchpad(), kind, algorithm, memories...,
+                                                       strides, before, after);
+        };
+        return with_bias ? described(x, kernel, bias, y) : described(x, kernel, y);
+    }
+
+    /// Of the kind `Primitive` of a convolution `of`.
+    template <class Primitive>
+    [[nodiscard]] auto gradient(const Library& library, const dnnl::convolution_forward::primitive_desc& of) const {
+        return describe_gradient<Primitive>(library.engine(), own_scratchpad(), of, dnnl::algorithm::convolution_direct,
+                                            x, kernel, y, strides, before, after);
     }
 };
 
@@ -68,9 +76,8 @@ template <class T>
     return library.get<InputGradient>(key_of<T>(g, bf16, false), [&] {
         const Type type = bf16 ? Type::bf16 : Type::f32;
         const ConvShape c(g, type_of<T>, type, type);
-        const dnnl::convolution_backward_data::primitive_desc d(
-            {dnnl::algorithm::convolution_direct, c.x, c.kernel, c.y, c.strides, c.before, c.after}, own_scratchpad(),
-            library.engine(), ConvShape(g, type, Type::f32, type).forward(library, false));
+        const auto d = c.gradient<dnnl::convolution_backward_data>(
+            library, ConvShape(g, type, Type::f32, type).forward(library, false));
         return InputGradient{d, dnnl::convolution_backward_data(d)};
     });
 }
@@ -79,9 +86,8 @@ template <class T>
     return library.get<KernelGradient>(key_of<float>(g, bf16, false), [&] {
         const Type type = bf16 ? Type::bf16 : Type::f32;
         const ConvShape c(g, type, type, Type::f32);
-        const dnnl::convolution_backward_weights::primitive_desc d(
-            {dnnl::algorithm::convolution_direct, c.x, c.kernel, c.y, c.strides, c.before, c.after}, own_scratchpad(),
-            library.engine(), ConvShape(g, type, Type::f32, type).forward(library, false));
+        const auto d = c.gradient<dnnl::convolution_backward_weights>(
+            library, ConvShape(g, type, Type::f32, type).forward(library, false));
         return KernelGradient{d, dnnl::convolution_backward_weights(d)};
     });
 }

@@ -53,10 +53,9 @@ template <class T>
                 operations.append_sum(1.0F);
                 attributes.set_post_ops(operations);
             }
-            const dnnl::matmul::primitive_desc d(bias
-                                                     ? dnnl::matmul::desc(da, db, Desc({1, n}, type_of<T>, Tag::ab), dc)
-                                                     : dnnl::matmul::desc(da, db, dc),
-                                                 attributes, library.engine());
+            const auto d = bias ? describe<dnnl::matmul>(library.engine(), attributes, da, db,
+                                                         Desc({1, n}, type_of<T>, Tag::ab), dc)
+                                : describe<dnnl::matmul>(library.engine(), attributes, da, db, dc);
             return Product{d, dnnl::matmul(d)};
         });
 }

@@ -27,7 +27,7 @@ template <class T>
 [[nodiscard]] inline std::vector<std::pair<Desc, Desc>> reorder_shares(const Desc& from, const Desc& to,
                                                                        index_t threads) {
     constexpr index_t block = 64;
-    const auto dims = from.dims();
+    const auto dims = extents_of(from);
     const index_t count = dims[0] % block == 0 ? std::min<index_t>(threads, dims[0] / block) : 1;
     std::vector<std::pair<Desc, Desc>> parts;
     for (index_t part = 0; part < count && count > 1; ++part) {

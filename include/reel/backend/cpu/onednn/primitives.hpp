@@ -1,6 +1,6 @@
 #pragma once
-// What reel's use of oneDNN shares. Empty unless REEL_ONEDNN is defined; then it needs oneDNN 2 that was built on
-// OpenMP, as Debian's libdnnl-dev is, and libgomp.
+// What reel's use of oneDNN shares. Empty unless REEL_ONEDNN is defined; then it needs oneDNN 2.6 to 3 that was built
+// on OpenMP, as Debian's libdnnl-dev is, and libgomp.
 #ifdef REEL_ONEDNN
 
 #include <array>
@@ -22,10 +22,9 @@ void omp_set_num_threads(int);
 #endif
 #include <oneapi/dnnl/dnnl.hpp>
 
+#include <reel/backend/cpu/onednn/versions.hpp>
 #include <reel/backend/cpu/widen.hpp>
 #include <reel/backend/problems.hpp>
-
-static_assert(DNNL_VERSION_MAJOR == 2, "reel is written for oneDNN 2; configure with -DREEL_ONEDNN=OFF");
 
 namespace reel::cpu::onednn {
 
