@@ -41,6 +41,9 @@ function(reel_find_onednn)
         if(REEL_ONEDNN_COMPILES)
             file(STRINGS ${folder}/version version REGEX "oneDNN version [0-9.]+")
             string(REGEX REPLACE "^.*oneDNN version ([0-9.]+).*$" "\\1" version "${version}")
+            # what the loader looks for, which is not always lib, name and major: Debian 13's 3.7 is libdnnl.so.3.6
+            file(STRINGS ${folder}/version loaded REGEX "libdnnl[.](so|[0-9.]*dylib)[0-9.]*$" LIMIT_COUNT 1)
+            string(REGEX MATCH "[^/]*$" loaded "${loaded}")
         endif()
     endif()
     if(version STREQUAL "none")
@@ -49,6 +52,7 @@ function(reel_find_onednn)
         set(reel_onednn_FOUND TRUE PARENT_SCOPE)
     endif()
     set(reel_onednn_VERSION ${version} PARENT_SCOPE)
+    set(reel_onednn_LOADED "${loaded}" PARENT_SCOPE) # "" where it is linked statically
     string(REGEX MATCH "^[a-z0-9]+" major ${version}) # which what was compiled with it depends on
     set(reel_onednn_MAJOR ${major} PARENT_SCOPE)
     set(reel_onednn_LACKS "oneDNN 2.6 to 3 built on OpenMP (Debian: apt-get install libdnnl-dev)" PARENT_SCOPE)

@@ -49,12 +49,8 @@ constexpr BuildFacts facts() {
 #endif
 #ifdef REEL_ONEDNN
     facts.onednn = true;
-    facts.onednn_library = {"dnnl",
-                            "libdnnl.so." REEL_TEXT(DNNL_VERSION_MAJOR),
-                            "dnnl_version",
-                            DNNL_VERSION_MAJOR,
-                            DNNL_VERSION_MINOR,
-                            DNNL_VERSION_PATCH};
+    facts.onednn_library = {
+        "dnnl", REEL_ONEDNN_LOADED, "dnnl_version", DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH};
 #endif
 #ifdef REEL_DOCTOR_FFMPEG
     facts.video = true;

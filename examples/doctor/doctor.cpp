@@ -100,7 +100,9 @@ Check onednn_check(reel::CpuFeatures present) {
         openmp = static_cast<bool>(reel::SharedLibrary("libgomp.so.1"));
         const doctor::BuiltLibrary& built = doctor::build_facts.onednn_library;
         const reel::SharedLibrary library(built.loaded_name);
-        if (auto* const version = library.function<const DnnlVersion*()>(built.version_function)) {
+        if (*built.loaded_name == '\0') { // it is part of the programs
+            loaded = {built.major, built.minor, built.patch};
+        } else if (auto* const version = library.function<const DnnlVersion*()>(built.version_function)) {
             loaded = {version()->major, version()->minor, version()->patch};
         }
     }

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <reel/backend/cpu/gemm.hpp>
+#include <reel/backend/cpu/products.hpp>
 #include <reel/backend/generic/gemm.hpp>
 
 #include "backend/compare.hpp"
@@ -155,4 +156,9 @@ TEST_CASE_TEMPLATE("Cpu gemm: empty extents", T, float, double) {
     check<T>({.m = 0, .n = 5, .k = 3});
     check<T>({.m = 5, .n = 0, .k = 3});
     check<T>({.m = 5, .n = 4, .k = 3, .batch = 0});
+}
+
+TEST_CASE("without oneDNN it is said that Eigen is alone, and what would be faster") {
+    CHECK(products_text().starts_with("products by Eigen " + eigen_version() + " alone; "));
+    CHECK(products_text().find("twice as fast built with oneDNN") != std::string::npos);
 }

@@ -2,6 +2,7 @@
 
 #include <reel/backend/cpu/attention.hpp>
 #include <reel/backend/cpu/convolution.hpp>
+#include <reel/backend/cpu/products.hpp>
 #include <reel/backend/cpu/rehearsal.hpp>
 #include <reel/backend/generic/attention.hpp>
 #include <reel/backend/generic/gemm.hpp>
@@ -420,6 +421,11 @@ TEST_CASE("products that oneDNN does not take") {
         o.beta = 1;
         o.bias = &bias;
     }));
+}
+
+TEST_CASE("who multiplies is said by the library that was loaded") {
+    CHECK(products_text() == concat_text("products by oneDNN ", DNNL_VERSION_MAJOR, ".", DNNL_VERSION_MINOR, ".",
+                                         DNNL_VERSION_PATCH, " and Eigen ", eigen_version()));
 }
 
 TEST_CASE("an error of oneDNN's is a reel::Error") {

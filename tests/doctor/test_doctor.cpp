@@ -157,13 +157,15 @@ TEST_CASE("what is said of memory, libraries and the model") {
 
     const reel::CpuFeatures bf16 = reel::cpu_feature("avx512bf16");
     doctor::BuildFacts built;
-    CHECK(doctor::check_onednn(built, {}, false, 0).mark == Mark::ok);
-    CHECK(doctor::check_onednn(built, {}, false, bf16).mark == Mark::note);
+    CHECK(doctor::check_onednn(built, {}, false, 0).mark == Mark::note);
+    CHECK(doctor::check_onednn(built, {}, false, 0).advice.find("bfloat16") == std::string::npos);
+    CHECK(doctor::check_onednn(built, {}, false, bf16).advice.find("bfloat16") != std::string::npos);
     built.onednn = true;
     built.onednn_library = {"dnnl", "libdnnl.so.2", "dnnl_version", 2, 6, 3};
     CHECK(doctor::check_onednn(built, {2, 7, 0}, true, bf16).found ==
-          "built with 2.6.3, loaded 2.7.0, with OpenMP; used for products in bfloat16");
+          "built with 2.6.3, loaded 2.7.0, with OpenMP; used for large products and convolutions, in bfloat16, too");
     CHECK(doctor::check_onednn(built, {2, 7, 0}, true, 0).mark == Mark::ok);
+    CHECK(doctor::check_onednn(built, {2, 7, 0}, true, 0).found.ends_with("the processor multiplies no bfloat16"));
     CHECK(doctor::check_onednn(built, {}, true, bf16).found ==
           "built with oneDNN 2.6.3, but libdnnl.so.2 cannot be loaded");
     CHECK(doctor::check_onednn(built, {2, 7, 0}, false, bf16).mark == Mark::problem);
