@@ -1,10 +1,10 @@
 #!/bin/bash
-# Installs what a fresh Debian 12 lacks, builds the programs and the tests, and runs the tests. Arguments go to ctest.
+# Installs what a fresh Debian 12 or 13 lacks, builds the programs and the tests, and runs the tests. Arguments go to ctest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/packages.sh
 
-install_packages "${reel_packages[@]}" doctest-dev libdnnl-dev libthrust-dev doxygen ninja-build
+install_packages "${reel_packages[@]}" doctest-dev doxygen ninja-build -- "${reel_faster[@]}" libthrust-dev
 # Programs in a test run short: their compiler may, too, but for multiply-adds, which it must make where the library has
 # them, or sums differ in their last bits. Without a GPU, CUDA's code needs only to compile.
 options=("-DREEL_PROGRAM_OPTIONS=-O1;-fexpensive-optimizations")
