@@ -27,7 +27,7 @@ inline std::uint32_t classes_of(char32_t c) {
     if (c < direct) {
         return table[c];
     }
-    const std::uint32_t code = c; // clang 21 warns of comparisons between char32_t and char16_t
+    const std::uint32_t code = c; // clang 22 warns of comparisons between char32_t and char16_t
     for (auto range = character_class_ranges.rbegin(); range->last >= direct; ++range) {
         if (code >= range->first && code <= range->last) {
             return range->classes;
