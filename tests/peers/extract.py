@@ -4,6 +4,7 @@
     extract.py yaml-test-suite FOLDER   cases.json: the suite's texts, what they are as JSON, and what OmegaConf makes of each
     extract.py safetensors FOLDER       cases/NAME.safetensors: the files that the Rust tests hold as literals
     extract.py fickling FOLDER          cases/NAME.pkl: the pickles that its tests make; none is loaded
+    extract.py CLIP FOLDER              cases.json: the lines of its data/*.md, and the tokens that its tokenizer makes of each
 """
 import ast
 import importlib
@@ -131,7 +132,19 @@ def fickling_cases(folder):
     return sum(n + 1 for n in names.values())
 
 
-KINDS = {"yaml-test-suite": yaml_cases, "safetensors": safetensors_cases, "fickling": fickling_cases}
+# ---- CLIP's own tokenizer
+
+def clip_cases(folder):
+    sys.path.insert(0, str(folder / "clip"))
+    tokenizer = importlib.import_module("simple_tokenizer").SimpleTokenizer()
+    lines = [line for path in sorted((folder / "data").glob("*.md")) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines += [line.strip(" ',") for line in lines]
+    cases = [[line, tokenizer.encode(line)] for line in dict.fromkeys(lines) if line]
+    (folder / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
+    return len(cases)
+
+
+KINDS = {"CLIP": clip_cases, "yaml-test-suite": yaml_cases, "safetensors": safetensors_cases, "fickling": fickling_cases}
 
 
 def main():

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Fetches what peers' own suites hold, as tests of ours: into tests/peers/data (or $REEL_PEERS_DATA), which git ignores.
 #
-#   tests/peers/fetch.sh [SUITE...]      # diffusers JSONTestSuite yaml-test-suite ftfy safetensors fickling
+#   tests/peers/fetch.sh [SUITE...]      # diffusers JSONTestSuite yaml-test-suite ftfy safetensors fickling CLIP
 #
 # Each is one commit of a public repository, and of that the folders named here, whose SHA-256 is held; another content is
 # an error. What a test here cannot read as it is, extract.py turns into what it can, with Python packages of fixed
@@ -33,7 +33,7 @@ suite() {
     fi
     case $name in
     diffusers) python3 check_scheduler_table.py "$work" ;;
-    yaml-test-suite | fickling) "$(python_with)" extract.py "$name" "$work" ;;
+    yaml-test-suite | fickling | CLIP) "$(python_with)" extract.py "$name" "$work" ;;
     safetensors) python3 extract.py "$name" "$work" ;;
     esac
     chmod 755 "$work"
@@ -43,11 +43,9 @@ suite() {
 
 # The Python that extract.py runs in.
 python_with() {
-    if [ ! -x "$data/.venv/bin/python" ]; then
-        python3 -m venv "$data/.venv" >&2
-        "$data/.venv/bin/pip" install -q --disable-pip-version-check omegaconf==2.4.0.dev4 PyYAML==6.0.4 \
-            typing-extensions==4.16.0 >&2
-    fi
+    [ -x "$data/.venv/bin/python" ] || python3 -m venv "$data/.venv" >&2
+    "$data/.venv/bin/pip" install -q --disable-pip-version-check omegaconf==2.4.0.dev4 PyYAML==6.0.4 \
+        typing-extensions==4.16.0 ftfy==6.3.1 regex==2026.11.19 >&2
     echo "$data/.venv/bin/python"
 }
 
@@ -77,13 +75,17 @@ fetch() {
         suite "$1" trailofbits/fickling 854c99acd2637f97162dd2e1aa2dab4e8d55d77d \
             9599a7385d5db5b3e66bb39e07eff63c1db35709ee979467f4735436037b3db0 \
             fickling test/__init__.py test/test_bypasses.py test/test_crashes.py test/test_expansion_attack_analysis.py ;;
+    CLIP)
+        suite "$1" openai/CLIP d05afc436d78f1c48dc0dbf8e5980a9d471f35f6 \
+            107bd7bf86ba134de75782bf4c7da9bd6ece2bf21b4ea6db2411a5f443ad66f1 \
+            clip/simple_tokenizer.py clip/bpe_simple_vocab_16e6.txt.gz data ;;
     *)
         echo "no suite $1" >&2
         return 2 ;;
     esac
 }
 
-[ $# -gt 0 ] || set -- diffusers JSONTestSuite yaml-test-suite ftfy safetensors fickling
+[ $# -gt 0 ] || set -- diffusers JSONTestSuite yaml-test-suite ftfy safetensors fickling CLIP
 for name in "$@"; do
     fetch "$name"
 done
