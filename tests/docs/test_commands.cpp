@@ -98,6 +98,8 @@ const std::vector<NotRun> not_run{
     {"tests/faults/run.sh",
      {"tests/faults/run.sh", "tests/faults/failing_calls.c"},
      "takes minutes; programs_ends, programs_stopping, study and training end programs in the tests"},
+    {"tests/peers/fetch.sh", {"tests/peers/fetch.sh"}, "needs the network; peers_* run what it fetched"},
+    {"tests/sanitizers.sh", {"tests/sanitizers.sh"}, "takes hours"},
     {"custom_loss", {"custom_loss --help"}, "example_custom_loss runs it"},
     {"custom_backend", {"custom_backend --help"}, "example_custom_backend runs it"},
     {"bench/compare", {"bench/compare"}, "minutes, and PyTorch"},
