@@ -32,8 +32,8 @@ std::vector<std::string> rows(const PixelMask& mask, int f) {
     for (int y = 0; y < mask.height; ++y) {
         result.emplace_back();
         for (int x = 0; x < mask.width; ++x) {
-            const float value = mask.frame(f)[static_cast<std::size_t>(y * mask.width + x)];
-            result.back() += value == 0 ? '.' : value == 1 ? '#' : '+';
+            const int value = mask.frame(f)[static_cast<std::size_t>(y * mask.width + x)];
+            result.back() += value == 0 ? '.' : value == PixelMask::whole ? '#' : '+';
         }
     }
     return result;
@@ -102,8 +102,9 @@ TEST_CASE("growth and feather, against distances pixel by pixel") {
                         }
                     }
                     const auto here = static_cast<std::size_t>(y * 31 + x);
-                    REQUIRE(grown.frame(f)[here] == (to_mask <= radius ? 1 : 0));
-                    REQUIRE(faded.frame(f)[here] == doctest::Approx(std::min(1.0, to_rest / (radius + 1))));
+                    REQUIRE(grown.frame(f)[here] == (to_mask <= radius ? PixelMask::whole : 0));
+                    const double share = std::min(1.0, to_rest / (radius + 1));
+                    REQUIRE(std::abs(faded.frame(f)[here] - PixelMask::whole * share) <= 0.5 + 1e-9);
                 }
             }
         }
@@ -126,6 +127,15 @@ TEST_CASE("files: one picture or one for each frame, of any size, and as long as
     const PixelMask one = reel::user_mask({.file = folder / "one.png"}, {clip});
     for (int f = 0; f < 3; ++f) {
         CHECK(rows(one, f) == Rows(4, "..###..."));
+    }
+
+    // One picture is one picture, in a folder or a GIF, too.
+    std::filesystem::create_directory(folder / "one");
+    reel::write_png(folder / "one" / "1.png", picture);
+    reel::write_gif(folder / "one.gif", picture, 8);
+    for (const char* name : {"one", "one.gif"}) {
+        CAPTURE(name);
+        CHECK(reel::user_mask({.file = folder / name}, {clip}).values == one.values);
     }
 
     reel::Frames moving = reel::make_frames(6, 16, 32, 8);
@@ -192,6 +202,16 @@ TEST_CASE("a mask that follows what moves") {
     }
     const PixelMask still = reel::user_mask({.boxes = {"8,10,12,12"}}, {clip});
     CHECK(still.pixels(4) == 144);
+    // The same where the clip's frames come one by one.
+    int asked = 0;
+    const auto luminance = [&](int f) {
+        CHECK(f == asked++);
+        return reel::metrics::luminance(clip, f);
+    };
+    const reel::Frames shape{clip.count, side, side, {}, 0};
+    const PixelMask streamed =
+        reel::user_mask({.boxes = {"8,10,12,12"}, .follow = true}, {shape, {}, nullptr, {}, luminance});
+    CHECK(streamed.values == mask.values);
     CHECK(rows(still, 4) == rows(still, 0));
 }
 
@@ -202,8 +222,8 @@ TEST_CASE("outside of a mask an edit is the clip byte for byte, inside it is the
     const reel::Frames result = reel::keep_outside(clip, edited, mask);
     for (std::size_t i = 0; i < mask.values.size(); ++i) {
         for (std::size_t c = 3 * i; c < 3 * i + 3; ++c) {
-            const double share = mask.values[i];
-            REQUIRE(int{result.rgb[c]} == std::lround(clip.rgb[c] + share * (edited.rgb[c] - clip.rgb[c])));
+            const double change = double(mask.values[i]) / PixelMask::whole * (edited.rgb[c] - clip.rgb[c]);
+            REQUIRE(std::abs(clip.rgb[c] + change - result.rgb[c]) <= 0.5 + 1e-9);
         }
     }
     CHECK(reel::count_outside(clip, result, mask) == reel::OutsideMask{0, 2 * (8 * 16 - 6 * 5)});

@@ -2,6 +2,8 @@
 // A mask carried along with what moves. No other library.
 
 #include <cmath>
+#include <concepts>
+#include <cstdint>
 #include <utility>
 
 #include <reel/core/ranges.hpp>
@@ -11,17 +13,23 @@
 namespace reel {
 
 /// The first frame's mask in all frames: a pixel may change where optical flow leads back to a pixel of the former
-/// frame that may. What is hidden for a while is lost, and errors add up: meant for clips of seconds. Throws Error when
-/// sizes differ.
-inline void follow(PixelMask& mask, const Frames& clip) {
-    require(mask.count == clip.count && mask.height == clip.height && mask.width == clip.width, "follow: a mask of ",
-            mask.count, " frames of ", mask.width, "x", mask.height, ", a clip of ", clip.count, " of ", clip.width,
-            "x", clip.height, "; expected equal sizes");
-    metrics::Plane former = metrics::luminance(clip, 0);
+/// frame that may. What is hidden for a while is lost, and errors add up: meant for clips of seconds. `luminance(f)` is
+/// the clip's frame f, asked for from the first on: two are held. Throws Error when sizes differ.
+template <class Luminance>
+requires std::invocable<const Luminance&, int>
+void follow(PixelMask& mask, const Luminance& luminance) {
+    const auto picture_of = [&](int f) {
+        metrics::Plane picture = luminance(f);
+        require(mask.height == picture.height && mask.width == picture.width, "follow: a mask of ", mask.width, "x",
+                mask.height, ", frame ", f, " of ", picture.width, "x", picture.height, "; expected equal sizes");
+        return picture;
+    };
+    metrics::Plane former = picture_of(0);
     metrics::Plane share(mask.height, mask.width);
-    ranges::copy(mask.frame(0), share.values.begin());
+    ranges::transform(mask.frame(0), share.values.begin(),
+                      [](std::uint8_t value) { return double(value) / PixelMask::whole; });
     for (int f = 1; f < mask.count; ++f) {
-        metrics::Plane picture = metrics::luminance(clip, f);
+        metrics::Plane picture = picture_of(f);
         const metrics::Flow back = metrics::optical_flow(picture, former);
         metrics::Plane carried(mask.height, mask.width);
         for (int y = 0; y < mask.height; ++y) {
@@ -30,10 +38,17 @@ inline void follow(PixelMask& mask, const Frames& clip) {
             }
         }
         ranges::transform(carried.values, mask.frame(f).begin(),
-                          [](double value) { return value >= 0.5 ? 1.0F : 0.0F; });
+                          [](double value) { return value >= 0.5 ? PixelMask::whole : std::uint8_t{0}; });
         share = std::move(carried); // not rounded, so that small movements add up
         former = std::move(picture);
     }
+}
+
+/// The same along a clip of as many frames.
+inline void follow(PixelMask& mask, const Frames& clip) {
+    require(mask.count == clip.count, "follow: a mask of ", mask.count, " frames, a clip of ", clip.count,
+            "; expected as many");
+    follow(mask, [&](int f) { return metrics::luminance(clip, f); });
 }
 
 } // namespace reel

@@ -116,7 +116,7 @@ inline void fill_polygon(PixelMask& mask, int f, const std::vector<double>& poin
             };
             const auto row = mask.frame(f).subspan(static_cast<std::size_t>(y) * static_cast<std::size_t>(mask.width),
                                                    static_cast<std::size_t>(mask.width));
-            std::fill(row.begin() + pixel(crossings[i]), row.begin() + pixel(crossings[i + 1]), 1.0F);
+            std::fill(row.begin() + pixel(crossings[i]), row.begin() + pixel(crossings[i + 1]), PixelMask::whole);
         }
     }
 }

@@ -14,12 +14,15 @@
 
 namespace reel {
 
-/// How much of each pixel may change, [count, height, width]: 0: not at all, 1: wholly. Without frames: all may.
+/// How much of each pixel may change, [count, height, width]: 0: not at all, `whole`: wholly; a byte, for masks may be
+/// of many large frames. Without frames: all may.
 struct PixelMask {
+    static constexpr std::uint8_t whole = 255;
+
     int count = 0;
     int height = 0;
     int width = 0;
-    std::vector<float> values{};
+    std::vector<std::uint8_t> values{};
 
     PixelMask() = default;
     /// Nothing may change.
@@ -31,16 +34,16 @@ struct PixelMask {
         return static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
     }
     /// [height, width]. No check: meant for loops.
-    [[nodiscard]] std::span<float> frame(int f) {
+    [[nodiscard]] std::span<std::uint8_t> frame(int f) {
         return std::span(values).subspan(static_cast<std::size_t>(f) * frame_size(), frame_size());
     }
     /// [height, width]. No check: meant for loops.
-    [[nodiscard]] std::span<const float> frame(int f) const {
+    [[nodiscard]] std::span<const std::uint8_t> frame(int f) const {
         return std::span(values).subspan(static_cast<std::size_t>(f) * frame_size(), frame_size());
     }
     /// Pixels of a frame that may change.
     [[nodiscard]] std::int64_t pixels(int f) const {
-        return ranges::count_if(frame(f), [](float value) { return value > 0; });
+        return ranges::count_if(frame(f), [](std::uint8_t value) { return value > 0; });
     }
 };
 
@@ -87,11 +90,12 @@ void lower_envelope(const Line& line, int n, std::vector<double>& f, std::vector
 
 /// The squared distance of each pixel to the nearest one that is wanted, [height, width]; infinite where none is.
 template <class Wanted>
-[[nodiscard]] std::vector<double> squared_distances(std::span<const float> frame, int height, int width,
+[[nodiscard]] std::vector<double> squared_distances(std::span<const std::uint8_t> frame, int height, int width,
                                                     const Wanted& wanted) {
     std::vector<double> map(frame.size());
-    ranges::transform(frame, map.begin(),
-                      [&](float value) { return wanted(value) ? 0.0 : std::numeric_limits<double>::infinity(); });
+    ranges::transform(frame, map.begin(), [&](std::uint8_t value) {
+        return wanted(value) ? 0.0 : std::numeric_limits<double>::infinity();
+    });
     const auto longest = static_cast<std::size_t>(std::max(height, width));
     std::vector<double> f(longest);
     std::vector<int> tops(longest);
@@ -113,20 +117,23 @@ template <class Wanted>
 /// What lies within `radius` pixels of a pixel that may change may change, too.
 inline void grow(PixelMask& mask, double radius) {
     for (int f = 0; f < mask.count && radius > 0; ++f) {
-        const std::vector<double> squares =
-            detail::squared_distances(mask.frame(f), mask.height, mask.width, [](float value) { return value > 0; });
-        ranges::transform(squares, mask.frame(f).begin(),
-                          [&](double square) { return square <= radius * radius ? 1.0F : 0.0F; });
+        const std::vector<double> squares = detail::squared_distances(mask.frame(f), mask.height, mask.width,
+                                                                      [](std::uint8_t value) { return value > 0; });
+        ranges::transform(squares, mask.frame(f).begin(), [&](double square) {
+            return square <= radius * radius ? PixelMask::whole : std::uint8_t{0};
+        });
     }
 }
 
 /// The edit fades in over `width` pixels inside the mask, linearly by the distance to the nearest pixel that stays.
 inline void feather(PixelMask& mask, double width) {
     for (int f = 0; f < mask.count && width > 0; ++f) {
-        const std::vector<double> squares =
-            detail::squared_distances(mask.frame(f), mask.height, mask.width, [](float value) { return !(value > 0); });
+        const std::vector<double> squares = detail::squared_distances(mask.frame(f), mask.height, mask.width,
+                                                                      [](std::uint8_t value) { return value == 0; });
         ranges::transform(squares, mask.frame(f).begin(), [&](double square) {
-            return static_cast<float>(std::min(1.0, std::sqrt(square) / (width + 1)));
+            const double share = std::min(1.0, std::sqrt(square) / (width + 1));
+            const double value = std::round(PixelMask::whole * share); // what may change may not become what may not
+            return static_cast<std::uint8_t>(square > 0 ? std::max(value, 1.0) : 0);
         });
     }
 }
@@ -137,9 +144,23 @@ struct OutsideMask {
     std::int64_t pixels = 0;
 
     bool operator==(const OutsideMask&) const = default;
+
+    OutsideMask& operator+=(const OutsideMask& other) {
+        changed += other.changed;
+        pixels += other.pixels;
+        return *this;
+    }
 };
 
 namespace detail {
+
+/// Moves a pixel toward another by a share of `whole`: at 0 it stays, at `whole` it becomes the other, to the byte.
+inline void mix_pixel(std::uint8_t* pixel, const std::uint8_t* other, int share, int whole) {
+    for (int c = 0; c < 3 && share > 0; ++c) {
+        const double step = static_cast<double>(int{other[c]} - int{pixel[c]}) * share / whole;
+        pixel[c] = static_cast<std::uint8_t>(std::lround(pixel[c] + step));
+    }
+}
 
 inline void require_alike(const Frames& clip, const Frames& edited, const PixelMask& mask) {
     require(clip.count == edited.count && clip.height == edited.height && clip.width == edited.width &&
@@ -158,20 +179,14 @@ inline void require_alike(const Frames& clip, const Frames& edited, const PixelM
     detail::require_alike(clip, edited, mask);
     Frames result = edited;
     for (std::size_t i = 0; i < mask.values.size(); ++i) {
-        const float share = mask.values[i];
-        for (std::size_t c = 3 * i; c < 3 * i + 3; ++c) {
-            const float own = clip.rgb[c];
-            result.rgb[c] =
-                share == 1
-                    ? edited.rgb[c]
-                    : static_cast<std::uint8_t>(std::lround(own + share * (static_cast<float>(edited.rgb[c]) - own)));
-        }
+        std::copy_n(clip.rgb.data() + 3 * i, 3, result.rgb.data() + 3 * i);
+        detail::mix_pixel(result.rgb.data() + 3 * i, edited.rgb.data() + 3 * i, mask.values[i], PixelMask::whole);
     }
     return result;
 }
 
-/// Counts the pixels outside of the mask, and those of them that are not the clip's own to the byte. Throws Error when
-/// the sizes are not alike.
+/// Counts the pixels outside of the mask, and those of them that are not the clip's own to the byte: none where all may
+/// change. Throws Error when the sizes are not alike.
 [[nodiscard]] inline OutsideMask count_outside(const Frames& clip, const Frames& result, const PixelMask& mask) {
     detail::require_alike(clip, result, mask);
     OutsideMask found;

@@ -1,14 +1,18 @@
 #pragma once
 // The mask that a user gives, as pixels of a clip and of its latents. Needs FFmpeg's libraries (target reel::video).
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <iostream>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
 #include <reel/io/pictures/bicubic.hpp>
+#include <reel/io/video/chosen_frames.hpp>
 #include <reel/pipelines/clip_files.hpp>
 #include <reel/pipelines/follow_mask.hpp>
 #include <reel/pipelines/mask_shapes.hpp>
@@ -18,52 +22,67 @@ namespace reel {
 
 /// The clip that a mask is for.
 struct MaskedClip {
-    const Frames& frames;
+    const Frames& frames;              ///< how many, and of what size; pixels only where `luminance` gives none
     PictureSize file{};                ///< of the clip as it is: what boxes are in pixels of
     const TuneTrainData* of = nullptr; ///< how it was read, so that a mask as long as the file can be read alike
     ClipOptions reading{};
+    std::function<metrics::Plane(int)> luminance{}; ///< of a frame, which are asked for in their order; see follow()
 };
 
 namespace detail {
 
-/// The pictures of a mask's file at the clip's size: one, or as many as the clip has.
-[[nodiscard]] inline Frames read_mask_file(const std::string& path, const MaskedClip& clip) {
+/// Lets what is white in a picture change.
+inline void add_white(std::span<std::uint8_t> mask, std::span<const std::uint8_t> picture) {
+    for (std::size_t i = 0; i < mask.size(); ++i) {
+        if (int{picture[3 * i]} + picture[3 * i + 1] + picture[3 * i + 2] >= 3 * 128) {
+            mask[i] = PixelMask::whole;
+        }
+    }
+}
+
+/// The same in all frames.
+inline void add_white(PixelMask& mask, const Frames& picture) {
+    for (int f = 0; f < mask.count; ++f) {
+        add_white(mask.frame(f), picture.frame(0));
+    }
+}
+
+/// Which pictures of a mask's file are the clip's frames: one for all, one for each, or the same as were taken of the
+/// clip's own file.
+[[nodiscard]] inline VideoSelection pictures_of_mask(const std::string& path, const MaskedClip& clip) {
     const Frames& frames = clip.frames;
     std::error_code ignored;
-    if (std::filesystem::is_regular_file(path, ignored) && is_picture_name(path)) {
-        require(path.ends_with(".png") || path.ends_with(".PNG"), path,
-                ": expected a PNG, a GIF, a video or a folder of pictures for a mask");
-        return resize_bicubic(read_png(path), frames.height, frames.width);
-    }
     const auto pictures = count_pictures(path);
     const bool own = clip.of != nullptr && pictures > 1 && pictures != frames.count &&
                      std::filesystem::exists(clip.of->video_path, ignored) &&
                      pictures == count_pictures(clip.of->video_path);
     require(own || pictures == 1 || pictures == frames.count, path, ": a mask of ", pictures, " pictures for ",
             frames.count, " frames; expected 1, ", frames.count, ", or as many as the clip's file has");
-    VideoSelection chosen{.max_frames = frames.count, .width = frames.width, .height = frames.height};
+    VideoSelection chosen{
+        .max_frames = pictures == 1 ? 1 : frames.count, .width = frames.width, .height = frames.height};
     if (own) {
         chosen.start = clip.of->sample_start_idx;
         chosen.stride = clip.of->sample_frame_rate;
         chosen.fps = clip.reading.fps;
     }
-    Frames result = read_video(path, chosen);
-    require(result.count == 1 || result.count == frames.count, path, ": a mask of ", result.count, " pictures for ",
-            frames.count, " frames; expected as many");
-    return result;
+    return chosen;
 }
 
 /// Adds what is white in a file.
 inline void add_mask_file(PixelMask& mask, const std::string& path, const MaskedClip& clip) {
-    const Frames white = read_mask_file(path, clip);
-    for (int f = 0; f < mask.count; ++f) {
-        const auto bytes = white.frame(white.count == 1 ? 0 : f);
-        const auto frame = mask.frame(f);
-        for (std::size_t i = 0; i < frame.size(); ++i) {
-            if (int{bytes[3 * i]} + bytes[3 * i + 1] + bytes[3 * i + 2] >= 3 * 128) {
-                frame[i] = 1;
-            }
+    std::error_code ignored;
+    if (std::filesystem::is_regular_file(path, ignored) && is_picture_name(path)) {
+        require(path.ends_with(".png") || path.ends_with(".PNG"), path,
+                ": expected a PNG, a GIF, a video or a folder of pictures for a mask");
+        return add_white(mask, resize_bicubic(read_png(path), mask.height, mask.width));
+    }
+    const VideoSelection chosen = pictures_of_mask(path, clip);
+    ChosenFrames pictures(path, chosen);
+    for (Frames white; pictures.next(white);) {
+        if (chosen.max_frames == 1) {
+            return add_white(mask, white);
         }
+        add_white(mask.frame(pictures.taken() - 1), white.frame(0));
     }
 }
 
@@ -100,7 +119,11 @@ void add_mask_shapes(PixelMask& mask, const std::vector<std::string>& typed, con
                             [&](const std::string& text) { return read_mask_polygon(text, size, polygon); });
     if (options.follow) {
         require(mask.pixels(0) > 0, locate("mask_follow"), ": nothing of the first frame may change");
-        follow(mask, frames);
+        if (clip.luminance) {
+            follow(mask, clip.luminance);
+        } else {
+            follow(mask, frames);
+        }
     }
     grow(mask, options.grow);
     std::vector<int> still;

@@ -24,6 +24,7 @@ struct SourceOptions {
     int height = 0; ///< pixels
     double fps = 0; ///< frames per second that the clip is taken to have; 0: its own times
     VideoLimits limits{};
+    bool mirror = true; ///< where a file asks for it; false: turned alone, as read_video does it
 };
 
 /// A clip read frame by frame without holding more than two, turned and mirrored as the file asks to be shown. The clip
@@ -36,7 +37,7 @@ public:
     /// Throws Error as read_video does.
     explicit VideoSource(const std::filesystem::path& path, const SourceOptions& options = {})
         : decoder_(checked(path, options), options.limits, options.fps), meter_(decoder_.meter()),
-          converter_(decoder_.what(), options.width, options.height) {}
+          converter_(decoder_.what(), options.width, options.height), mirror_(options.mirror) {}
 
     /// Puts the next frame into `frame`, a clip of one frame; false at the end. Throws Error when the file is damaged,
     /// and at the end of a file of which no frame decodes.
@@ -130,7 +131,7 @@ private:
         try {
             has_ahead_ = decoder_.next(*ahead_);
             ahead_time_ = decoder_.time();
-            ahead_turn_ = decoder_.turn();
+            ahead_turn_ = mirror_ ? decoder_.turn() : decoder_.reference_turn();
         } catch (const Error& error) {
             ahead_error_ = error.what();
         }
@@ -161,6 +162,7 @@ private:
     detail::ClipDecoder decoder_;
     detail::RateMeter meter_;
     detail::RgbConverter converter_;
+    bool mirror_;
     detail::FfmpegPointer<AVFrame> current_ = detail::owned(av_frame_alloc());
     detail::FfmpegPointer<AVFrame> ahead_ = detail::owned(av_frame_alloc());
     detail::DisplayMatrix turn_ = detail::upright; ///< of the current frame
