@@ -27,10 +27,10 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
 
     // Load.
     const auto replay = o.open_replay();
-    const SourceClip source = job.during("read clip", [&] { return demo.read(job, o, replay); });
+    SourceClip source = job.during("read clip", [&] { return demo.read(job, o, replay); });
+    const PixelMask allowed = o.allowed(job, source, program::option_name); // with --paste, cuts the clip out
     const Frames& clip = source.frames;
-    const PixelMask allowed = o.allowed(job, source, program::option_name);
-    const ClipOutput format{source.times, source.sound, o.frames};
+    const ClipOutput format{source.times, source.sound, o.frames, o.lossless};
     const auto model = job.during("load model", [&] { return o.load(job, replay, program::check_stop); });
     const Sampler sampler = sampler_for_edit(sampler_of(o, model->facts()), config.validation_data, o.edit);
     SavedTensors saved(job.cpu(), *model, o.save_tensors);
@@ -59,7 +59,7 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
     std::vector<Frames> sheet{clip}; // and the edits
     std::vector<Frames> places;
     const auto decoded = [&](const AnyTensor& x) { return frames_of(model->decode(x), format.times.fps); };
-    LaidEdits laid({clip, allowed, o.edit.overlay ? decoded(latents) : Frames()});
+    LaidEdits laid({clip, allowed, o.edit.overlay ? decoded(latents) : Frames(), source.pasting});
     for (const std::string& prompt : config.validation_data.prompts) {
         const std::string number = std::to_string(sheet.size());
         const auto find = [&] { return model->find_place(request, start, prompt); };
@@ -71,9 +71,10 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
         const auto sample = [&] { return model->sample_edit(request, start.trajectory, place, prompt); };
         const AnyTensor sampled = job.during("sample " + number, sample);
         const auto stage = job.stage("decode " + number);
-        const Frames edited = laid(decoded(sampled));
-        sheet.push_back(rehearsal == nullptr ? edited : clip); // which takes as long to write
-        write_clip(o.edit_stem(number, prompt), sheet.back(), format, job.writer());
+        const Frames pictures = decoded(sampled);
+        const LaidEdit edited = laid(rehearsal == nullptr ? pictures : clip); // which takes as long to write
+        sheet.push_back(edited.frames);
+        laid.write(o.edit_stem(number, prompt), edited, format, job.writer());
     }
     demo.compare(job, *model, moments, sheet);
 

@@ -83,26 +83,37 @@ public:
         const ResultFile about(session_.folders().inversion(inversion) / "inversion.json");
         const reel::AnyTrajectory inverted = read_trajectory(
             session_.pipeline(), session_.folders().inversion(inversion) / "inverted.safetensors", about);
-        const reel::PixelMask allowed = allowed_in(cell, clip);
+        reel::SourceClip whole;
+        whole.frames.fps = clip.source.fps;
+        whole.file = clip.file;
+        const reel::PixelMask allowed = cell.options.paste.paste ? cut_out(cell, whole, false) : allowed_in(cell, clip);
         const auto [latents, mask] = sampled(edit, inverted, allowed);
         const bool overlaid = cell.options.edit.overlay;
-        reel::LaidEdits laid(
-            {clip.source, allowed, overlaid ? session_.decoded(inverted.latents.front()) : reel::Frames()});
-        const reel::Frames result = laid(session_.decoded(latents));
+        reel::LaidEdits laid({clip.source, allowed,
+                              overlaid ? session_.decoded(inverted.latents.front()) : reel::Frames(), whole.pasting});
+        const reel::LaidEdit result = laid(session_.decoded(latents));
 
         reel::AtomicFolder folder(done);
         reel::write_safetensors(folder.path() / "latents.safetensors", {{"latents", reel::to_file(latents)}});
-        write_pictures(folder.path(), cell, clip, result);
+        laid.write(folder.path() / "edit", result, {clip.times}, attempt_by(failed_));
+        write_pictures(folder.path(), cell, clip, result.frames);
         if (mask.defined()) {
             failed_.attempt([&] {
                 reel::write_gif(folder.path() / "mask.gif", reel::mask_picture(mask, clip.source), clip.times);
             });
         }
         reel::write_json(folder.path() / "options.json", options_of(cell, session_.seed()));
-        nlohmann::json measures = measured(clip, result);
+        nlohmann::json measures = measured(clip, result.frames);
+        if (!allowed.everywhere()) {
+            measures["outside_mask_changed"] = laid.outside().changed;
+            measures["outside_mask_pixels"] = laid.outside().pixels;
+        }
+        if (whole.pasting) {
+            measures["crop"] = reel::crop_json(*whole.pasting);
+        }
         measures["tuning_loss"] = ResultFile(session_.folders().tuning(tuning) / "tuning.json").at("tuning_loss");
         measures["inversion_psnr"] = about.at("inversion_psnr");
-        score(cell, result, measures);
+        score(cell, result.frames, measures);
         write_record(folder.path(), watch.seconds(), session_.cpu().threads());
         reel::write_json(folder.path() / "metrics.json", measures);
         check_stop();
@@ -157,7 +168,6 @@ private:
 
     void write_pictures(const std::filesystem::path& folder, const Cell& cell, const OpenClip& clip,
                         const reel::Frames& result) const {
-        reel::write_clip(folder / "edit", result, {clip.times}, attempt_by(failed_));
         const auto gif = [&](const char* name, const reel::Frames& both) {
             failed_.attempt([&] { reel::write_gif(folder / name, both, clip.times); });
         };

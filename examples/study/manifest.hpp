@@ -292,6 +292,8 @@ private:
     /// Every combination of the varied options from number `depth` on, and of the seeds.
     void vary(Cell cell, std::size_t depth) {
         if (depth == vary_.size()) {
+            std::string& mask = cell.options.edit.user_mask.file;
+            mask = resolved(mask).string();
             for (const std::uint64_t seed : seeds_) {
                 cell.seed = seed;
                 reel::require(study_.cells.size() < 100'000, where_, ": more than 100000 cells");
@@ -314,12 +316,9 @@ private:
                 where += ", " + study_.varied[i] + " " + cell.varied[i];
             }
             check_options(cell.options, where);
-            const reel::TuneTrainData& train = cell.options.clip;
-            reel::require(!cell.drawn || cell.options.reading.fps == 0, where,
-                          ": fps: a drawn clip has its own rate; leave it away");
-            reel::require(!cell.drawn || (train.width == train.height && train.sample_start_idx == 0 &&
-                                          train.sample_frame_rate == 1),
-                          where, ": drawn clips are square, and all of their frames are taken");
+            if (cell.drawn) {
+                check_drawn_options(cell.options, where);
+            }
         }
     }
 

@@ -98,6 +98,24 @@ namespace detail {
     return hash->second;
 }
 
+/// Puts what a cell's mask file holds in place of its name.
+inline void put_mask_hash(nlohmann::json& key, const char* part, const Cell& cell,
+                          std::map<std::string, std::string>& hashes) {
+    const std::string& file = cell.options.edit.user_mask.file;
+    if (file.empty() || !key.contains(part)) {
+        return;
+    }
+    auto [hash, fresh] = hashes.try_emplace(file);
+    if (fresh) {
+        try {
+            hash->second = clip_hash(file);
+        } catch (const reel::Error&) {
+            hash->second = "cannot be read"; // its edit says why
+        }
+    }
+    key[part]["mask_file"] = hash->second;
+}
+
 /// The sampler's part in an inversion: inversions undo the steps of one sampler.
 [[nodiscard]] inline nlohmann::json sampler_key(const SamplerChoice& sampler) {
     return {{"scheduler", sampler.scheduler}, {"config", sampler.config}};
@@ -121,6 +139,7 @@ namespace detail {
                     {"prompt", cell.prompt},
                     {"model", model},
                     {"model_seed", study.seed}});
+        detail::put_mask_hash(key, "cut_out", cell, hashes);
         const auto [tuning, new_tuning] = tunings.try_emplace(detail::named(words, key), plan.tunings.size());
         if (new_tuning) {
             plan.tunings.push_back({tuning->first, key, cell});
@@ -141,6 +160,7 @@ namespace detail {
                     {"sampler", detail::sampler_key(cell.sampler)},
                     {"caption", cell.caption},
                     {"seed", cell.seed}});
+        detail::put_mask_hash(key, "user_mask", cell, hashes);
         const auto [edit, new_edit] = edits.try_emplace(reel::json_text(key, "study"), plan.edits.size());
         reel::require(new_edit, "two cells are the same: ", cell.object, ", ", cell.clip, ", \"", cell.caption, "\", ",
                       cell.sampler.name, ", seed ", cell.seed,

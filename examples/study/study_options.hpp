@@ -12,6 +12,7 @@
 #include <reel/core/ranges.hpp>
 #include <reel/io/config/options.hpp>
 #include <reel/pipelines/clip_options.hpp>
+#include <reel/pipelines/paste_options.hpp>
 #include <reel/pipelines/tune_clip.hpp>
 #include <reel/pipelines/tune_config.hpp>
 
@@ -27,6 +28,7 @@ struct Options {
     reel::SamplingOptions sampling{};
     reel::EditOptions edit{};
     reel::ClipOptions reading{};
+    reel::PasteOptions paste{};
     std::optional<std::uint64_t> tuning_seed{};
 
     template <class Self, class Visit>
@@ -45,6 +47,7 @@ struct Options {
         visit(Option{"tuning_seed", "of tuning's noise; nothing: the study's seed"}, self.tuning_seed);
         reel::SamplingOptions::options(self.sampling, visit_own);
         reel::EditOptions::options(self.edit, visit_own);
+        reel::PasteOptions::options(self.paste, visit_own);
     }
 
     /// What must fit together, beyond ranges.
@@ -52,6 +55,7 @@ struct Options {
         tuning.check(locate);
         edit.check(locate);
         edit.check_steps(sampling, locate);
+        paste.check(edit.user_mask, locate);
     }
 };
 
@@ -67,6 +71,15 @@ inline void check_options(const Options& options, const std::string& where) {
     reel::check_options(options, [&](std::string_view key) { return reel::concat_text(where, ": ", key); });
 }
 
+/// The same for a drawn clip, which is not read.
+inline void check_drawn_options(const Options& options, const std::string& where) {
+    reel::require(options.reading.fps == 0, where, ": fps: a drawn clip has its own rate; leave it away");
+    reel::require(!options.paste.paste, where, ": paste: a drawn clip has the size it is edited at; leave it away");
+    const reel::TuneTrainData& clip = options.clip;
+    reel::require(clip.width == clip.height && clip.sample_start_idx == 0 && clip.sample_frame_rate == 1, where,
+                  ": drawn clips are square, and all of their frames are taken");
+}
+
 /// What tuning depends on, beside the clip and its prompt.
 [[nodiscard]] inline nlohmann::json tuning_json(const Options& options, std::uint64_t seed) {
     nlohmann::json json = reel::tuning_identity(options.tuning, options.edit.reference.reference_checkpointing);
@@ -77,6 +90,11 @@ inline void check_options(const Options& options, const std::string& where) {
     json["tuning_seed"] = options.tuning_seed.value_or(seed);
     if (options.reading.fps > 0) { // which came later
         json["fps"] = options.reading.fps;
+    }
+    if (options.paste.paste) { // the clip is what surrounds the mask
+        json["cut_out"] = reel::options_json(options.edit.user_mask);
+        json["cut_out"].erase("mask_feather"); // which moves no edge
+        json["cut_out"]["paste_context"] = options.paste.context;
     }
     return json;
 }

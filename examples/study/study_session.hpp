@@ -11,6 +11,7 @@
 #include <reel/metrics/edit_measures.hpp>
 #include <reel/pipelines/clip_files.hpp>
 #include <reel/pipelines/inversion.hpp>
+#include <reel/pipelines/pasted_clip.hpp>
 #include <reel/schedulers/config/model_scheduler.hpp>
 #include <reel/schedulers/scheduler_registry.hpp>
 
@@ -34,6 +35,14 @@ using reel::index_t;
 [[nodiscard]] inline world::Clip drawing_of(const Cell& cell) {
     const reel::TuneTrainData& clip = cell.options.clip;
     return world::draw_clip(scene_of(*cell.drawn), clip.n_sample_frames, clip.width, world::EditSettings{}.fps);
+}
+
+/// Makes a cell's clip what surrounds its mask, as reel::cut_out(). `tell`: of sound that cannot go along.
+[[nodiscard]] inline reel::PixelMask cut_out(const Cell& cell, reel::SourceClip& source, bool tell) {
+    reel::TuneTrainData data = cell.options.clip;
+    data.video_path = cell.video.string();
+    const auto sound = reel::whole_sound(cell.video, cell.options.reading, tell);
+    return reel::cut_out(source, {data, cell.options.reading, cell.options.edit.user_mask, cell.options.paste, sound});
 }
 
 /// The clip of a tuning, as it was opened.
@@ -117,9 +126,14 @@ public:
             reel::TuneTrainData clip = cell.options.clip;
             clip.video_path = cell.video.string();
             reel::VideoTaken taken;
-            clip_.source = reel::read_clip(clip, cell.options.reading, &taken);
-            clip_.times = reel::times_of(clip_.source, taken);
-            clip_.file = {taken.file_width, taken.file_height};
+            reel::SourceClip source{reel::read_clip(clip, cell.options.reading, &taken)};
+            source.file = {taken.file_width, taken.file_height};
+            if (cell.options.paste.paste) {
+                static_cast<void>(cut_out(cell, source, true));
+            }
+            clip_.times = reel::times_of(source.frames, taken);
+            clip_.source = std::move(source.frames);
+            clip_.file = source.file;
         }
         clip_.moments = pipeline_->encode(clip_.source);
         clip_.reconstruction = decoded(pipeline_->mean_latents(clip_.moments));

@@ -45,6 +45,8 @@ inline constexpr std::array columns{
     Column{"tuning_loss", "tuning loss", "mean over the last tenth of the steps"},
     Column{"inversion_psnr", "inversion PSNR", "dB of the clip sampled back from its inversion, against the clip"},
     Column{"autoencoder_psnr", "autoencoder PSNR", "dB of the clip encoded and decoded, against the clip"},
+    Column{"outside_mask_changed", "outside the mask",
+           "pixels outside of the user's mask that are not the clip's own, to the byte: those of all frames"},
     Column{"psnr", "PSNR", "dB, whole picture"},
     Column{"ssim", "SSIM", "whole picture"},
     Column{"changed_frames", "frames changed", "share of the frames in which anything has changed"},

@@ -77,6 +77,10 @@ public:
     [[nodiscard]] reel::SourceClip read(reel::Job& job, reel::InsertOptions& o,
                                         const std::optional<reel::Replay>& replay) {
         reel::TuneTrainData& data = o.config.train_data;
+        const bool has_clip = !drawn_ && !(replay && replay->video() != nullptr);
+        reel::require(!o.paste.paste || has_clip, program::option_name("paste"), ": ",
+                      drawn_ ? "the drawn clip" : "the clip in " + o.replay,
+                      " has the size it is edited at; leave it away, or give a clip of your own with --video");
         if (auto replayed = reel::replayed_clip(data, replay)) {
             return {std::move(*replayed)};
         }
@@ -91,7 +95,7 @@ public:
         clip.times = reel::times_of(clip.frames, taken);
         clip.file = {taken.file_width, taken.file_height};
         if (job.rehearsal() == nullptr) {
-            reel::tell_clip(data.video_path, clip.frames, taken);
+            reel::tell_clip(data.video_path, clip.frames, taken, !o.paste.paste);
             reel::note_fast_gifs(clip.times);
         }
         return clip;

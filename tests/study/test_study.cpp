@@ -4,9 +4,12 @@
 #include <set>
 
 #include <reel/io/config/json.hpp>
+#include <reel/io/pictures/bicubic.hpp>
 #include <reel/io/pictures/frame_folder.hpp>
+#include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/pictures/png.hpp>
-#include <reel/io/video/video_reader.hpp>
+#include <reel/io/video/sound_copy.hpp>
+#include <reel/io/video/video_stream.hpp>
 
 #include "study/lock_folder.hpp"
 #include "support/programs.hpp"
@@ -515,6 +518,91 @@ TEST_CASE("drawn clips, previews, and the plan") {
     }
     CHECK(measured == 2);
     CHECK(contains(read_text(work / "plain" / "report.html"), "CLIP text"));
+}
+
+TEST_CASE("masks of one's own: nothing outside changes, and pasted edits are whole clips at their own size") {
+    const TemporaryFolder work;
+    reel::Frames clip = reel::make_frames(5, 240, 320, 10);
+    for (std::size_t i = 0; i < clip.rgb.size(); ++i) {
+        clip.rgb[i] = static_cast<std::uint8_t>(i / 7 % 251);
+    }
+    reel::VideoSink sink(work / "large.mp4", 10, {.sound = "video_tools/kinds/sound_first.mp4"});
+    for (int f = 0; f < clip.count; ++f) {
+        sink.write(clip, f);
+    }
+    sink.finish();
+    reel::Frames half = reel::make_frames(1, 24, 32);
+    for (int y = 0; y < 24; ++y) {
+        std::fill_n(half.pixel(0, y, 0), 3 * 16, std::uint8_t{255});
+    }
+    std::filesystem::create_directory(work / "masks");
+    reel::write_png(work / "masks" / "half.png", half);
+    const std::string text =
+        "model: " + sd1_model.string() +
+        "\nseeds: [1]\n"
+        "vary: {mask_feather: [0, 3]}\n"
+        "options: {n_sample_frames: 2, sample_start_idx: 1, width: 32, height: 32, max_train_steps: 2,\n"
+        "          num_inv_steps: 2, num_inference_steps: 2}\n"
+        "objects:\n"
+        "  racket:\n"
+        "    prompt: a man is skiing\n"
+        "    captions: [a man is driving]\n"
+        "    clips:\n"
+        "      half: {video: large.mp4, options: {mask_file: masks/half.png}}\n"
+        "      part: {video: large.mp4, options: {mask_box: [\"200,120,60,50\"], paste: true}}\n";
+    put_text(work / "study.yaml", text);
+    const Words words = command(work, work / "out");
+    CHECK(contains(run_well(words).out, "4 of 4 cells"));
+    int parts = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(work / "out" / "cells")) {
+        const bool part = contains(entry.path().filename().string(), "racket.part.");
+        parts += part ? 1 : 0;
+        CAPTURE(entry.path().string());
+        const nlohmann::json measures = reel::read_json(entry.path() / "metrics.json");
+        CHECK(measures.at("outside_mask_changed") == 0);
+        CHECK(measures.at("outside_mask_pixels") == (part ? 5 * 240 * 320 - 2 * 60 * 50 : 2 * 16 * 32));
+        CHECK(measures.contains("crop") == part);
+        const reel::VideoInfo edit = reel::probe_video(entry.path() / "edit.mp4");
+        CHECK((edit.frames == (part ? 5 : 2) && edit.width == (part ? 320 : 32)));
+        CHECK((reel::detail::SoundCopy(entry.path() / "edit.mp4").stream() != nullptr) == part);
+        CHECK(reel::probe_video(entry.path() / "edit.gif").width == 32);
+        if (part) {
+            CHECK(measures.at("crop").at("left") == 170);
+            CHECK(measures.at("crop").at("width") == 120);
+            CHECK(measures.at("crop").at("height") == 120);
+        }
+    }
+    CHECK(parts == 2);
+    // A feather moves no edge: what is cut out and tuned on is the same.
+    const auto count_in = [](const Path& folder) {
+        return std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator());
+    };
+    CHECK(count_in(work / "out" / "tunings") == 2);
+    CHECK(contains(read_text(work / "out" / "summary.csv"), "outside_mask_changed"));
+
+    // Another mask under the same name is another edit; another context is another clip.
+    CHECK(!contains(run_well(words).out, "sampled"));
+    reel::write_png(work / "masks" / "half.png", reel::resize_bicubic(reel::side_by_side({half, half}), 24, 32));
+    run_well(words);
+    CHECK(count_in(work / "out" / "tunings") == 2);
+    CHECK(count_in(work / "out" / "cells") == 6);
+    const auto changed = [&](const std::string& from, const std::string& to) {
+        std::string other = text;
+        other.replace(other.find(from), from.size(), to);
+        put_text(work / "study.yaml", other);
+        return run(words);
+    };
+    CHECK(changed("paste: true", "paste: true, paste_context: 0.25").status == 0);
+    CHECK(count_in(work / "out" / "tunings") == 3);
+    const Ended alone = changed("mask_file: masks/half.png", "paste: true");
+    CHECK(alone.status == 1);
+    CHECK(lines_of(alone.err).size() == 1);
+    CHECK(
+        contains(alone.err, "racket, half, ddim, mask_feather 0: paste: there is no mask to cut out the surroundings"));
+    const Ended drawn =
+        changed("part: {video: large.mp4,", "part: {draw: {world_seed: 0, act: swinging, colour: red},");
+    CHECK(drawn.status == 1);
+    CHECK(contains(drawn.err, "paste: a drawn clip has the size it is edited at"));
 }
 
 TEST_CASE("LoRA files: of the manifest, beside it, or of the command line") {

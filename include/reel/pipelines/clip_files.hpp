@@ -23,6 +23,7 @@
 #include <reel/io/weights/torch_writer.hpp>
 #include <reel/pipelines/any_tensor.hpp>
 #include <reel/pipelines/clip_options.hpp>
+#include <reel/pipelines/paste.hpp>
 #include <reel/pipelines/replay.hpp>
 #include <reel/pipelines/tune_config.hpp>
 
@@ -41,13 +42,18 @@ namespace reel {
                       {}, taken);
 }
 
-/// Says what was taken of a clip, on a line of stdout, and what is to be known of its pictures, on stderr.
-inline void tell_clip(const std::string& path, const Frames& clip, const VideoTaken& taken) {
+/// Says what was taken of a clip, on a line of stdout, and what is to be known of its pictures, on stderr. `resized`:
+/// its frames were, as a whole.
+inline void tell_clip(const std::string& path, const Frames& clip, const VideoTaken& taken, bool resized = true) {
     std::cout << terminal_text(path) << ": " << clip.count << " of " << count_pictures(path) << " pictures, ";
     if (taken.timed) {
         std::cout << format_text("%.1f to %.1f s, ", taken.first, taken.last);
     }
-    std::cout << taken.file_width << "x" << taken.file_height << " to " << clip.width << "x" << clip.height << '\n';
+    std::cout << taken.file_width << "x" << taken.file_height;
+    if (resized) {
+        std::cout << " to " << clip.width << "x" << clip.height;
+    }
+    std::cout << '\n';
     for (const std::string& note : taken.notes) {
         std::cerr << "note: " << terminal_text(path) << ": " << terminal_text(note) << '\n';
     }
@@ -87,12 +93,25 @@ inline void tell_clip(const std::string& path, const Frames& clip, const VideoTa
                         static_cast<int>(pixels.shape(2)), fps);
 }
 
+/// What edits of a part of a clip are laid back into.
+struct Pasting {
+    std::filesystem::path clip{};
+    std::filesystem::path sound{}; ///< the same, where its sound goes along
+    double fps = 0;                ///< as ClipOptions has it
+    int start = 0;                 ///< the first frame that is edited
+    int stride = 1;                ///< and from one to the next
+    PictureSize size{};            ///< of the clip
+    PixelBox crop{};               ///< the part
+    PixelMask allowed{};           ///< of the part: [frames that are edited, its height, its width]
+};
+
 /// A clip to edit.
 struct SourceClip {
     Frames frames;
     SoundPart sound{};
     ClipTimes times{};
-    PictureSize file{}; ///< of the clip as it is; 0: the frames' own
+    PictureSize file{};               ///< of the clip as it is; 0: the frames' own
+    std::optional<Pasting> pasting{}; ///< where the frames are a part of the clip
 };
 
 /// The sound that mp4s can take along: that, or where they cannot hold it none. `tell`: then a line on stderr says so.
@@ -113,7 +132,10 @@ struct SourceClip {
 struct ClipOutput {
     ClipTimes times{};
     SoundPart sound{};
-    bool frames = false; ///< also as a folder of PNGs, which are as the clip is to the byte
+    bool frames = false;   ///< also as a folder of PNGs, which are as the clip is to the byte
+    bool lossless = false; ///< so is the mp4
+
+    [[nodiscard]] Mp4Options mp4() const { return {.lossless = lossless, .sound = sound}; }
 };
 
 /// Writes STEM.gif and STEM.mp4, the latter with the sound, and where it is wished for the folder STEM of its pictures
@@ -122,7 +144,7 @@ template <class Write>
 void write_clip(const std::filesystem::path& stem, const Frames& clip, const ClipOutput& output, const Write& write) {
     write(stem.string() + ".gif", [&](const std::filesystem::path& file) { write_gif(file, clip, output.times); });
     write(stem.string() + ".mp4", [&](const std::filesystem::path& file) {
-        if (const std::string lost = write_mp4(file, clip, output.times, {.sound = output.sound}); !lost.empty()) {
+        if (const std::string lost = write_mp4(file, clip, output.times, output.mp4()); !lost.empty()) {
             std::cerr << "note: " << terminal_text(file.string()) << ": " << terminal_text(lost) << '\n';
         }
     });

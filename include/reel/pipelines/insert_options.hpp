@@ -20,6 +20,7 @@
 #include <reel/pipelines/job.hpp>
 #include <reel/pipelines/loss_log.hpp>
 #include <reel/pipelines/named_sampler.hpp>
+#include <reel/pipelines/pasted_clip.hpp>
 #include <reel/pipelines/prompts.hpp>
 #include <reel/pipelines/save_tuned.hpp>
 #include <reel/pipelines/tune_config_file.hpp>
@@ -42,8 +43,10 @@ struct InsertOptions {
     std::string replay;
     std::string save_tensors;
     ClipOptions clip;
+    PasteOptions paste;
     bool no_audio = false;
     bool frames = false;
+    bool lossless = false;
 
     InsertOptions() {
         config.mixed_precision = MixedPrecision::no;
@@ -121,8 +124,11 @@ struct InsertOptions {
         visit(Option{"save_tensors", "file for intermediate results: safetensors or, .npz, of numpy's"},
               self.save_tensors);
         ClipOptions::options(self.clip, visit);
+        PasteOptions::options(self.paste, visit);
         visit(Option{"no_audio", "leave the clip's sound out of the mp4s"}, self.no_audio);
         visit(Option{"frames", "write the source and the edits as folders of PNGs, too"}, self.frames);
+        visit(Option{"lossless", "every pixel of the mp4s as it is (H.264 in RGB, which few players show)"},
+              self.lossless);
     }
 
     /// What must fit together, beyond ranges.
@@ -136,6 +142,7 @@ struct InsertOptions {
         job.model.check(locate);
         edit.check(locate);
         edit.check_steps(config.validation_data, locate);
+        paste.check(edit.user_mask, locate);
         std::error_code ignored;
         require(tuned.empty() || std::filesystem::is_directory(std::filesystem::path(tuned) / "unet", ignored),
                 locate("tuned"), " ", tuned, ": it has no folder unet; expected what --save_tuned or tune_video wrote");
@@ -177,11 +184,25 @@ struct InsertOptions {
         return other;
     }
 
-    /// Where the user lets the clip change.
-    [[nodiscard]] PixelMask allowed(Job& in, const SourceClip& source, const KeyLocator& locate) const {
-        return in.during(edit.user_mask.follow ? "follow mask" : "", [&] {
-            return user_mask(edit.user_mask, {source.frames, source.file, &config.train_data, clip}, locate);
-        });
+    /// Where the user lets the clip change. With `paste` the clip becomes what surrounds that, which is said.
+    [[nodiscard]] PixelMask allowed(Job& in, SourceClip& source, const KeyLocator& locate) const {
+        return in.during(paste.paste             ? "cut out"
+                         : edit.user_mask.follow ? "follow mask"
+                                                 : "",
+                         [&] {
+                             const TuneTrainData& data = config.train_data;
+                             if (!paste.paste) {
+                                 return user_mask(edit.user_mask, {source.frames, source.file, &data, clip}, locate);
+                             }
+                             const bool told = data.sample_frame_rate == 1; // with the source's own sound
+                             const auto whole =
+                                 no_audio ? "" : whole_sound(data.video_path, clip, in.rehearsal() == nullptr && !told);
+                             PixelMask mask = cut_out(source, {data, clip, edit.user_mask, paste, whole}, locate);
+                             if (in.rehearsal() == nullptr || job.plan.plan) {
+                                 tell_cut(source);
+                             }
+                             return mask;
+                         });
     }
 
     /// The sound that goes with the clip: where its frames are neighbours.
@@ -215,7 +236,7 @@ struct InsertOptions {
             require_other_folder(save_tuned, config.pretrained_model_path);
             check_tuned_pipeline(save_tuned);
         }
-        static_cast<void>(h264_encoder_name());
+        check_mp4({.lossless = lossless});
         std::vector<std::filesystem::path> files;
         for (const char* name : {"side_by_side.gif", "frames.png", "manifest.json"}) {
             files.push_back(folder / name);

@@ -84,14 +84,11 @@ template <class Reduce>
     });
 }
 
-/// The edit laid over the clip itself: a pixel that the edit has not changed is the clip's own, byte for byte, and not
-/// what the autoencoder makes of it. `unedited` as in overlay_shares(). What diffusers' inpainting does with a given
-/// mask (VaeImageProcessor.apply_overlay), with one that is found. Throws Error when the clips are not alike.
-[[nodiscard]] inline Frames overlay(const Frames& clip, const Frames& edited, const Frames& unedited,
-                                    const OverlayOptions& options = {}) {
-    const std::vector<float> shares = overlay_shares(edited, unedited, options);
+/// The edit as far as shares [frames, height, width] let it be, and otherwise the clip. Throws Error when they are not
+/// alike.
+[[nodiscard]] inline Frames laid_over(const Frames& clip, const Frames& edited, const std::vector<float>& shares) {
     require(clip.count == edited.count && clip.height == edited.height && clip.width == edited.width &&
-                clip.rgb.size() == edited.rgb.size(),
+                clip.rgb.size() == edited.rgb.size() && edited.rgb.size() == 3 * shares.size(),
             "overlay: the clip has ", clip.count, " frames of ", clip.width, "x", clip.height, ", the edit ",
             edited.count, " of ", edited.width, "x", edited.height, "; expected equal sizes");
     Frames result = edited;
@@ -101,6 +98,14 @@ template <class Reduce>
             static_cast<std::uint8_t>(std::lround(own + shares[i / 3] * (static_cast<float>(edited.rgb[i]) - own)));
     }
     return result;
+}
+
+/// The edit laid over the clip itself: a pixel that the edit has not changed is the clip's own, byte for byte, and not
+/// what the autoencoder makes of it. `unedited` as in overlay_shares(). What diffusers' inpainting does with a given
+/// mask (VaeImageProcessor.apply_overlay), with one that is found. Throws Error when the clips are not alike.
+[[nodiscard]] inline Frames overlay(const Frames& clip, const Frames& edited, const Frames& unedited,
+                                    const OverlayOptions& options = {}) {
+    return laid_over(clip, edited, overlay_shares(edited, unedited, options));
 }
 
 } // namespace reel

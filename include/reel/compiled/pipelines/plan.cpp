@@ -19,19 +19,22 @@ namespace reel {
 
 namespace {
 
-/// Nothing reaches std::cerr while it lives: a job says the same at every rehearsal.
+/// Nothing reaches std::cerr and std::cout while it lives: a job says the same at every rehearsal.
 class Quiet {
 public:
-    Quiet() : before_(std::cerr.rdbuf(nullptr)) {}
+    Quiet() : errors_(std::cerr.rdbuf(nullptr)), words_(std::cout.rdbuf(nullptr)) {}
     Quiet(const Quiet&) = delete;
     Quiet& operator=(const Quiet&) = delete;
     ~Quiet() {
-        std::cerr.rdbuf(before_);
+        std::cerr.rdbuf(errors_);
         std::cerr.clear();
+        std::cout.rdbuf(words_);
+        std::cout.clear();
     }
 
 private:
-    std::streambuf* before_;
+    std::streambuf* errors_;
+    std::streambuf* words_;
 };
 
 [[nodiscard]] std::string size_text(std::size_t bytes) {

@@ -102,6 +102,13 @@ inline EncoderPlan mp4_plan(const Frames& frames, double fps, const Mp4Options& 
     return detail::find_h264_encoder("h264_encoder_name")->name;
 }
 
+/// Finds out before the work whether this FFmpeg can write such mp4s. Throws Error.
+inline void check_mp4(const Mp4Options& options) {
+    const std::string what = "cannot write mp4s";
+    detail::require_preset(options.preset, what);
+    static_cast<void>(detail::mp4_plan(make_frames(1, 2, 2), 8, options, what));
+}
+
 /// Writes a clip as H.264 in mp4, yuv420p (see full_colour), index first ("faststart"): what browsers and players open.
 /// Colours are BT.709 in limited range and marked so. H.264 in yuv420p has even sides only, so the last column or row
 /// of an odd-sized clip is written twice. The same frames and FFmpeg give the same bytes. The file appears complete or
