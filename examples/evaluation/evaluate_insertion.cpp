@@ -15,9 +15,10 @@
 #include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/video/video_writer.hpp>
+#include <reel/pipelines/laid_edit.hpp>
 #include <reel/pipelines/named_sampler.hpp>
-#include <reel/pipelines/overlay.hpp>
 #include <reel/pipelines/tune_clip.hpp>
+#include <reel/pipelines/user_mask.hpp>
 
 #include "evaluation_table.hpp"
 #include "options.hpp"
@@ -241,7 +242,7 @@ private:
     };
 
     [[nodiscard]] Edited edit(const Variant& variant, const world::Clip& drawn, const reel::Frames& source,
-                              const AnyTensor& latents) const {
+                              const AnyTensor& latents) {
         reel::EditRequest request{.sampler = reel::ddim_sampler(pipeline_->facts()),
                                   .sampling = config_.validation_data,
                                   .edit = variant.edit,
@@ -251,14 +252,34 @@ private:
             variant.source_caption() ? options_.demo.guidance_scale : options_.demo.reference_guidance_scale;
         request.edit.mask_options = options_.demo.mask;
         request.edit.delta = options_.demo.delta;
-        const reel::AnyStart start = pipeline_->start_edit(request, latents);
+        const reel::PixelMask allowed = given_mask(variant, drawn, source, request.edit.user_mask);
+        reel::AnyStart start = pipeline_->start_edit(request, latents);
+        start.allowed = reel::latent_mask(cpu_, allowed, latents.shape());
         const reel::AnyPlace place = pipeline_->find_place(request, start, drawn.edit);
         const AnyTensor sampled = pipeline_->sample_edit(request, start.trajectory, place, drawn.edit);
-        Edited edited{reel::frames_of(pipeline_->decode(sampled), source.fps), place.mask};
-        if (variant.edit.overlay) {
-            edited.clip = reel::overlay(source, edited.clip, reel::frames_of(pipeline_->decode(latents), source.fps));
+        const auto decoded = [&](const AnyTensor& x) { return reel::frames_of(pipeline_->decode(x), source.fps); };
+        reel::LaidEdits laid({source, allowed, variant.edit.overlay ? decoded(latents) : reel::Frames()});
+        return {laid(decoded(sampled)).frames, place.mask};
+    }
+
+    /// Where a variant's user lets the clip change: they give the true object, and what is around it, as a folder of
+    /// pictures.
+    [[nodiscard]] reel::PixelMask given_mask(const Variant& variant, const world::Clip& drawn,
+                                             const reel::Frames& source, reel::UserMaskOptions& options) const {
+        if (!variant.given) {
+            return {};
         }
-        return edited;
+        const reel::Frames white =
+            metrics::picture_of(metrics::grown(drawn.mask, source, metrics::Definitions{}.margin), source);
+        options.file = (output_ / "mask").string();
+        reel::FrameFolder folder(options.file);
+        for (int f = 0; f < white.count; ++f) {
+            folder.write(white, f);
+        }
+        folder.commit();
+        reel::PixelMask allowed = reel::user_mask(options, {source});
+        std::filesystem::remove_all(options.file);
+        return allowed;
     }
 
     /// Rows: the clip, every variant (and its mask), the twin through the autoencoder, the twin.
@@ -268,7 +289,7 @@ private:
         for (const Variant& variant : variants_) {
             const Edited& edited = edits.at(variant.name);
             sheet.push_back(edited.clip);
-            if (variant.edit.masked()) {
+            if (edited.mask.defined()) {
                 sheet.push_back(world::place_picture(reel::mask_picture(edited.mask, drawn.twin), drawn));
             }
         }
@@ -303,8 +324,9 @@ int main(int argc, char** argv) {
             "Edits drawn clips that the model has never seen as insert_object does, and measures the edits.\n"
             "Writes clips.csv (one line a clip and variant), summary.md, summary.csv and sheets/ into the\n"
             "output folder. Variants: reference (inverted under the empty prompt) or source (under the\n"
-            "clip's own, which also takes the empty one's place in guidance), then -mask or -delta, -untuned,\n"
-            "-no-inversion and -overlay; no-inversion and neither are the reference's.");
+            "clip's own, which also takes the empty one's place in guidance), then -mask or -delta, -given (the\n"
+            "user's own mask), -untuned, -no-inversion and -overlay; no-inversion and neither are\n"
+            "the reference's.");
         program::add_options(app, options);
         app.add_option("--acts", options.acts, "take turns")
             ->delimiter(',')

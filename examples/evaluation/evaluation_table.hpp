@@ -28,13 +28,14 @@ namespace evaluation {
 struct Variant {
     std::string name{};
     bool tuned = true;
+    bool given = false;       ///< only the true object and what is around it may change, as a mask of the user's own
     reel::EditOptions edit{}; ///< which prompts, start and mask; the rest is the same for all variants
 
     /// The clip's caption takes the empty one's place in inversion and guidance.
     [[nodiscard]] bool source_caption() const { return edit.guidance_prompt == reel::GuidancePrompt::source; }
 };
 
-/// Every variant: reference or source, then -mask or -delta, -untuned, -no-inversion, -overlay as they apply;
+/// Every variant: reference or source, then -mask or -delta, -given, -untuned, -no-inversion, -overlay as they apply;
 /// no-inversion and neither (no tuning as well) for the reference's.
 [[nodiscard]] inline std::vector<Variant> all_variants() {
     using reel::EditStart;
@@ -43,8 +44,9 @@ struct Variant {
     constexpr std::array masks{std::pair{"", reel::MaskKind::none}, std::pair{"-mask", reel::MaskKind::difference},
                                std::pair{"-delta", reel::MaskKind::delta}};
     for (const auto& [mask_name, mask] : masks) {
-        for (int i = 0; i < 16; ++i) {
+        for (int i = 0; i < 32; ++i) {
             Variant v{.tuned = (i & 2) == 0,
+                      .given = (i & 16) != 0,
                       .edit = {.start = (i & 1) == 0 ? EditStart::inversion : EditStart::noise,
                                .mask = mask,
                                .overlay = (i & 8) != 0}};
@@ -52,7 +54,7 @@ struct Variant {
                 v.edit.inversion_prompt = reel::InversionPrompt::source;
                 v.edit.guidance_prompt = reel::GuidancePrompt::source;
             }
-            v.name = std::string(v.source_caption() ? "source" : "reference") + mask_name +
+            v.name = std::string(v.source_caption() ? "source" : "reference") + mask_name + (v.given ? "-given" : "") +
                      (v.tuned ? "" : "-untuned") + (v.edit.inverted() ? "" : "-no-inversion") +
                      (v.edit.overlay ? "-overlay" : "");
             all.push_back(v);
@@ -72,9 +74,9 @@ struct Variant {
     std::istringstream stream(list);
     for (std::string name; std::getline(stream, name, ',');) {
         const auto found = reel::ranges::find(all, name, &Variant::name);
-        reel::require(
-            found != all.end(), "variant \"", name, "\" is unknown", reel::did_you_mean(name, known),
-            "; expected reference or source, then -mask or -delta, -untuned, -no-inversion, -overlay as wanted");
+        reel::require(found != all.end(), "variant \"", name, "\" is unknown", reel::did_you_mean(name, known),
+                      "; expected reference or source, then -mask or -delta, -given, -untuned, -no-inversion, -overlay "
+                      "as wanted");
         reel::require(reel::ranges::find(variants, name, &Variant::name) == variants.end(), "variant \"", name,
                       "\" is given twice");
         variants.push_back(*found);
@@ -100,7 +102,7 @@ struct Row {
 
 inline constexpr std::string_view row_header =
     "seed,act,colour,variant,iou,background_db,background_source_db,flicker,found_colour,objects,one_object,"
-    "autoencoder_db,seconds";
+    "outside_changed,autoencoder_db,seconds";
 
 /// clips.csv, complete or not at all.
 inline void write_rows(const std::filesystem::path& path, const std::vector<Row>& rows) {
@@ -111,8 +113,8 @@ inline void write_rows(const std::filesystem::path& path, const std::vector<Row>
         const metrics::Insertion& m = row.measures;
         text << row.seed << ',' << row.act << ',' << row.colour << ',' << row.variant << ',' << m.iou << ','
              << m.background << ',' << m.background_source << ',' << m.flicker << ',' << world::colour_name(m.colour)
-             << ',' << m.objects << ',' << (m.one_object ? 1 : 0) << ',' << row.autoencoder << ',' << row.seconds
-             << '\n';
+             << ',' << m.objects << ',' << (m.one_object ? 1 : 0) << ',' << m.outside_changed << ',' << row.autoencoder
+             << ',' << row.seconds << '\n';
     }
     reel::write_file(path, text.str());
 }
@@ -137,7 +139,8 @@ inline void write_rows(const std::filesystem::path& path, const std::vector<Row>
         std::getline(fields, row.variant, ',');
         fields >> m.iou >> comma >> m.background >> comma >> m.background_source >> comma >> m.flicker >> comma;
         std::getline(fields, found, ',');
-        fields >> m.objects >> comma >> m.one_object >> comma >> row.autoencoder >> comma >> row.seconds;
+        fields >> m.objects >> comma >> m.one_object >> comma >> m.outside_changed >> comma >> row.autoencoder >>
+            comma >> row.seconds;
         reel::require(!fields.fail() && !seed.empty() && seed.find_first_not_of("0123456789") == std::string::npos,
                       path.string(), ": cannot read \"", line.substr(0, 80), "\"; expected ", row_header);
         row.seed = std::stoull(seed);
@@ -170,6 +173,7 @@ struct Summary {
     double flicker = 0;
     double right_colour = 0; ///< share of clips
     double one_object = 0;   ///< share of clips
+    double outside_changed = 0;
     double autoencoder = 0;
     double seconds = 0;
 };
@@ -199,12 +203,13 @@ struct Summary {
                     s.flicker += row.measures.flicker;
                     s.right_colour += right_colour(row) ? 1 : 0;
                     s.one_object += row.measures.one_object ? 1 : 0;
+                    s.outside_changed += row.measures.outside_changed;
                     s.autoencoder += row.autoencoder;
                     s.seconds += row.seconds;
                 }
             }
             for (double* sum : {&s.iou, &s.background, &s.background_source, &s.flicker, &s.right_colour, &s.one_object,
-                                &s.autoencoder, &s.seconds}) {
+                                &s.outside_changed, &s.autoencoder, &s.seconds}) {
                 *sum /= std::max(s.clips, 1);
             }
             if (s.clips > 0) {
@@ -219,12 +224,13 @@ struct Summary {
 [[nodiscard]] inline std::string summary(const std::vector<Row>& rows) {
     std::string text =
         "| variant | act | clips | IoU | background dB | against the source dB | flicker | right colour | "
-        "one object | seconds |\n|---|---|---|---|---|---|---|---|---|---|\n";
+        "one object | changed outside | seconds |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
     double autoencoder = 0;
     for (const Summary& s : summarise(rows)) {
-        text += reel::format_text("| %s | %s | %d | %.2f | %.1f | %.1f | %.2f | %.0f %% | %.0f %% | %.1f |\n",
-                                  s.variant.c_str(), s.act.c_str(), s.clips, s.iou, s.background, s.background_source,
-                                  s.flicker, 100 * s.right_colour, 100 * s.one_object, s.seconds);
+        text +=
+            reel::format_text("| %s | %s | %d | %.2f | %.1f | %.1f | %.2f | %.0f %% | %.0f %% | %.2f %% | %.1f |\n",
+                              s.variant.c_str(), s.act.c_str(), s.clips, s.iou, s.background, s.background_source,
+                              s.flicker, 100 * s.right_colour, 100 * s.one_object, 100 * s.outside_changed, s.seconds);
         if (s.act == "all") {
             autoencoder = s.autoencoder;
         }
@@ -234,12 +240,12 @@ struct Summary {
 
 inline void write_summary_csv(const std::filesystem::path& path, const std::vector<Row>& rows) {
     std::ostringstream text;
-    text << "variant,act,clips,iou,background_db,background_source_db,flicker,right_colour,one_object,autoencoder_db,"
-            "seconds\n";
+    text << "variant,act,clips,iou,background_db,background_source_db,flicker,right_colour,one_object,outside_changed,"
+            "autoencoder_db,seconds\n";
     for (const Summary& s : summarise(rows)) {
         text << s.variant << ',' << s.act << ',' << s.clips << ',' << s.iou << ',' << s.background << ','
              << s.background_source << ',' << s.flicker << ',' << s.right_colour << ',' << s.one_object << ','
-             << s.autoencoder << ',' << s.seconds << '\n';
+             << s.outside_changed << ',' << s.autoencoder << ',' << s.seconds << '\n';
     }
     reel::write_file(path, text.str());
 }

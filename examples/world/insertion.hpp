@@ -70,7 +70,8 @@ struct TwinComparison {
             {"flicker", insertion.flicker},
             {"colour", insertion.colour ? nlohmann::json(colour_name(insertion.colour)) : nlohmann::json()},
             {"objects", insertion.objects},
-            {"one_object", insertion.one_object}};
+            {"one_object", insertion.one_object},
+            {"outside_changed", insertion.outside_changed}};
 }
 
 [[nodiscard]] inline nlohmann::json as_json(const Clip& clip) {
@@ -82,12 +83,12 @@ struct TwinComparison {
 
 /// The columns of csv_row().
 inline constexpr std::string_view csv_header =
-    "what,iou,background_db,background_source_db,flicker,colour,objects,one_object";
+    "what,iou,background_db,background_source_db,flicker,colour,objects,one_object,outside_changed";
 
 [[nodiscard]] inline std::string csv_row(std::string_view what, const metrics::Insertion& insertion) {
     return reel::concat_text(what, ",", insertion.iou, ",", insertion.background, ",", insertion.background_source, ",",
                              insertion.flicker, ",", colour_name(insertion.colour), ",", insertion.objects, ",",
-                             insertion.one_object ? 1 : 0);
+                             insertion.one_object ? 1 : 0, ",", insertion.outside_changed);
 }
 
 } // namespace world

@@ -38,6 +38,7 @@ struct Insertion {
     std::optional<int> colour;    ///< nearest_colour(); none where nothing has changed near the object
     double objects = 0;           ///< mean number of regions a frame
     bool one_object = false;      ///< see has_one_object()
+    double outside_changed = 0;   ///< outside_changed() against the source
 };
 
 namespace detail {
@@ -130,6 +131,26 @@ inline void require_marks(const reel::Frames& clip, std::span<const std::uint8_t
     reel::require(count > 0, "metrics: the excluded pixels leave no background");
     const double mse = sum / count;
     return mse > 0 ? std::min(10 * std::log10(255 * 255 / mse), 99.0) : 99.0;
+}
+
+/// The share of the pixels that are not in `excluded` which are not the reference's to the byte. Throws Error when all
+/// are excluded.
+[[nodiscard]] inline double outside_changed(const reel::Frames& result, const reel::Frames& reference,
+                                            std::span<const std::uint8_t> excluded) {
+    detail::require_alike(result, reference);
+    detail::require_marks(result, excluded);
+    std::size_t changed = 0;
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < excluded.size(); ++i) {
+        if (excluded[i] == 0) {
+            const auto at = static_cast<std::ptrdiff_t>(3 * i);
+            const auto first = result.rgb.begin() + at;
+            changed += std::equal(first, first + 3, reference.rgb.begin() + at) ? 0 : 1;
+            ++count;
+        }
+    }
+    reel::require(count > 0, "metrics: the excluded pixels leave no background");
+    return static_cast<double>(changed) / static_cast<double>(count);
 }
 
 /// How unsteady the background is: the mean, over pixels that are excluded in neither of two neighbouring frames, of
@@ -256,7 +277,8 @@ struct Truth {
             .colour = nearest_colour(result, truth.reconstruction, near, truth.palette),
             .objects = total / result.count,
             .one_object = has_one_object(objects, count_objects(truth.mask, result, definitions.smallest_region),
-                                         definitions.frames_that_may)};
+                                         definitions.frames_that_may),
+            .outside_changed = outside_changed(result, truth.source, excluded)};
 }
 
 /// Peak signal to noise in dB of whole clips; at most 99.

@@ -107,6 +107,37 @@ TEST_CASE("the demonstration draws, tunes, inverts, edits and compares; evaluate
     CHECK(contains(other.err, "guidance_scale"));
 }
 
+TEST_CASE("pixels changed outside: none where the user gives the place, nearly all where nobody does") {
+    const TemporaryFolder work;
+    run_well(
+        with(evaluation(work / "out", "0", "1"), "--variants",
+             "reference-untuned,source-untuned-overlay,reference-given-untuned,source-delta-given-untuned-overlay"));
+    std::map<std::string, double> changed;
+    const Words lines = lines_of(read_text(work / "out" / "clips.csv"));
+    const auto fields_of = [](const std::string& line) {
+        Words fields;
+        std::istringstream stream(line);
+        for (std::string field; std::getline(stream, field, ',');) {
+            fields.push_back(field);
+        }
+        return fields;
+    };
+    const Words header = fields_of(lines.front());
+    const auto column = static_cast<std::size_t>(std::ranges::find(header, "outside_changed") - header.begin());
+    REQUIRE(column < header.size());
+    for (std::size_t i = 1; i < lines.size(); ++i) {
+        const Words fields = fields_of(lines[i]);
+        changed[fields[3]] = std::stod(fields[column]);
+    }
+    REQUIRE(changed.size() == 5);
+    CHECK(changed.at("reference-given-untuned") == 0);
+    CHECK(changed.at("source-delta-given-untuned-overlay") == 0);
+    CHECK(changed.at("reference-untuned") > 0.9);
+    CHECK(changed.at("twin") > 0.5);
+    CHECK(contains(read_text(work / "out" / "summary.md"), "| changed outside |"));
+    CHECK(!std::filesystem::exists(work / "out" / "mask"));
+}
+
 TEST_CASE("where the captions are the same nothing may change: the clip as the autoencoder draws it") {
     const TemporaryFolder work;
     write_clip(work / "clip.mp4");

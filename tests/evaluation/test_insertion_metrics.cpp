@@ -104,6 +104,20 @@ TEST_CASE("the background is what is not excluded; flicker is what changes there
                     reel::Error);
 }
 
+TEST_CASE("what has changed outside is counted to the byte") {
+    const Frames reference = grey(2);
+    Frames result = reference;
+    const Marks object = rectangle(reference, 4, 4, 3, 3);
+    paint(result, 0, 4, 4, 3, 3, {255, 0, 0});
+    CHECK(metrics::outside_changed(result, reference, object) == 0);
+    result.pixel(1, 0, 0)[2] ^= 1;
+    result.pixel(1, 0, 1)[0] ^= 8;
+    result.pixel(1, 0, 1)[1] ^= 8;
+    CHECK(metrics::outside_changed(result, reference, object) == doctest::Approx(2.0 / (2 * side * side - 2 * 9)));
+    CHECK_THROWS_AS(static_cast<void>(metrics::outside_changed(result, reference, Marks(object.size(), 1))),
+                    reel::Error);
+}
+
 TEST_CASE("marks grow and shrink in squares, cut off at the edges") {
     const Frames clip = grey(1);
     CHECK(count(metrics::grown(rectangle(clip, 5, 5, 1, 1), clip, 2)) == 25);
@@ -182,6 +196,9 @@ TEST_CASE("variants by name") {
     const auto drafted = evaluation::variants_of("source-delta-no-inversion");
     CHECK((drafted[0].source_caption() && drafted[0].edit.mask == reel::MaskKind::delta && drafted[0].tuned &&
            !drafted[0].edit.inverted() && !drafted[0].edit.overlay));
+    const auto given = evaluation::variants_of("source-delta-given-untuned-overlay,reference-given");
+    CHECK((given[0].given && given[0].edit.overlay && !given[0].tuned && given[0].edit.mask == reel::MaskKind::delta));
+    CHECK((given[1].given && !given[1].source_caption() && !given[1].edit.masked() && !variants[0].given));
     const auto overlaid = evaluation::variants_of("source-delta-untuned-no-inversion-overlay,source-delta-overlay");
     CHECK((overlaid[0].edit.overlay && !overlaid[0].tuned && !overlaid[0].edit.inverted()));
     CHECK((overlaid[1].edit.overlay && overlaid[1].tuned && overlaid[1].edit.inverted() &&
@@ -200,7 +217,8 @@ TEST_CASE("rows come back as they were written; the summary averages by act") {
                              .flicker = 1.5,
                              .colour = {},
                              .objects = 1.25,
-                             .one_object = i != 0};
+                             .one_object = i != 0,
+                             .outside_changed = 0.0625 * static_cast<double>(i)};
         if (i > 1) {
             m.colour = 2;
         }
@@ -213,6 +231,7 @@ TEST_CASE("rows come back as they were written; the summary averages by act") {
     evaluation::write_rows(folder / "again.csv", read);
     CHECK(reel_test::read_text(folder / "again.csv") == reel_test::read_text(folder / "clips.csv"));
     CHECK(read[3].measures.colour == 2);
+    CHECK(read[3].measures.outside_changed == 0.1875);
     CHECK(read[0].measures.colour == std::nullopt);
     CHECK(evaluation::read_rows(folder / "nothing.csv").empty());
     reel_test::put_text(folder / "bad.csv", "header\n1,swinging,red,twin,many\n");
@@ -224,10 +243,12 @@ TEST_CASE("rows come back as they were written; the summary averages by act") {
     CHECK(summary[0].clips == 2);
     CHECK(summary[0].iou == doctest::Approx(0.125));
     CHECK(summary[0].one_object == 0.5);
+    CHECK(summary[0].outside_changed == 0.0625);
     CHECK(summary[2].act == "all");
     CHECK(summary[2].clips == 4);
     CHECK(summary[2].iou == doctest::Approx(0.1875));
     CHECK(summary[2].right_colour == 0.5);
     CHECK(evaluation::summary(rows).find(
-              "| source-mask | sitting | 2 | 0.25 | 30.0 | 29.5 | 1.50 | 50 % | 100 % | 0.5 |") != std::string::npos);
+              "| source-mask | sitting | 2 | 0.25 | 30.0 | 29.5 | 1.50 | 50 % | 100 % | 12.50 % | 0.5 |") !=
+          std::string::npos);
 }
