@@ -72,18 +72,18 @@ TEST_CASE("refined_tokens: as many as possible in the same order, and ends for e
 }
 
 TEST_CASE("replaced_words: word for word, shared out among its tokens") {
-    const std::string source = "a man is skiing";
+    const std::string source = "a b is skiing";
     const std::string word = "xylophonist";
     const std::size_t parts = count(word);
     REQUIRE(parts > 1);
-    REQUIRE(count("man") == 1);
+    REQUIRE(count("b") == 1); // of the small vocabulary few words are one token
     const TokenAlignment tokens = replaced_words(tokenizer(), source, "a " + word + " is skiing");
-    const std::size_t man = count("a") + 1;
+    const std::size_t at = count("a") + 1;
     for (std::size_t k = 0; k < parts; ++k) {
-        CHECK(tokens.share[man * tokens.tokens + man + k] == doctest::Approx(1.0 / static_cast<double>(parts)));
-        CHECK(tokens.own[man + k] == 0);
+        CHECK(tokens.share[at * tokens.tokens + at + k] == doctest::Approx(1.0 / static_cast<double>(parts)));
+        CHECK(tokens.own[at + k] == 0);
     }
-    CHECK(tokens.share[(man + 1) * tokens.tokens + man + parts] == 1);
+    CHECK(tokens.share[(at + 1) * tokens.tokens + at + parts] == 1);
     // What a word had is neither lost nor doubled.
     const std::size_t edited = count(source) + parts - 1;
     for (std::size_t i = 0; i <= count(source) + 1; ++i) {
@@ -94,10 +94,10 @@ TEST_CASE("replaced_words: word for word, shared out among its tokens") {
         CHECK(sum == doctest::Approx(1));
     }
     try {
-        static_cast<void>(replaced_words(tokenizer(), source, "a man skiing"));
+        static_cast<void>(replaced_words(tokenizer(), source, "a b skiing"));
         FAIL("expected an error");
     } catch (const Error& error) {
-        CHECK(std::string(error.what()).find("has 4 words, \"a man skiing\" 3") != std::string::npos);
+        CHECK(std::string(error.what()).find("has 4 words, \"a b skiing\" 3") != std::string::npos);
     }
 }
 
