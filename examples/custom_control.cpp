@@ -5,6 +5,7 @@
 // the edit's look there for the first half of the steps: the layout stays, what is painted changes (the attention of
 // plug-and-play, Tumanyan et al. 2022, arXiv:2211.12572). Beside it prompt-to-prompt, as the library has it.
 
+#include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/video/gif.hpp>
 #include <reel/io/video/video_reader.hpp>
 #include <reel/pipelines/clips.hpp>
