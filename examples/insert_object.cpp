@@ -56,8 +56,7 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
     o.write_inverted(job, start.noise);
 
     // Edit: find the place, sample, decode, lay over the clip.
-    std::vector<Frames> sheet{clip}; // and the edits
-    std::vector<Frames> places;
+    std::vector<Frames> sheet{clip}, places; // the clip and its edits; where those are
     const auto decoded = [&](const AnyTensor& x) { return frames_of(model->decode(x), format.times.fps); };
     LaidEdits laid({clip, allowed, o.edit.overlay ? decoded(latents) : Frames(), source.pasting});
     for (const std::string& prompt : config.validation_data.prompts) {
@@ -68,7 +67,8 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
             places.push_back(mask_picture(place.mask, clip));
             job.write(o.mask_file(number), [&](const auto& file) { write_gif(file, places.back(), format.times); });
         }
-        const auto sample = [&] { return model->sample_edit(request, start.trajectory, place, prompt); };
+        const auto see = o.preview(job, *model, number, format.times);
+        const auto sample = [&] { return model->sample_edit(request, start.trajectory, place, prompt, see); };
         const AnyTensor sampled = job.during("sample " + number, sample);
         const auto stage = job.stage("decode " + number);
         const Frames pictures = decoded(sampled);

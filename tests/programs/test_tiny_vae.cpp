@@ -166,6 +166,26 @@ TEST_CASE("insert_object --vae: the whole job with a tiny autoencoder; what is s
     CHECK(results(folder / "half").at(edit) == tiny.at(edit));
 }
 
+TEST_CASE("insert_object --preview_every: the edit as it looks so far, and all else as without") {
+    const TemporaryFolder folder;
+    write_clip(folder / "clip.mp4");
+    const auto made = [&](const std::string& name, Words more) {
+        const Words tensors{"--vae", decoder, "--save_tensors", folder / name / "t.safetensors"};
+        more.insert(more.end(), tensors.begin(), tensors.end());
+        run_well(edited(folder, name, more));
+        return results(folder / name);
+    };
+    const auto without = made("without", {});
+    CHECK(!without.contains("preview-1.gif"));
+    auto with_previews = made("with", {"--preview_every", "1"});
+    // The last of them is of the last step.
+    CHECK(with_previews.at("preview-1.gif") == without.at("edit-1-a_man_is_driving.gif"));
+    with_previews.erase("preview-1.gif");
+    CHECK(with_previews == without);
+    CHECK(made("seldom", {"--preview_every", "3"}) == without); // than there are steps
+    CHECK(contains(refused(edited(folder, "never", {"--preview_every", "-1"})), "--preview_every"));
+}
+
 TEST_CASE("tune_video --vae: a run goes on with the tiny autoencoder that it began with, and with no other") {
     const TemporaryFolder folder;
     write_clip(folder / "clip.mp4");

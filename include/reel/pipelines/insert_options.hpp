@@ -21,6 +21,7 @@
 #include <reel/pipelines/loss_log.hpp>
 #include <reel/pipelines/named_sampler.hpp>
 #include <reel/pipelines/pasted_clip.hpp>
+#include <reel/pipelines/preview.hpp>
 #include <reel/pipelines/prompts.hpp>
 #include <reel/pipelines/save_tuned.hpp>
 #include <reel/pipelines/tune_config_file.hpp>
@@ -47,6 +48,7 @@ struct InsertOptions {
     bool no_audio = false;
     bool frames = false;
     bool lossless = false;
+    int preview_every = 0;
 
     InsertOptions() {
         config.mixed_precision = MixedPrecision::no;
@@ -129,6 +131,11 @@ struct InsertOptions {
         visit(Option{"frames", "write the source and the edits as folders of PNGs, too"}, self.frames);
         visit(Option{"lossless", "every pixel of the mp4s as it is (H.264 in RGB, which few players show)"},
               self.lossless);
+        visit(Option{"preview_every",
+                     "steps of sampling between previews of an edit, preview-N.gif; 0: none (quick with "
+                     "a --vae of TAESD's kind)",
+                     at_least(0)},
+              self.preview_every);
     }
 
     /// What must fit together, beyond ranges.
@@ -220,6 +227,15 @@ struct InsertOptions {
         return std::filesystem::path(config.output_dir) / concat_text("mask-", number, ".gif");
     }
 
+    /// Keeps a preview of the edit that is being sampled; see preview_every.
+    [[nodiscard]] EachStep preview(Job& in, AnyPipeline& model, const std::string& number,
+                                   const ClipTimes& times) const {
+        return preview_of_steps(in, model, {preview_every, preview_file(number), times});
+    }
+    [[nodiscard]] std::filesystem::path preview_file(const std::string& number) const {
+        return std::filesystem::path(config.output_dir) / concat_text("preview-", number, ".gif");
+    }
+
     /// Where the noise goes that the clip was inverted to.
     [[nodiscard]] std::filesystem::path inverted_file() const {
         return reel::inverted_file(config.output_dir, config.validation_data.num_inv_steps);
@@ -255,6 +271,9 @@ struct InsertOptions {
             check_clip(edit_stem(number, config.validation_data.prompts[i]));
             if (edit.masked()) {
                 files.push_back(mask_file(number));
+            }
+            if (preview_every > 0) {
+                files.push_back(preview_file(number));
             }
         }
         if (tuned.empty()) {
