@@ -32,9 +32,10 @@ TEST_CASE("ftfy's cases") {
         {"in-the-wild", 70}, {"language-names", 20}, {"negative", 31}, {"synthetic", 30}, {"known-failures", 10}};
     std::size_t passed = 0;
     std::size_t failed = 0;
-    for (const auto& [file, count] : files) {
+    for (const auto& entry : files) {
+        const std::string& file = entry.first; // clang 14 captures no structured binding
         const nlohmann::json cases = read_json(folder / (file + ".json"));
-        CHECK(cases.size() == count);
+        CHECK(cases.size() == entry.second);
         for (const nlohmann::json& item : cases) {
             const auto original = item["original"].get<std::string>();
             const auto fixed = item["fixed"].get<std::string>();

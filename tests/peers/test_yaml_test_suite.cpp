@@ -118,9 +118,9 @@ TEST_CASE("yaml-test-suite: what is no YAML is refused, and what is read means w
         }
     }
     std::size_t total = 0;
-    for (const auto& [what, count] : counts) {
-        MESSAGE(what, ": ", count);
-        total += count;
+    for (const auto& entry : counts) {
+        MESSAGE(entry.first, ": ", entry.second);
+        total += entry.second;
     }
     CHECK(total == 403); // and the lenient ones
     CHECK(counts["read by both"] >= 127);
