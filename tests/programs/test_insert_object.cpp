@@ -137,7 +137,7 @@ TEST_CASE("what is taken of a clip is said, folders of pictures are clips, and p
     const Workplace work;
     const std::string clip = work / "clip.mp4";
     const Words strided = with(with(work.command("out", edit), "--sample_frame_rate", "2"), "--n_sample_frames", "3");
-    CHECK(run_well(strided).out.starts_with(clip + ": 3 of 6 pictures, 0.0 to 0.5 s, 64x48 to 64x48\n"));
+    CHECK(run_well(strided).out.starts_with(clip + ": 3 of 6 pictures, 0.0 to 0.5 s, 64x48 to 64x48\non the CPU, "));
     CHECK(reel::probe_video(work / "out" / "source.mp4").fps == doctest::Approx(4));
 
     const Path pictures = work / "pictures";

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <reel/backend/cpu/products.hpp>
 #include <reel/core/ranges.hpp>
 #include <reel/core/usable_threads.hpp>
 #include <reel/io/files/failed_writes.hpp>
@@ -54,6 +55,7 @@ public:
     explicit Job(const JobOptions& options, Rehearsal* rehearsal = nullptr)
         : text_cleaning_(options.text_cleaning), model_(options.model),
           allow_nonfinite_(options.allow_nonfinite || rehearsal != nullptr),
+          on_cpu_(options.backend == BackendKind::cpu),
           cpu_(usable_threads(options.threads, rehearsal == nullptr), rehearsal), rehearsal_(rehearsal),
           backend_(open_backend(options.backend, cpu_)),
           stages_(rehearsal_ != nullptr ? probe_of(cpu_, *rehearsal_, mapped_) : backend_->probe()) {}
@@ -72,7 +74,8 @@ public:
     }
 
     /// A model on the job's backend; what is to be said of its folder (model_notes()) is said on stderr, what LoRAs
-    /// were merged (tell_loras()) on stdout. `check_stop` is called between the steps of its stages.
+    /// were merged (tell_loras()) and what computes on the CPU on stdout. `check_stop` is called between the steps of
+    /// its stages.
     [[nodiscard]] std::unique_ptr<AnyPipeline> load(PipelineSource source, std::function<void()> check_stop) {
         source.text_cleaning = text_cleaning_;
         source.model = model_;
@@ -83,6 +86,10 @@ public:
         }
         if (rehearsal_ == nullptr) {
             tell_loras(model->facts().loras);
+            if (on_cpu_) {
+                std::cout << "on the CPU, " << cpu_.threads() << (cpu_.threads() == 1 ? " thread; " : " threads; ")
+                          << products_text() << std::endl;
+            }
         }
         model->watch.after_step = std::move(check_stop);
         model->watch.looks_at = [this, &model = *model](PipelinePart part) {
@@ -158,6 +165,7 @@ private:
     bool allow_nonfinite_;   ///< a rehearsal computes nothing
     std::size_t mapped_ = 0; ///< bytes of weights that were looked at where they lie in files
     std::set<PipelinePart> looked_at_;
+    bool on_cpu_;
     Cpu cpu_;
     Rehearsal* rehearsal_;
     std::unique_ptr<PipelineBackend> backend_;
