@@ -40,5 +40,9 @@ cmake -S . -B "$work/tests" -G Ninja -DCMAKE_TOOLCHAIN_FILE="$PWD/.cmake/aarch64
 mapfile -t names < <(ctest --test-dir "$work/tests" -N -R "$tests" | sed -n 's/.*Test *#[0-9]*: //p')
 mapfile -t targets < <(ninja -C "$work/tests" -t targets all | sed -n 's/^\(test_[a-z0-9_]*\): phony$/\1/p' |
     grep -xF "$(printf 'test_%s\n' "${names[@]}")")
+if [ ${#targets[@]} -eq 0 ]; then
+    echo "tests/aarch64.sh: no test program has a name that matches $tests" >&2
+    exit 1
+fi
 cmake --build "$work/tests" --parallel "$(build_jobs)" --target "${targets[@]}"
 ctest --test-dir "$work/tests" --output-on-failure --parallel "$(nproc)" -R "$tests"

@@ -32,7 +32,7 @@ namespace panels {
 
 // Eigen's own building blocks of a matrix product: with them the weights are packed once for all rows and threads,
 // and patches are packed straight from the picture. Eigen sees y as column-major, so the weights are its left side.
-// No version of Eigen promises them; tests/backend compares them, and has with 3.4.0, 3.4.1 and 5.0.1. What a packed
+// No version of Eigen promises them; tests/backend compares them, and has with 3.4.0 and 5.0.1. What a packed
 // block looks like differs between versions and processors; here only its size counts, columns times depth.
 template <class T>
 using Traits = Eigen::internal::gebp_traits<T, T>;
