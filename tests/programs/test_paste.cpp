@@ -229,7 +229,7 @@ TEST_CASE("--paste with masks that move, drafts and overlays, a LoRA, and frames
     };
     std::filesystem::remove_all(work / "out");
     run_well(work.command({"--mask_box", "659,411,178,178", "--mask_follow", "--mask", "delta", "--delta_steps", "2",
-                           "--overlay", "--mask_smooth", "0", "--lossless"}));
+                           "--delta_shrinkage", "0", "--overlay", "--mask_smooth", "0", "--lossless"}));
     reel::VideoSource before(work / "clip.mp4");
     reel::VideoSource after(work / "out" / (edit_stem + ".mp4"));
     reel::Frames result;
