@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs what a fresh Debian 12 or 13 lacks, builds insert_object and runs it: a drawn clip of somebody who pretends is tuned
+# Installs what a fresh Debian lacks, builds insert_object and runs it: a drawn clip of somebody who pretends is tuned
 # on, inverted and edited with the model that comes with reel. Arguments go to insert_object. See README.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."

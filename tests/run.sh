@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs what a fresh Debian 12 or 13 lacks, builds the programs and the tests, and runs the tests. Arguments go to ctest.
+# Installs what a fresh Debian lacks, builds the programs and the tests, and runs the tests. Arguments go to ctest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/packages.sh

@@ -1,7 +1,7 @@
 // What PyTorch's C++ tests expect of Adam (test/cpp/api/optim_baseline.h): a net of 2, 3 and 1 sigmoids in double whose
-// output falls for 1001 steps of length 1. AdamW without weight decay is Adam; the numbers are from when PyTorch added
-// epsilon before it corrected the second moment's bias (a difference of 1.5e-4 at most), so the tolerance is theirs,
-// too. Needs no data; goldens of today's AdamW, to 1e-14, are in tests/optim.
+// output falls for 1001 steps of length 1. AdamW without weight decay is Adam; the numbers differ from
+// it by 1.5e-4 at most, as if epsilon were added before the second moment's bias is corrected, so the tolerance is
+// theirs, too. Needs no data; goldens of today's AdamW, to 1e-14, are in tests/optim.
 
 #include <doctest/doctest.h>
 
