@@ -17,6 +17,13 @@ StableDiffusion<T> detail::load_compiled(Cpu& backend, const ModelFiles& files, 
     return load_files<T, DefaultParts>(backend, files, seed, cleaning);
 }
 template StableDiffusion<float> detail::load_compiled(Cpu&, const ModelFiles&, std::uint64_t, TextCleaning);
+template <class T>
+StableDiffusion<T> detail::load_compiled(Cpu& backend, const std::filesystem::path& model, std::uint64_t seed,
+                                         const std::filesystem::path& unet_folder, TextCleaning cleaning) {
+    return load_files<T, DefaultParts>(backend, open_model_with(model, unet_folder), seed, cleaning);
+}
+template StableDiffusion<float> detail::load_compiled(Cpu&, const std::filesystem::path&, std::uint64_t,
+                                                      const std::filesystem::path&, TextCleaning);
 template Tensor<float> encode_prompt(const StableDiffusion<float>&, std::string_view);
 
 } // namespace reel

@@ -9,6 +9,7 @@
 
 #include <reel/io/lora/lora_file.hpp>
 #include <reel/models/from_pretrained.hpp>
+#include <reel/pipelines/encode_prompt.hpp>
 #include <reel/pipelines/model_files.hpp>
 #include <reel/pipelines/model_tokenizer.hpp>
 #include <reel/pipelines/prompt_text.hpp>

@@ -11,17 +11,23 @@
 
 #include <concepts>
 #include <cstdint>
+#include <filesystem>
 
-#include <reel/pipelines/model_files.hpp>
 #include <reel/text/text_cleaning.hpp>
 
 namespace reel {
+
+struct ModelFiles; // reel/pipelines/model_files.hpp has it
+
 namespace detail {
 
 /// What reel/compiled/folders_*.cpp have.
 template <class T>
 [[nodiscard]] StableDiffusion<T> load_compiled(Cpu& backend, const ModelFiles& files, std::uint64_t seed,
                                                TextCleaning cleaning);
+template <class T>
+[[nodiscard]] StableDiffusion<T> load_compiled(Cpu& backend, const std::filesystem::path& model, std::uint64_t seed,
+                                               const std::filesystem::path& unet_folder, TextCleaning cleaning);
 
 /// A model that reel::compiled can load. For another include reel/pipelines/load_stable_diffusion.hpp.
 template <class T, class Parts, class B>
@@ -45,7 +51,7 @@ requires detail::LoadedByReelCompiled<T, Parts, B>
                                                                  std::uint64_t seed,
                                                                  const std::filesystem::path& unet_folder = {},
                                                                  TextCleaning cleaning = TextCleaning::ftfy) {
-    return detail::load_compiled<T>(backend, open_model_with(model, unet_folder), seed, cleaning);
+    return detail::load_compiled<T>(backend, model, seed, unet_folder, cleaning);
 }
 
 } // namespace reel

@@ -1,22 +1,21 @@
 #pragma once
 // What a Stable Diffusion holds. Needs reel::io and reel::text.
 
-#include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 
 #include <reel/models/autoencoder.hpp>
 #include <reel/models/clip_text.hpp>
 #include <reel/models/unet.hpp>
-#include <reel/pipelines/prompt_text.hpp>
 #include <reel/schedulers/ddim.hpp>
 #include <reel/schedulers/ddpm.hpp>
-#include <reel/text/weighted_prompt.hpp>
+#include <reel/text/prompt_syntax.hpp>
 
 namespace reel {
+
+class CLIPTokenizer; // reel/text/clip_tokenizer.hpp has it
 
 /// The parts of a Stable Diffusion 1.x or 2.x folder, the UNet inflated to clips. With a 16-bit T, WidenedUnet is what
 /// schedulers and pipelines call.
@@ -35,11 +34,7 @@ struct StableDiffusion {
 
 /// A prompt for the UNet: [1, tokens, channels]. Throws Error when an id is beyond the text encoder's table.
 template <Scalar T, Backend B, class Parts>
-[[nodiscard]] Tensor<T, B> encode_prompt(const StableDiffusion<T, B, Parts>& model, std::string_view prompt) {
-    const WeightedEncoding read = encode_weighted(*model.tokenizer, prompt, model.prompt_syntax);
-    const Tensor<T, B> text = model.text_encoder(std::span<const std::int32_t>(read.encoding.ids));
-    return read.is_plain() ? text : weighted_text(text, std::span<const float>(read.weights));
-}
+[[nodiscard]] Tensor<T, B> encode_prompt(const StableDiffusion<T, B, Parts>& model, std::string_view prompt);
 
 #ifdef REEL_COMPILED // reel/compiled/folders_*.cpp have these
 extern template struct StableDiffusion<float>;
