@@ -34,7 +34,7 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
     const auto model = job.during("load model", [&] { return o.load(job, replay, program::check_stop); });
     const Sampler sampler = sampler_for_edit(sampler_of(o, model->facts()), config.validation_data, o.edit);
     SavedTensors saved(job.cpu(), *model, o.save_tensors);
-    const AnyTensor moments = job.during("encode clip", [&] { return model->encode(clip); });
+    const AnyTensor moments = o.encode(job, *model, clip, allowed);
 
     // Tune.
     const TuningNoise noise{*config.seed, replay ? &*replay : nullptr};

@@ -50,7 +50,7 @@ public:
                              .invert(request, trajectory.latents.front(), true,
                                      [&](index_t k, const AnyTensor& x) { previews_.show(inversion.name, k, x); })
                              .trajectory;
-            const reel::Frames again = session_.decoded(sampled_back(request, trajectory.latents.back()));
+            const reel::Frames again = session_.decoded(sampled_back(request, trajectory));
             psnr = number(reel::metrics::psnr(again, clip.source));
             failed_.attempt([&] { reel::write_gif(folder / "reconstruction.gif", again, clip.times); });
             failed_.attempt(
@@ -123,12 +123,13 @@ public:
 
 private:
     /// The clip again, from its inversion under its own prompt and without guidance.
-    [[nodiscard]] AnyTensor sampled_back(const reel::EditRequest& inversion, const AnyTensor& noise) const {
+    [[nodiscard]] AnyTensor sampled_back(const reel::EditRequest& inversion, const reel::AnyTrajectory& from) const {
         reel::EditRequest request{.sampler = inversion.sampler, .sampling = inversion.sampling};
         request.sampling.num_inference_steps = request.sampling.num_inv_steps;
         request.sampling.guidance_scale = 0;
         request.sampling.negative_prompt.reset();
-        return session_.pipeline().sample_edit(request, {}, {.start = noise}, inversion.prompt);
+        request.edit.inversion = inversion.edit.inversion;
+        return session_.pipeline().sample_edit(request, from, {.start = from.latents.back()}, inversion.prompt);
     }
 
     /// Where the study lets a clip change.
@@ -155,7 +156,7 @@ private:
             start = pipeline.noise_start(request, inverted.latents.front());
         } else {
             start.noise = inverted.latents.back();
-            if (cell.options.edit.masked()) {
+            if (cell.options.edit.masked() || cell.options.edit.edit_friendly()) {
                 start.trajectory = inverted;
             }
         }

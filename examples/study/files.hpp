@@ -87,6 +87,9 @@ inline void write_trajectory(const std::filesystem::path& path, const reel::AnyT
             tensors.emplace("latents." + std::to_string(i), reel::to_file(trajectory.latents[i]));
         }
     }
+    for (std::size_t i = 0; i < trajectory.outputs.size(); ++i) {
+        tensors.emplace("outputs." + std::to_string(i), reel::to_file(trajectory.outputs[i]));
+    }
     reel::write_safetensors(path, tensors);
 }
 
@@ -104,7 +107,12 @@ inline reel::AnyTrajectory read_trajectory(const reel::AnyPipeline& pipeline, co
         const std::size_t at = number ? std::stoul(digits) : trajectory.latents.size();
         reel::require(at < trajectory.latents.size(), path.string(), ": tensor \"", name,
                       "\" is none of the inversion's ", trajectory.latents.size(), " latents");
-        trajectory.latents[at] = pipeline.upload(tensor, path.string() + ": " + name);
+        const bool output = name.starts_with("outputs.");
+        if (output) {
+            trajectory.outputs.resize(trajectory.timesteps.size());
+        }
+        (output ? trajectory.outputs : trajectory.latents).at(at) =
+            pipeline.upload(tensor, path.string() + ": " + name);
     }
     return trajectory;
 }

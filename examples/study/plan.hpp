@@ -33,7 +33,7 @@ struct Inversion {
     std::string name;
     nlohmann::json key;
     std::size_t tuning = 0;
-    bool keeps_all = false; ///< every step's latents, for masks
+    bool keeps_all = false; ///< every step's latents, for masks and edit-friendly noise
     Cell cell;
 };
 
@@ -149,12 +149,15 @@ inline void put_mask_hash(nlohmann::json& key, const char* part, const Cell& cel
         if (cell.options.edit.inverted()) {
             key["sampler"] = detail::sampler_key(cell.sampler);
         }
+        if (cell.options.edit.edit_friendly()) {
+            key["seed"] = cell.seed;
+        }
         const auto [inversion, new_inversion] =
             inversions.try_emplace(detail::named(words, key), plan.inversions.size());
         if (new_inversion) {
             plan.inversions.push_back({inversion->first, key, tuning->second, false, cell});
         }
-        plan.inversions[inversion->second].keeps_all |= cell.options.edit.masked();
+        plan.inversions[inversion->second].keeps_all |= cell.options.edit.masked() || cell.options.edit.edit_friendly();
         key = sampling_json(cell.options);
         key.update({{"inversion", inversion->first},
                     {"sampler", detail::sampler_key(cell.sampler)},

@@ -109,6 +109,9 @@ inline void check_drawn_options(const Options& options, const std::string& where
                      {"inversion_prompt", reel::option_text(edit.inversion_prompt)},
                      {"reference_inversion", edit.reference.reference_inversion}});
     }
+    if (edit.edit_friendly()) { // which draws; ddim and dpmpp are what the sampler says already
+        json.update({{"inversion", reel::option_text(edit.inversion)}, {"eta", options.sampling.eta}});
+    }
     return json;
 }
 
@@ -133,6 +136,9 @@ inline void check_drawn_options(const Options& options, const std::string& where
     }
     if (edit.overlay) {
         json["overlay"] = true;
+    }
+    if (edit.edit_friendly()) {
+        json["inversion_skip"] = edit.inversion_skip;
     }
     return json;
 }

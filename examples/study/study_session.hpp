@@ -93,11 +93,26 @@ public:
 
     /// The same, stopping at the levels that its inversion visits where it starts from that.
     [[nodiscard]] reel::Sampler sampler_of(const SamplerChoice& sampler, const Options& options) const {
-        const reel::Sampler named = sampler_named(sampler);
+        reel::Sampler named = sampler_named(sampler);
+        if (options.edit.edit_friendly()) {
+            named.set_eta(options.sampling.eta);
+        }
+        if (options.edit.inverted()) {
+            try {
+                reel::Cpu cpu(1);
+                reel::require_inversion<float>(named, options.edit.inversion, options.sampling.num_inv_steps, cpu);
+            } catch (const reel::Error& error) {
+                reel::fail("inversion ", reel::option_text(options.edit.inversion), ": ", error.what());
+            }
+        }
+        if (options.edit.edit_friendly()) {
+            return named;
+        }
         const bool invertible = named.as<reel::DDIMScheduler>() != nullptr ||
                                 named.as<reel::DPMSolverMultistepScheduler<float, reel::Cpu>>() != nullptr;
         reel::require(!options.edit.inverted() || invertible, named.name(), " cannot start from an inverted clip: no ",
-                      "inversion undoes its steps; take ddim or dpm++_2m, or set start: noise");
+                      "inversion undoes its steps; take ddim or dpm++_2m, or set start: noise, or where it draws noise "
+                      "inversion: edit_friendly");
         return options.edit.inverted() ? reel::with_levels_of_inversion(named) : named;
     }
 

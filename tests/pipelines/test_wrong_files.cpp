@@ -258,7 +258,7 @@ std::vector<Case> cases() {
         {"inpainting.safetensors", As::model, changed([](StateDict& t) {
              t.at("model.diffusion_model.input_blocks.0.0.weight") = numbers({32, 9, 3, 3});
          }),
-         "this is an inpainting model, which reel does not use"},
+         "this is an inpainting model, which paints inside a mask: give insert_object one"},
         {"depth.safetensors", As::model, changed([](StateDict& t) {
              t.at("model.diffusion_model.input_blocks.0.0.weight") = numbers({32, 5, 3, 3});
          }),

@@ -216,6 +216,90 @@ TEST_CASE("an inversion and its sampler lead back to the clip") {
     CHECK(work.sampler("dpm++_2m").at("final_sigmas_type") == "sigma_min");
 }
 
+TEST_CASE("an inversion that is named is the sampler's own, and another's is refused") {
+    const Workplace work;
+    CHECK(work.edited("named ddim", {"--inversion", "ddim"}) == work.edited("own ddim", {}));
+    CHECK(work.edited("named dpmpp", {"--scheduler", "dpm++_2m", "--inversion", "dpmpp"}) ==
+          work.edited("own dpmpp", {"--scheduler", "dpm++_2m"}));
+    work.refused({"--inversion", "dpmpp"},
+                 {"--inversion dpmpp: it undoes the steps of DPMSolverMultistepScheduler, and the sampler is "
+                  "DDIMScheduler; use --scheduler dpm++_2m, or leave the option out"});
+    work.refused({"--inversion", "ddim", "--scheduler", "dpm++_2m"},
+                 {"--inversion ddim: it undoes the steps of DDIMScheduler", "use --scheduler ddim"});
+    work.refused({"--inversion", "ddim", "--start", "noise"},
+                 {"--inversion ddim: with --start noise nothing is inverted; leave one of the two out"});
+}
+
+TEST_CASE("edit-friendly inversion leads every sampler that draws back to the clip, and edits it") {
+    const Workplace work;
+    const Words friendly{"--inversion", "edit_friendly"};
+    const std::vector<std::pair<std::string, Words>> samplers{
+        {"ddim", {"--eta", "1"}}, {"ddpm", {}}, {"euler_a", {}},
+        {"dpm++_2m_sde", {}},     {"lcm", {}},  {"tcd", {"--eta", "0.5"}}};
+    for (const auto& [name, more] : samplers) {
+        INFO(name);
+        const Words sampler = friendly + Words{"--scheduler", name} + more;
+        const Path tensors = work / (name + ".safetensors");
+        const Words as_it_is{"--edit",
+                             "a man is skiing",
+                             "--inversion_prompt",
+                             "source",
+                             "--guidance_scale",
+                             "1",
+                             "--inversion_skip",
+                             "0",
+                             "--save_tensors",
+                             tensors};
+        static_cast<void>(run_well(work.command(name + " back", sampler + as_it_is)));
+        CHECK(relative_error(last_latents(tensors), first_latents(tensors)) < 1e-4);
+        const reel::StateDict saved = reel::read_safetensors(tensors);
+        CHECK(saved.at("inv.latents").shape == std::vector<std::int64_t>{7, 1, 4, 2, 4, 4});
+        CHECK(saved.at("sample.latents").shape.at(0) == 6);
+        const std::string edit = work.edited(name, sampler);
+        CHECK(work.edited(name + " again", sampler) == edit);
+        CHECK(work.edited(name + " other noise", sampler + Words{"--seed", "34"}) != edit);
+        CHECK(work.edited(name + " whole", sampler + Words{"--inversion_skip", "0"}) != edit);
+    }
+    // what needs the sampler, the steps or the trajectory
+    const Words ddpm = friendly + Words{"--scheduler", "ddpm"};
+    const Path tensors = work / "skipped.safetensors";
+    static_cast<void>(work.edited("more", ddpm + Words{"--mask_box", "0,0,0.5,1", "--mask", "difference", "--overlay",
+                                                       "--preview_every", "2", "--save_tensors", tensors,
+                                                       "--mixed_precision", "bf16"}));
+    CHECK(reel::read_safetensors(tensors).at("sample.latents").shape.at(0) == 4); // 0.36 of 6 steps: two are left out
+    const nlohmann::json manifest = reel::read_json(work / "more" / "manifest.json");
+    CHECK(manifest.at("options").at("inversion") == "edit_friendly");
+    CHECK(manifest.at("outside_mask").at("changed") == 0);
+    CHECK(std::filesystem::exists(work / "more" / "preview-1.gif"));
+    const Ended planned = run(work.command("planned", ddpm + Words{"--mask_box", "0,0,0.5,1", "--plan"}));
+    INFO(planned.out, planned.err);
+    CHECK(planned.status == 0);
+    CHECK(contains(planned.out, "sample 1"));
+}
+
+TEST_CASE("edit-friendly inversion is refused where it cannot be, before the work") {
+    const Workplace work;
+    const Words friendly{"--inversion", "edit_friendly"};
+    work.refused(friendly,
+                 {"--inversion edit_friendly: edit-friendly inversion: DDIMScheduler draws no noise at "
+                  "timestep ",
+                  "; use one that does (DDPM, DDIM with eta above 0, an ancestral sampler, sde-dpmsolver++)"});
+    work.refused(friendly + Words{"--scheduler", "euler"}, {"EulerDiscreteScheduler draws no noise at timestep "});
+    work.refused(friendly + Words{"--scheduler", "dpm2_a"},
+                 {"KDPM2AncestralDiscreteScheduler asks the model twice at timestep ",
+                  "; use a sampler with one model call per step"});
+    work.refused(friendly + Words{"--scheduler", "ddpm", "--num_inv_steps", "5"},
+                 {"--inversion edit_friendly: --num_inv_steps is 5 and --num_inference_steps 6; they must be equal"});
+    work.refused(friendly + Words{"--eta", "1", "--start", "noise"}, {"with --start noise nothing is inverted"});
+    work.refused(friendly + Words{"--eta", "1", "--mask", "delta"}, {"with --mask delta sampling starts from a draft"});
+    work.refused(friendly + Words{"--eta", "1", "--mask", "difference", "--mask_noise", "inversion"},
+                 {"--inversion edit_friendly: with --mask_noise inversion "});
+    work.refused(friendly + Words{"--eta", "1", "--reference_inversion"},
+                 {"--inversion edit_friendly: --reference_inversion is of DDIM's"});
+    work.refused(friendly + Words{"--scheduler", "lcm", "--num_inv_steps", "60", "--num_inference_steps", "60"},
+                 {"num_inference_steps 60: LCMScheduler: "});
+}
+
 TEST_CASE("outside a mask the clip stays, whatever the sampler") {
     const Workplace work;
     std::map<std::string, std::vector<double>> latents;
@@ -278,7 +362,8 @@ TEST_CASE("samplers and configurations that cannot work are refused before the w
         {"--scheduler: \"dpm++_2n\" is no scheduler that reel has (did you mean \"dpm++_2", "expected one of: "});
     work.refused({"--scheduler", "euler"},
                  {"--start inversion: EulerDiscreteScheduler: no inversion leads to a start for this sampler; use "
-                  "DDIMScheduler or DPMSolverMultistepScheduler, or start from noise (--start noise)"});
+                  "DDIMScheduler or DPMSolverMultistepScheduler, edit-friendly inversion where it draws noise "
+                  "(--inversion edit_friendly), or start from noise (--start noise)"});
     work.refused({"--scheduler", "dpm++_2m_sde"}, {"--start inversion: DPMSolverMultistepInverseScheduler: "
                                                    "algorithm_type sde-dpmsolver++ draws noise"});
     work.refused({"--scheduler", "dpm++_2m", "--reference_inversion"},

@@ -197,6 +197,30 @@ TEST_CASE_TEMPLATE("Edit-friendly inversion: sampling with its noise gives the s
                 if (steps == 1) {
                     continue; // for DDPM that is timestep 0 alone
                 }
+                // A run that begins later by itself is one that was told to, whatever the sampler remembers.
+                EditFriendlySampler all(trace);
+                EditFriendlySampler told(trace, steps / 2);
+                auto y = told.start();
+                auto z = y;
+                for (const double t : told.timesteps()) {
+                    const auto output = scale(predict(told.scale_model_input(y, t), t), T(0.5));
+                    static_cast<void>(all.scale_model_input(z, t));
+                    y = told.step(output, t, y);
+                    z = all.step(output, t, z);
+                }
+                CHECK(y.to_host() == z.to_host());
+                // Kept levels and outputs are the inversion again.
+                std::size_t asked = 0;
+                std::vector<Tensor<T>> outputs;
+                for (std::size_t i = 0; i < trace.samples.size(); ++i) {
+                    auto before = trace.schedulers[i];
+                    const double t = before.timesteps()[i];
+                    outputs.push_back(predict(before.scale_model_input(trace.samples[i], t), t));
+                }
+                const auto again = edit_friendly_trace(scheduler, steps, trace.samples, source,
+                                                       [&](const auto&, double) { return outputs[asked++]; });
+                CHECK(gap(again.noise[1], trace.noise[1]) < (std::is_same_v<T, double> ? 1e-12 : 1e-3));
+                CHECK(gap(again.samples.back(), trace.samples.back()) < (std::is_same_v<T, double> ? 1e-15 : 1e-6));
                 // Another model ends elsewhere: the noise alone does not make the source.
                 const AnalyticModel<T> other(cpu, {{.mean = {-1, 1}, .deviation = 0.3}});
                 EditFriendlySampler edit(trace);
@@ -331,7 +355,14 @@ TEST_CASE("Edit-friendly inversion and its sampler refuse what does not fit") {
     CHECK(sampler.timesteps().size() == 3);
     CHECK_THROWS_WITH_AS(sampler.set_timesteps(7), doctest::Contains("7 steps asked for, but the inversion had 5"),
                          Error);
+    const index_t first = sampler.timesteps().front();
+    CHECK_THROWS_WITH_AS(static_cast<void>(sampler.step(x, first + 1, x)), doctest::Contains("not the next one"),
+                         Error);
+    static_cast<void>(sampler.step(x, first, x));
     CHECK_THROWS_WITH_AS(static_cast<void>(sampler.step(x, 0, x)), doctest::Contains("not the next one"), Error);
+    CHECK_THROWS_WITH_AS(check_edit_friendly<double>(make_scheduler<double>("ddim"), 5, cpu),
+                         doctest::Contains("draws no noise"), Error);
+    check_edit_friendly<double>(make_scheduler<double>("ddpm"), 5, cpu);
     CHECK_THROWS_WITH_AS(static_cast<void>(EditFriendlySampler(DDPMScheduler(), trace)),
                          doctest::Contains("another configuration"), Error);
     const auto any = invert(make_scheduler<double>("ddpm"));

@@ -1,5 +1,7 @@
 // run_study: a small study of a tiny model completes, also when it is killed, shared, or has cells that fail.
 
+#include <algorithm>
+#include <map>
 #include <random>
 #include <set>
 
@@ -10,6 +12,7 @@
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/video/sound_copy.hpp>
 #include <reel/io/video/video_stream.hpp>
+#include <reel/io/weights/safetensors.hpp>
 
 #include "study/lock_folder.hpp"
 #include "support/programs.hpp"
@@ -646,6 +649,91 @@ TEST_CASE("what is inverted may be varied: the mean of the clip's latents, or a 
         }
     }
     CHECK(inversions.size() == 2);
+}
+
+TEST_CASE("edit-friendly inversion: one for every seed, kept with its noise, and the cell is insert_object's") {
+    const TemporaryFolder work;
+    write_clip(work / "first.mp4");
+    const auto study = [&](const std::string& sampler) {
+        put_text(work / "study.yaml",
+                 "model: " + sd1_model.string() + "\nseeds: [1, 2]\nsamplers: [" + sampler +
+                     "]\noptions: {n_sample_frames: 2, width: 32, height: 32, max_train_steps: 0, num_inv_steps: 4,\n"
+                     "          num_inference_steps: 4, inversion: edit_friendly, inverted_latents: mean}\n"
+                     "objects: {a: {prompt: a man, captions: [a dog], clips: {b: first.mp4}}}\n");
+        return command(work, work / sampler);
+    };
+    run_well(study("ddpm"));
+    std::map<std::string, std::string> inversions, edits;
+    for (const auto& [name, bytes] : files_in(work / "ddpm")) {
+        if (Path(name).filename() == "inverted.safetensors") {
+            inversions.emplace(name, bytes);
+        } else if (Path(name).filename() == "latents.safetensors") {
+            edits.emplace(name, bytes);
+        }
+    }
+    CHECK(inversions.size() == 2);
+    REQUIRE(edits.size() == 2);
+    CHECK(edits.begin()->second != edits.rbegin()->second);
+    const reel::StateDict kept = reel::read_safetensors(work / "ddpm" / inversions.begin()->first);
+    CHECK(kept.size() == 9); // five levels, and four outputs
+    const Path tensors = work / "tensors.safetensors";
+    run_well({insert_object,
+              "--model",
+              sd1_model,
+              "--video",
+              work / "first.mp4",
+              "--prompt",
+              "a man",
+              "--edit",
+              "a dog",
+              "--output",
+              work / "insert",
+              "--n_sample_frames",
+              "2",
+              "--width",
+              "32",
+              "--height",
+              "32",
+              "--max_train_steps",
+              "0",
+              "--num_inv_steps",
+              "4",
+              "--num_inference_steps",
+              "4",
+              "--inversion",
+              "edit_friendly",
+              "--scheduler",
+              "ddpm",
+              "--inverted_latents",
+              "mean",
+              "--seed",
+              "1",
+              "--save_tensors",
+              tensors,
+              "--threads",
+              "1"});
+    const std::vector<float> steps = reel::read_safetensors(tensors).at("sample.latents").to_vector<float>();
+    std::size_t found = 0;
+    for (const auto& [name, bytes] : edits) {
+        std::vector<float> values;
+        const reel::StateDict file = reel::read_safetensors(work / "ddpm" / name);
+        const reel::HostTensor& latents = file.at("latents"); // [frames, h, w, channels]
+        const std::vector<float> last = latents.to_vector<float>();
+        const std::size_t frames = 2, pixels = 16, channels = 4;
+        for (std::size_t c = 0; c < channels; ++c) {
+            for (std::size_t f = 0; f < frames; ++f) {
+                for (std::size_t p = 0; p < pixels; ++p) {
+                    values.push_back(last.at((f * pixels + p) * channels + c));
+                }
+            }
+        }
+        found += std::equal(values.begin(), values.end(), steps.end() - static_cast<std::ptrdiff_t>(values.size()));
+    }
+    CHECK(found == 1);
+    const Ended refused = run(study("ddim"));
+    CHECK(refused.status == 1);
+    CHECK(contains(read_text(work / "ddim" / "summary.csv"),
+                   "inversion edit_friendly: edit-friendly inversion: DDIMScheduler draws no noise at timestep"));
 }
 
 TEST_CASE("the manifests of the documentation and of examples/studies are what they say") {

@@ -41,6 +41,10 @@ struct UNet3DConditionModel {
     /// no timestep_cond is given.
     std::optional<double> guidance_scale;
 
+    /// What an inpainting UNet sees beside every sample, as its last channels: [frames, height, width, channels], the
+    /// same for all clips of a call; undefined: nothing. See inpainting_channels().
+    Tensor<T, B> beside;
+
     /// Declares the parameters; they are undefined until loaded or initialised.
     explicit UNet3DConditionModel(const UNetConfig& unet)
         : config(checked(unet)), conv_in(conv3x3<T, B>(unet.in_channels, unet.block_out_channels.front())),
@@ -65,9 +69,9 @@ struct UNet3DConditionModel {
         visit("conv_out", self.conv_out);
     }
 
-    /// sample [clips * frames, height, width, in_channels]; one timestep per clip, or one for all (a number will do);
-    /// text [clips, tokens, cross_attention_dim]. Returns the prediction, [clips * frames, height, width,
-    /// out_channels].
+    /// sample [clips * frames, height, width, in_channels, less those of `beside`]; one timestep per clip, or one for
+    /// all (a number will do); text [clips, tokens, cross_attention_dim]. Returns the prediction, [clips * frames,
+    /// height, width, out_channels].
     template <class V, class Times, class Text>
     [[nodiscard]] V operator()(const V& sample, const Times& timesteps, const Text& text, index_t frames) const {
         static_assert(check_unet_call<T, B, V, Times, Text>());
@@ -139,6 +143,10 @@ private:
                                      config.freq_shift);
     }
 
+    /// A call's samples with what the UNet sees beside them. Throws Error unless that makes in_channels.
+    template <class V>
+    [[nodiscard]] V with_beside(const V& sample) const;
+
     /// What a configuration has beside the members that every one has.
     void add_blocks();
 
@@ -187,10 +195,29 @@ void UNet3DConditionModel<T, B, Parts>::add_blocks() {
 
 template <class T, class B, class Parts>
 template <class V>
-V UNet3DConditionModel<T, B, Parts>::run(const V& sample, std::span<const double> timesteps, const V& text,
+V UNet3DConditionModel<T, B, Parts>::with_beside(const V& sample) const {
+    const index_t more = beside.defined() ? beside.shape(3) : 0;
+    require(sample.rank() == 4 && sample.shape(3) + more == config.in_channels, "UNet3DConditionModel: sample ",
+            sample.shape(), "; expected [clips * frames, height, width, ", config.in_channels - more, "]",
+            more == 0 && config.is_inpainting() && sample.shape(3) == config.out_channels
+                ? ", or the channels that an inpainting UNet sees beside it: its mask and the masked clip's latents"
+                : "");
+    if (more == 0) {
+        return sample;
+    }
+    require(sample.shape(0) % beside.shape(0) == 0 &&
+                sample.shape().with(3, more) == beside.shape().with(0, sample.shape(0)),
+            "UNet3DConditionModel: sample ", sample.shape(), ", and beside it ", beside.shape(),
+            "; expected as many frames, or clips of so many, of one size");
+    const std::vector<Tensor<T, B>> clips(static_cast<std::size_t>(sample.shape(0) / beside.shape(0)), beside);
+    return concat_channels(sample, V(concat_rows(std::span<const Tensor<T, B>>(clips))));
+}
+
+template <class T, class B, class Parts>
+template <class V>
+V UNet3DConditionModel<T, B, Parts>::run(const V& samples, std::span<const double> timesteps, const V& text,
                                          index_t frames, const UNetCondition<V>& told) const {
-    require(sample.rank() == 4 && sample.shape(3) == config.in_channels, "UNet3DConditionModel: sample ",
-            sample.shape(), "; expected [clips * frames, height, width, ", config.in_channels, "]");
+    const V sample = with_beside(samples);
     require(frames > 0 && sample.shape(0) % frames == 0, "UNet3DConditionModel: ", sample.shape(0),
             " pictures in clips of ", frames, " frames");
     const index_t clips = sample.shape(0) / frames;

@@ -44,6 +44,8 @@ struct UNetConfig {
     bool temporal = true;           ///< with attention along frames: the inflated UNet
 
     [[nodiscard]] index_t levels() const { return static_cast<index_t>(block_out_channels.size()); }
+    /// Whether it sees a mask and a masked clip's latents beside the noisy ones.
+    [[nodiscard]] bool is_inpainting() const { return in_channels == 2 * out_channels + 1; }
     [[nodiscard]] index_t time_channels() const { return 4 * block_out_channels.front(); }
 
     /// Throws Error, naming `where`, unless the lists fit each other and every count is in a sensible range.

@@ -19,6 +19,7 @@ using Sampler = AnyScheduler<float, Cpu>;
 struct AnyTrajectory {
     std::vector<AnyTensor> latents;
     std::vector<double> timesteps;
+    std::vector<AnyTensor> outputs{};
 };
 
 /// See ClipStart. `allowed` may lie anywhere.

@@ -27,6 +27,7 @@ struct PipelineSource {
     std::filesystem::path unet_folder{}; ///< of a UNet that was tuned, instead of the folder's
     MixedPrecision mixed_precision = MixedPrecision::no;
     bool pictures = false; ///< the UNet as it is, for pictures
+    bool masked = false;   ///< an inpainting model is not refused: paint_inside() will be called
     TextCleaning text_cleaning = TextCleaning::ftfy;
     ModelOptions model{};         ///< parts from elsewhere, and how prompts are read
     LoraChoice loras{};           ///< merged into the UNet and the text encoder
@@ -41,6 +42,7 @@ struct PipelineFacts {
     index_t pixels_per_latent = 8;
     index_t sample_size = 64; ///< side that the UNet was made for, in latents' pixels
     index_t training_timesteps = 1000;
+    bool inpaints = false;             ///< the UNet paints inside of a mask, which it is shown
     bool takes_guidance_scale = false; ///< the UNet is distilled: it is told the scale, and no negative prompt
     DDIMConfig sampling;               ///< of the folder's scheduler, with the pipeline's fixes for latents
     ModelSchedulerConfig scheduler{};  ///< the model's own

@@ -15,6 +15,7 @@
 #include <reel/pipelines/any_edit.hpp>
 #include <reel/pipelines/any_networks.hpp>
 #include <reel/pipelines/noise_stream.hpp>
+#include <reel/pipelines/pixel_mask.hpp>
 
 namespace reel {
 
@@ -60,6 +61,9 @@ public:
     [[nodiscard]] AnyTensor encode_prompt(const std::string& prompt) const { return encode_prompts({&prompt, 1}); }
     /// Moments of the latents' distribution [frames, h, w, 2 * latent channels]; see encode_clip().
     [[nodiscard]] virtual AnyTensor encode(const Frames& clip) const = 0;
+    /// Shows an inpainting UNet, in all calls from now on, where it paints and the clip without that; the masked clip's
+    /// latents are a sample by the seed. Before tuning. Does nothing for another model.
+    virtual void paint_inside(const Frames& clip, const PixelMask& mask, std::uint64_t seed) = 0;
     /// (Scaled) latents of a distribution: the sample of one draw of tuning, or the mean.
     [[nodiscard]] virtual AnyTensor sample_latents(const AnyTensor& moments, const TuningNoise& noise,
                                                    index_t draw) const = 0;

@@ -45,6 +45,8 @@ template <class T, Backend B>
 struct Trajectory {
     std::vector<Tensor<T, B>> latents; ///< each [frames, h, w, channels]; the first is clean
     std::vector<double> timesteps;     ///< of latents[1], latents[2], ...
+    /// Of an edit-friendly inversion: what the UNet gave at those levels, the noisiest first.
+    std::vector<Tensor<T, B>> outputs{};
 
     [[nodiscard]] index_t steps() const { return static_cast<index_t>(timesteps.size()); }
 };

@@ -58,13 +58,55 @@ template <Real T, Backend B>
     return noise;
 }
 
+/// Noise from a stream of the editor's seed and those after it: a function of the seed alone.
+template <Real T, Backend B>
+[[nodiscard]] auto noise_from(B& backend, std::uint64_t seed, NoiseStream first) {
+    return [&backend, seed, stream = static_cast<std::uint64_t>(first)](const Shape& shape) mutable {
+        Tensor<T, B> drawn(backend, shape);
+        fill_normal(backend, drawn, seed, stream++);
+        return drawn;
+    };
+}
+
+/// invert_clip() of edit-friendly inversion: noise on the clip at every level, and what the UNet gives there. An edit
+/// takes it up by edit_friendly_trace(). `each` sees the levels from the clip up, when all are there.
+template <class Editor, Real T, Backend B, class Each>
+[[nodiscard]] ClipStart<T, B> invert_edit_friendly(const Editor& editor, const Tensor<T, B>& latents,
+                                                   const Tensor<T, B>& text, const Each& each) {
+    ClipStart<T, B> start;
+    Trajectory<T, B>& kept = start.trajectory;
+    const index_t steps = editor.sampling.num_inv_steps;
+    auto bar = editor.watch("invert", steps);
+    const auto model = [&](const Tensor<T, B>& input, double timestep) {
+        kept.outputs.push_back(editor.unet(input, std::span<const double>(&timestep, 1), text, latents.shape(0)));
+        kept.timesteps.push_back(timestep);
+        bar.step();
+        return kept.outputs.back();
+    };
+    auto trace = edit_friendly_inversion(editor.sampler, steps, latents, model,
+                                         noise_from<T>(latents.backend(), editor.seed, NoiseStream::inversion));
+    kept.latents = std::move(trace.samples);
+    kept.latents.push_back(latents);
+    ranges::reverse(kept.latents);
+    ranges::reverse(kept.timesteps);
+    for (std::size_t k = 0; k < kept.latents.size(); ++k) {
+        each(static_cast<index_t>(k), kept.latents[k]);
+    }
+    start.noise = kept.latents.back();
+    return start;
+}
+
 /// The clip inverted under a text [1, tokens, channels]. `each(k, latents)` sees the start (k = 0) and every step.
 /// Throws Error for a sampler that has no inversion.
 template <class Editor, Real T, Backend B, class Each>
 [[nodiscard]] ClipStart<T, B> invert_clip(const Editor& editor, const Tensor<T, B>& latents, const Tensor<T, B>& text,
                                           bool keep_trajectory, const Each& each) {
-    ClipStart<T, B> start;
     const index_t steps = editor.sampling.num_inv_steps;
+    require_inversion<T>(editor.sampler, editor.edit.inversion, steps, latents.backend());
+    if (editor.edit.edit_friendly()) {
+        return invert_edit_friendly(editor, latents, text, each);
+    }
+    ClipStart<T, B> start;
     const auto formula =
         editor.edit.reference.reference_inversion ? InversionFormula::reference : InversionFormula::exact;
     with_inversion<T, B>(editor.sampler, formula, [&](auto&& inversion) {
@@ -157,6 +199,12 @@ template <class Editor, Real T, Backend B>
 [[nodiscard]] EditPlace<T, B> find_place(const Editor& editor, const ClipStart<T, B>& start, const Tensor<T, B>& source,
                                          const Tensor<T, B>& edited) {
     EditPlace<T, B> place{start.noise};
+    if (editor.edit.edit_friendly()) {
+        const index_t steps = start.trajectory.steps();
+        place.skipped = std::clamp<index_t>(std::lround(editor.edit.inversion_skip * static_cast<double>(steps)), 0,
+                                            std::max<index_t>(steps - 1, 0));
+        place.start = start.trajectory.latents.at(static_cast<std::size_t>(steps - place.skipped));
+    }
     if (editor.edit.mask == MaskKind::difference) {
         place.mask = difference_mask(editor, start.trajectory, source, edited);
     } else if (editor.edit.mask == MaskKind::delta) {
@@ -168,37 +216,47 @@ template <class Editor, Real T, Backend B>
     return place;
 }
 
+/// The noise of an edit-friendly inversion that invert_clip() kept. Throws Error for another inversion.
+template <class Editor, Real T, Backend B>
+[[nodiscard]] auto kept_trace(const Editor& editor, const Trajectory<T, B>& kept) {
+    const auto steps = static_cast<std::size_t>(kept.steps());
+    require(steps > 0 && kept.outputs.size() == steps && kept.latents.size() == steps + 1,
+            "edit-friendly inversion: its levels and outputs are needed to sample from it");
+    std::size_t asked = 0;
+    return edit_friendly_trace(
+        editor.sampler, kept.steps(), std::vector<Tensor<T, B>>(kept.latents.rbegin(), std::prev(kept.latents.rend())),
+        kept.latents.front(), [&](const Tensor<T, B>&, double) { return kept.outputs[asked++]; });
+}
+
 /// The edited latents: sampled from place.start, and outside of the mask, where there is one, the clip's own.
 /// `each(k, latents)` sees every step, from 1.
 template <class Editor, Real T, Backend B, class Each>
 [[nodiscard]] Tensor<T, B> sample_edit(const Editor& editor, const Trajectory<T, B>& outside,
                                        const EditPlace<T, B>& place, const Guidance<T, B>& guidance, const Each& each) {
-    auto sampler = editor.sampler;
     const index_t steps = editor.sampling.num_inference_steps;
-    sampler.set_timesteps(steps);
-    auto bar = editor.watch("sample", static_cast<index_t>(ranges::distance(sampler.timesteps())) - place.skipped);
-    const auto after_step = [&](index_t k, const Tensor<T, B>& x) {
-        each(k, x);
-        bar.step();
+    const auto with = [&](auto sampler) -> Tensor<T, B> {
+        sampler.set_timesteps(steps);
+        auto bar = editor.watch("sample", static_cast<index_t>(ranges::distance(sampler.timesteps())) - place.skipped);
+        const auto after_step = [&](index_t k, const Tensor<T, B>& x) {
+            each(k, x);
+            bar.step();
+        };
+        // what a sampler draws at eta > 0
+        auto noise = noise_from<T>(place.start.backend(), editor.seed, NoiseStream::sampling);
+        if (!place.mask.defined()) {
+            return sample_clip(editor.unet, sampler, place.start,
+                               {.guidance = guidance, .num_inference_steps = steps, .skipped = place.skipped}, noise,
+                               after_step);
+        }
+        return sample_clip_blended(editor.unet, sampler, place.start,
+                                   {.guidance = guidance,
+                                    .outside = outside,
+                                    .mask = place.mask,
+                                    .num_inference_steps = steps,
+                                    .skipped = place.skipped},
+                                   noise, after_step);
     };
-    // What a sampler draws at eta > 0: step by step, a function of the seed alone.
-    auto stream = static_cast<std::uint64_t>(NoiseStream::sampling);
-    const auto noise = [&, &backend = place.start.backend()](const Shape& shape) {
-        Tensor<T, B> drawn(backend, shape);
-        fill_normal(backend, drawn, editor.seed, stream++);
-        return drawn;
-    };
-    if (!place.mask.defined()) {
-        return sample_clip(editor.unet, sampler, place.start, {.guidance = guidance, .num_inference_steps = steps},
-                           noise, after_step);
-    }
-    return sample_clip_blended(editor.unet, sampler, place.start,
-                               {.guidance = guidance,
-                                .outside = outside,
-                                .mask = place.mask,
-                                .num_inference_steps = steps,
-                                .skipped = place.skipped},
-                               noise, after_step);
+    return editor.edit.edit_friendly() ? with(EditFriendlySampler(kept_trace(editor, outside))) : with(editor.sampler);
 }
 
 /// The texts of an edit, each [1, tokens, channels].

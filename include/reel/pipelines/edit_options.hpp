@@ -12,6 +12,9 @@ namespace reel {
 
 /// Where sampling starts: from what the clip inverts to, or from noise.
 enum class EditStart { inversion, noise };
+/// How the clip is turned into noise: as the sampler goes with, by DDIM's or DPM-Solver++'s steps run upwards, or with
+/// independent noise at every level (Huberman-Spiegelglas et al. 2023, arXiv:2304.06140).
+enum class InversionKind { own, ddim, dpmpp, edit_friendly };
 /// Which latents of the clip's distribution are inverted: the sample that tuning saw last, or the mean.
 enum class InvertedLatents { sample, mean };
 /// What the clip is inverted under: no prompt, or its own.
@@ -23,6 +26,9 @@ enum class MaskKind { none, difference, delta };
 
 inline constexpr std::array edit_start_names{NamedValue{"inversion", EditStart::inversion},
                                              NamedValue{"noise", EditStart::noise}};
+inline constexpr std::array inversion_kind_names{
+    NamedValue{"own", InversionKind::own}, NamedValue{"ddim", InversionKind::ddim},
+    NamedValue{"dpmpp", InversionKind::dpmpp}, NamedValue{"edit_friendly", InversionKind::edit_friendly}};
 inline constexpr std::array inverted_latents_names{NamedValue{"sample", InvertedLatents::sample},
                                                    NamedValue{"mean", InvertedLatents::mean}};
 inline constexpr std::array inversion_prompt_names{NamedValue{"empty", InversionPrompt::empty},
@@ -36,6 +42,10 @@ inline constexpr std::array mask_kind_names{NamedValue{"none", MaskKind::none},
 /// The names of its values.
 [[nodiscard]] constexpr const auto& names_of(EditStart) {
     return edit_start_names;
+}
+/// The names of its values.
+[[nodiscard]] constexpr const auto& names_of(InversionKind) {
+    return inversion_kind_names;
 }
 /// The names of its values.
 [[nodiscard]] constexpr const auto& names_of(InvertedLatents) {
@@ -79,6 +89,8 @@ struct SamplingOptions {
 /// What the reference has no options for. The defaults do as it does.
 struct EditOptions {
     EditStart start = EditStart::inversion;
+    InversionKind inversion = InversionKind::own;
+    double inversion_skip = 0.36; ///< share of edit_friendly's steps; the paper's: 36 of 100
     InvertedLatents inverted_latents = InvertedLatents::sample;
     InversionPrompt inversion_prompt = InversionPrompt::empty;
     GuidancePrompt guidance_prompt = GuidancePrompt::negative;
@@ -94,10 +106,21 @@ struct EditOptions {
     [[nodiscard]] bool masked() const { return mask != MaskKind::none || user_mask.given(); }
     [[nodiscard]] bool drafted() const { return mask == MaskKind::delta; }
     [[nodiscard]] bool inverted() const { return start == EditStart::inversion; }
+    [[nodiscard]] bool edit_friendly() const { return inverted() && inversion == InversionKind::edit_friendly; }
 
     template <class Self, class Visit>
     static void options(Self& self, const Visit& visit) {
         visit(Option{"start", "sample from what the clip inverts to, or from noise"}, self.start);
+        visit(Option{"inversion",
+                     "how the clip is turned into noise: ddim or dpmpp (DPM-Solver++), its sampler's steps "
+                     "undone; edit_friendly, noise at every level, for samplers that draw; own: ddim or "
+                     "dpmpp, as the sampler is"},
+              self.inversion);
+        visit(Option{"inversion_skip",
+                     "share of the steps, the noisiest, that an edit after inversion edit_friendly "
+                     "leaves out: with more it stays closer to the clip",
+                     from_to(0, 1)},
+              self.inversion_skip);
         visit(Option{"inverted_latents", "of the clip's distribution: the sample that tuning saw last, or the mean"},
               self.inverted_latents);
         visit(Option{"inversion_prompt", "invert under no prompt, or under the clip's"}, self.inversion_prompt);
@@ -123,6 +146,7 @@ struct EditOptions {
         require(inverted() || mask != MaskKind::difference || mask_options.noise != MaskNoise::inversion,
                 locate("mask_noise"), " inversion: with ", locate("start"), " noise nothing is inverted; use ",
                 locate("mask_noise"), " draws");
+        check_inversion(locate);
     }
 
     /// What asks for a mask, as messages name it.
@@ -137,6 +161,27 @@ struct EditOptions {
                 locate("num_inv_steps"), " is ", sampling.num_inv_steps, " and ", locate("num_inference_steps"), " ",
                 sampling.num_inference_steps,
                 "; they must be equal, because outside the mask each sampling step takes the inversion's latents");
+        require(!edit_friendly() || sampling.num_inv_steps == sampling.num_inference_steps, locate("inversion"),
+                " edit_friendly: ", locate("num_inv_steps"), " is ", sampling.num_inv_steps, " and ",
+                locate("num_inference_steps"), " ", sampling.num_inference_steps,
+                "; they must be equal, because each sampling step takes the noise that the inversion found for it");
+    }
+
+private:
+    void check_inversion(const KeyLocator& locate) const {
+        const std::string asked = concat_text(locate("inversion"), " ", option_text(inversion));
+        require(inverted() || inversion == InversionKind::own, asked, ": with ", locate("start"),
+                " noise nothing is inverted; leave one of the two out");
+        if (!edit_friendly()) {
+            return;
+        }
+        require(!drafted(), asked, ": its noise belongs to the clip, and with ", locate("mask"),
+                " delta sampling starts from a draft; use ", locate("mask"), " difference, or another inversion");
+        require(mask != MaskKind::difference || mask_options.noise != MaskNoise::inversion, asked, ": with ",
+                locate("mask_noise"), " inversion prompts are compared on a run's latents, which it has none of; use ",
+                locate("mask_noise"), " draws");
+        require(!reference.reference_inversion, asked, ": ", locate("reference_inversion"),
+                " is of DDIM's; leave one of the two out");
     }
 };
 

@@ -171,6 +171,7 @@ struct InsertOptions {
                      .seed = *config.seed,
                      .unet_folder = tuned.empty() ? std::filesystem::path() : std::filesystem::path(tuned) / "unet",
                      .mixed_precision = config.mixed_precision,
+                     .masked = edit.user_mask.given(),
                      .loras = lora.choice()},
                     std::move(check_stop));
         if (random && tuned.empty()) {
@@ -210,6 +211,14 @@ struct InsertOptions {
                              }
                              return mask;
                          });
+    }
+
+    /// The clip's moments; an inpainting model is shown where it paints, too.
+    [[nodiscard]] AnyTensor encode(Job& in, AnyPipeline& model, const Frames& frames, const PixelMask& allowed) const {
+        return in.during("encode clip", [&] {
+            model.paint_inside(frames, allowed, *config.seed);
+            return model.encode(frames);
+        });
     }
 
     /// The sound that goes with the clip: where its frames are neighbours.

@@ -5,9 +5,11 @@
 #include <vector>
 
 #include <reel/pipelines/blend.hpp>
+#include <reel/pipelines/edit_options.hpp>
 #include <reel/schedulers/any_scheduler.hpp>
 #include <reel/schedulers/ddim_inverse.hpp>
 #include <reel/schedulers/dpm_solver_multistep_inverse.hpp>
+#include <reel/schedulers/edit_friendly.hpp>
 
 namespace reel {
 
@@ -46,8 +48,29 @@ void with_inversion(const S& sampler, InversionFormula formula, const Run& run) 
     }
     const auto* solver = detail::held_as<DPMSolverMultistepScheduler<T, B>>(sampler);
     require(solver != nullptr, detail::sampler_name(sampler), ": no inversion leads to a start for this sampler; use ",
-            "DDIMScheduler or DPMSolverMultistepScheduler, or start from noise (--start noise)");
+            "DDIMScheduler or DPMSolverMultistepScheduler, edit-friendly inversion where it draws noise (--inversion ",
+            "edit_friendly), or start from noise (--start noise)");
     run(DPMSolverMultistepInverseScheduler<T, B>(solver->config()));
+}
+
+/// Throws Error, with what to do, unless the inversion goes with the sampler in `steps` steps: before the work.
+template <Real T, Backend B, class S>
+void require_inversion(const S& sampler, InversionKind kind, index_t steps, B& backend) {
+    const auto undoes = [&](const void* held, std::string_view class_name, std::string_view name) {
+        require(held != nullptr, "it undoes the steps of ", class_name, ", and the sampler is ",
+                detail::sampler_name(sampler), "; use --scheduler ", name, ", or leave the option out");
+    };
+    switch (kind) {
+    case InversionKind::own:
+        break;
+    case InversionKind::ddim:
+        return undoes(detail::held_as<DDIMScheduler>(sampler), "DDIMScheduler", "ddim");
+    case InversionKind::dpmpp:
+        return undoes(detail::held_as<DPMSolverMultistepScheduler<T, B>>(sampler), "DPMSolverMultistepScheduler",
+                      "dpm++_2m");
+    case InversionKind::edit_friendly:
+        check_edit_friendly<T>(sampler, steps, backend);
+    }
 }
 
 /// The sampler, stopping at the levels that its inversion visits: DPM-Solver++ gets linspace spacing and ends at the

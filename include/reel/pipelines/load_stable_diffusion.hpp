@@ -21,21 +21,23 @@ namespace reel {
 
 namespace detail {
 
-/// Throws Error unless the parts fit each other and tuning.
+/// Throws Error unless the parts fit each other and tuning. `masked`: an inpainting UNet will be given a mask.
 template <class Model>
-void require_fitting_parts(const Model& model, const std::string& where) {
+void require_fitting_parts(const Model& model, const std::string& where, bool masked) {
     const auto fits = [&](bool condition, const auto&... text) { require(condition, where, ": ", text...); };
     const index_t in = model.unet.config.in_channels;
     const index_t latents = model.vae.config.latent_channels;
     fits(model.text_encoder.config.hidden_size == model.unet.config.cross_attention_dim, "the text encoder gives ",
          model.text_encoder.config.hidden_size, " channels, the unet expects ", model.unet.config.cross_attention_dim);
-    fits(latents == in && in == model.unet.config.out_channels, "the vae has ", latents,
+    const bool inpaints = model.unet.config.is_inpainting();
+    fits(latents == model.unet.config.out_channels && (latents == in || (inpaints && masked)), "the vae has ", latents,
          " latent channels, the unet takes ", in, " and gives ", model.unet.config.out_channels,
-         in == 2 * latents + 1 ? "; this is an inpainting model, which reel does not use; take the plain model of it"
+         in == 2 * latents + 1 ? "; this is an inpainting model, which paints inside a mask: give insert_object one "
+                                 "(--mask_box, --mask_file, --mask_polygon), or take the plain model of it"
          : in == 2 * latents   ? "; this is a model that is shown a picture beside the text (instruct-pix2pix), which "
                                  "reel does not use; take a plain model"
          : in == latents + 1   ? "; this is a depth model, which reel does not use; take a plain model"
-                               : "; expected equal numbers (an inpainting or depth model is not supported)");
+                               : "; expected equal numbers");
     fits(static_cast<index_t>(model.tokenizer->max_length()) <= model.text_encoder.config.max_position_embeddings,
          "the tokenizer gives ", model.tokenizer->max_length(), " ids, the text encoder takes ",
          model.text_encoder.config.max_position_embeddings);
@@ -69,7 +71,7 @@ template <Scalar T, class Parts, Backend B>
         stable_diffusion_fixes(scheduler_from_config<DDIMScheduler>(scheduler.config, scheduler.file).config()),
         files.options.prompt_syntax,
         reading_identity(words, files.options.prompt_syntax)};
-    require_fitting_parts(model, files.path.string());
+    require_fitting_parts(model, files.path.string(), files.masked);
     if (model.unet.takes_guidance_scale()) {
         model.unet.guidance_scale = 1; // inverted and tuned without guidance
     }

@@ -31,6 +31,7 @@ struct ModelFiles {
     nlohmann::json index; ///< model_index.json
     ModelOptions options;
     std::vector<std::string> notes{}; ///< lines for the user
+    bool masked = false;              ///< an inpainting UNet is not refused: it will be given inpainting_channels()
 
     /// Whether the text encoder is Stable Diffusion 2's.
     [[nodiscard]] bool is_second() const {

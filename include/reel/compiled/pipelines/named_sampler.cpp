@@ -101,11 +101,18 @@ void check_steps(Sampler sampler, const SamplingOptions& sampling) {
 }
 
 Sampler sampler_for_edit(Sampler sampler, SamplingOptions sampling, const EditOptions& edit) {
+    if (edit.edit_friendly()) {
+        check_steps(sampler, sampling);
+    }
     if (edit.inverted()) {
         try {
-            sampler = with_levels_of_inversion(sampler);
+            Cpu cpu(1);
+            require_inversion<float>(sampler, edit.inversion, sampling.num_inv_steps, cpu);
+            sampler = edit.edit_friendly() ? sampler : with_levels_of_inversion(sampler);
         } catch (const Error& error) {
-            fail("--start inversion: ", error.what());
+            const bool own = edit.inversion == InversionKind::own;
+            fail(own ? "--start inversion: " : "--inversion ", own ? "" : option_text(edit.inversion), own ? "" : ": ",
+                 error.what());
         }
         require(!edit.reference.reference_inversion || sampler.as<DDIMScheduler>() != nullptr,
                 "--reference_inversion: it is of DDIM's inversion, and the sampler is ", sampler.name());
@@ -114,8 +121,12 @@ Sampler sampler_for_edit(Sampler sampler, SamplingOptions sampling, const EditOp
     }
     check_steps(sampler, sampling);
     sampler.set_timesteps(sampling.num_inference_steps);
-    const std::vector<double> levels =
-        edit.inverted() ? levels_of_inversion(sampler, sampling.num_inv_steps) : std::vector<double>();
+    std::vector<double> levels;
+    if (edit.edit_friendly()) {
+        levels.assign(sampler.timesteps().rbegin(), sampler.timesteps().rend());
+    } else if (edit.inverted()) {
+        levels = levels_of_inversion(sampler, sampling.num_inv_steps);
+    }
     if (edit.masked()) {
         check_blending(sampler, sampling.num_inference_steps, edit, levels);
     }

@@ -10,6 +10,7 @@
 
 #include <reel/io/pictures/frames.hpp>
 #include <reel/pipelines/any_networks.hpp>
+#include <reel/pipelines/pixel_mask.hpp>
 #include <reel/text/clip_tokenizer.hpp>
 
 namespace reel {
@@ -41,6 +42,9 @@ public:
     [[nodiscard]] virtual Tensor<float, B> text(std::span<const std::int32_t> ids) const = 0;
     /// encode_clip()
     [[nodiscard]] virtual Tensor<float, B> encode(const Frames& clip, const AfterFrame& after_frame) const = 0;
+    /// AnyPipeline's, of an inpainting UNet.
+    virtual void paint_inside(const Frames& clip, const PixelMask& mask, std::uint64_t seed,
+                              const AfterFrame& after_frame) = 0;
     /// decode_clip()
     [[nodiscard]] virtual Tensor<float, B> decode(const Tensor<float, B>& latents,
                                                   const AfterFrame& after_frame) const = 0;

@@ -13,10 +13,12 @@
 #include <reel/pipelines/any/tuning_of.hpp>
 #include <reel/pipelines/clips.hpp>
 #include <reel/pipelines/initialize.hpp>
+#include <reel/pipelines/inpainting.hpp>
 #include <reel/pipelines/load_stable_diffusion.hpp>
 #include <reel/pipelines/loras.hpp>
 #include <reel/pipelines/merge_factors.hpp>
 #include <reel/pipelines/model_notes.hpp>
+#include <reel/pipelines/noise_stream.hpp>
 #include <reel/pipelines/not_finite.hpp>
 #include <reel/pipelines/widened_unet.hpp>
 
@@ -82,10 +84,11 @@ public:
         : backend_(backend), loaded_(loaded), model_(std::move(model)),
           files_(files), facts_{.folder = model_.folder,
                                 .files = files_with_loras(files, loaded.loras),
-                                .latent_channels = model_.unet.config.in_channels,
+                                .latent_channels = model_.unet.config.out_channels,
                                 .pixels_per_latent = model_.vae.config.pixels_per_latent(),
                                 .sample_size = model_.unet.config.sample_size,
                                 .training_timesteps = model_.training_scheduler.schedule().size(),
+                                .inpaints = model_.unet.config.is_inpainting(),
                                 .takes_guidance_scale = model_.unet.takes_guidance_scale(),
                                 .sampling = model_.sampling,
                                 .scheduler = files.scheduler,
@@ -114,6 +117,13 @@ public:
                                           const typename Networks<B>::AfterFrame& after_frame) const override {
         const Shape shape{clip.count, clip.height, clip.width, 3};
         return widened(encode_clip(model_.vae, pixels_from_bytes<T>(backend_, shape, clip.rgb), after_frame));
+    }
+    void paint_inside(const Frames& clip, const PixelMask& mask, std::uint64_t seed,
+                      const typename Networks<B>::AfterFrame& after_frame) override {
+        const auto moments = widened(encode_clip(model_.vae, masked_pixels<T>(backend_, clip, mask), after_frame));
+        Tensor<float, B> noise(backend_, moments.shape().with(3, facts_.latent_channels));
+        fill_normal(backend_, noise, seed, static_cast<std::uint64_t>(NoiseStream::masked));
+        model_.unet.beside = stored_as<T>(inpainting_channels(mask, sample_latents(moments, noise, scaling_factor())));
     }
     [[nodiscard]] Tensor<float, B> decode(const Tensor<float, B>& latents,
                                           const typename Networks<B>::AfterFrame& after_frame) const override {
@@ -290,7 +300,8 @@ private:
 
 template <Scalar T, Backend B>
 std::unique_ptr<Networks<B>> load_networks(B& backend, const PipelineSource& source) {
-    const ModelFiles files = open_model_with(source.folder, source.unet_folder, source.model);
+    ModelFiles files = open_model_with(source.folder, source.unet_folder, source.model);
+    files.masked = source.masked;
     const std::uint64_t temporal = (source.pictures ? std::nullopt : temporal_seed(source.loras)).value_or(source.seed);
     auto parts = load_stable_diffusion<T>(backend, files, temporal, source.text_cleaning);
     if (source.pictures) {

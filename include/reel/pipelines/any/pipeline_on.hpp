@@ -55,6 +55,13 @@ public:
         Bar bar(*this, "encode", clip.count);
         return seen(StageResult::moments, networks_->encode(clip, [&] { bar.step(); }));
     }
+    void paint_inside(const Frames& clip, const PixelMask& mask, std::uint64_t seed) override {
+        if (facts().inpaints) {
+            look_at(PipelinePart::encoder);
+            Bar bar(*this, "encode", clip.count);
+            networks_->paint_inside(clip, mask, seed, [&] { bar.step(); });
+        }
+    }
     [[nodiscard]] AnyTensor sample_latents(const AnyTensor& moments, const TuningNoise& noise,
                                            index_t draw) const override {
         const X& x = here(moments);
@@ -101,7 +108,7 @@ public:
     }
     [[nodiscard]] AnyPlace find_place(const EditRequest& request, const AnyStart& start,
                                       const std::string& edited) const override {
-        if (!request.edit.masked()) {
+        if (!request.edit.masked() && !request.edit.edit_friendly()) {
             return {start.noise};
         }
         const ClipStart<float, B> from{start_of(start), outside(start.trajectory), brought_here(start.allowed)};
@@ -248,6 +255,9 @@ private:
         for (const AnyTensor& latents : trajectory.latents) {
             result.latents.push_back(here(latents));
         }
+        for (const AnyTensor& output : trajectory.outputs) {
+            result.outputs.push_back(here(output));
+        }
         return result;
     }
 
@@ -255,6 +265,9 @@ private:
         AnyStart result{start.noise, {{}, start.trajectory.timesteps}};
         for (const X& latents : start.trajectory.latents) {
             result.trajectory.latents.emplace_back(latents);
+        }
+        for (const X& output : start.trajectory.outputs) {
+            result.trajectory.outputs.emplace_back(output);
         }
         return result;
     }
