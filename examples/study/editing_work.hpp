@@ -13,7 +13,6 @@
 #include <reel/metrics/clip_similarity.hpp>
 #include <reel/metrics/psnr.hpp>
 #include <reel/pipelines/laid_edit.hpp>
-#include <reel/pipelines/user_mask.hpp>
 
 #include "previews.hpp"
 
@@ -130,13 +129,6 @@ private:
         request.sampling.negative_prompt.reset();
         request.edit.inversion = inversion.edit.inversion;
         return session_.pipeline().sample_edit(request, from, {.start = from.latents.back()}, inversion.prompt);
-    }
-
-    /// Where the study lets a clip change.
-    [[nodiscard]] static reel::PixelMask allowed_in(const Cell& cell, const OpenClip& clip) {
-        reel::TuneTrainData data = cell.options.clip;
-        data.video_path = cell.video.string();
-        return reel::user_mask(cell.options.edit.user_mask, {clip.source, clip.file, &data, cell.options.reading});
     }
 
     /// An edit's latents, and where it could change the clip.

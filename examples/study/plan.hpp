@@ -123,8 +123,14 @@ inline void put_mask_hash(nlohmann::json& key, const char* part, const Cell& cel
 
 } // namespace detail
 
-/// Groups the cells of a study. `model` tells models apart. Throws Error when two cells are the same.
-[[nodiscard]] inline Plan make_plan(const Study& study, const std::string& model) {
+/// What tells a study's models apart, and whether they are shown the masks.
+struct StudyModel {
+    std::string fingerprint;
+    bool inpaints = false;
+};
+
+/// Groups the cells of a study. Throws Error when two cells are the same.
+[[nodiscard]] inline Plan make_plan(const Study& study, const StudyModel& model) {
     Plan plan;
     std::map<std::string, std::string> hashes;
     std::map<std::string, std::size_t> tunings;
@@ -137,9 +143,13 @@ inline void put_mask_hash(nlohmann::json& key, const char* part, const Cell& cel
                     {"clip", cell.clip},
                     {"video", detail::clip_key(cell, hashes)},
                     {"prompt", cell.prompt},
-                    {"model", model},
+                    {"model", model.fingerprint},
                     {"model_seed", study.seed}});
         detail::put_mask_hash(key, "cut_out", cell, hashes);
+        if (model.inpaints) {
+            key["painted"] = reel::options_json(cell.options.edit.user_mask);
+            detail::put_mask_hash(key, "painted", cell, hashes);
+        }
         const auto [tuning, new_tuning] = tunings.try_emplace(detail::named(words, key), plan.tunings.size());
         if (new_tuning) {
             plan.tunings.push_back({tuning->first, key, cell});

@@ -70,7 +70,7 @@ public:
                    .allow_nonfinite = settings_.allow_nonfinite},
                   folders_) {
         worker_.check(study_);
-        plan_ = make_plan(study_, worker_.fingerprint());
+        plan_ = make_plan(study_, {worker_.fingerprint(), worker_.model().inpaints});
         list_items();
     }
 

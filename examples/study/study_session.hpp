@@ -12,6 +12,7 @@
 #include <reel/pipelines/clip_files.hpp>
 #include <reel/pipelines/inversion.hpp>
 #include <reel/pipelines/pasted_clip.hpp>
+#include <reel/pipelines/user_mask.hpp>
 #include <reel/schedulers/config/model_scheduler.hpp>
 #include <reel/schedulers/scheduler_registry.hpp>
 
@@ -56,6 +57,13 @@ struct OpenClip {
     std::optional<reel::metrics::Motion> motion; ///< of the source, once it was asked for
 };
 
+/// Where the study lets a clip change.
+[[nodiscard]] inline reel::PixelMask allowed_in(const Cell& cell, const OpenClip& clip) {
+    reel::TuneTrainData data = cell.options.clip;
+    data.video_path = cell.video.string();
+    return reel::user_mask(cell.options.edit.user_mask, {clip.source, clip.file, &data, cell.options.reading});
+}
+
 class StudySession {
 public:
     StudySession(const WorkerSettings& settings, Folders folders)
@@ -64,6 +72,7 @@ public:
         pipeline_ = backend_->load({.folder = settings.model.empty() ? world::own_model() : settings.model,
                                     .seed = seed_,
                                     .mixed_precision = settings.mixed_precision,
+                                    .masked = true,
                                     .model = settings.parts,
                                     .loras = settings.lora.choice(),
                                     .allow_nonfinite = settings.allow_nonfinite});
@@ -133,6 +142,7 @@ public:
         opened_.clear();
         clip_ = {};
         const Cell& cell = tuning.cell;
+        reel::PixelMask allowed;
         if (cell.drawn) {
             clip_.drawn = drawing_of(cell);
             clip_.source = clip_.drawn->pretending;
@@ -144,11 +154,14 @@ public:
             reel::SourceClip source{reel::read_clip(clip, cell.options.reading, &taken)};
             source.file = {taken.file_width, taken.file_height};
             if (cell.options.paste.paste) {
-                static_cast<void>(cut_out(cell, source, true));
+                allowed = cut_out(cell, source, true);
             }
             clip_.times = reel::times_of(source.frames, taken);
             clip_.source = std::move(source.frames);
             clip_.file = source.file;
+        }
+        if (pipeline_->facts().inpaints) {
+            pipeline_->paint_inside(clip_.source, cell.options.paste.paste ? allowed : allowed_in(cell, clip_), seed_);
         }
         clip_.moments = pipeline_->encode(clip_.source);
         clip_.reconstruction = decoded(pipeline_->mean_latents(clip_.moments));

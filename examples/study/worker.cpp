@@ -41,6 +41,9 @@ public:
                     reel::check_prompt(session_.pipeline(), key, text);
                 }
             }
+            reel::require(!model().inpaints || cell.options.edit.user_mask.given(), model().folder.string(),
+                          ": this is an inpainting model, which paints inside a mask, and ", cell.object, ", ",
+                          cell.clip, " has none; give mask_box, mask_file or mask_polygon");
             if (samplers.insert(cell.sampler.name).second) {
                 static_cast<void>(session_.sampler_named(cell.sampler));
             }

@@ -15,6 +15,7 @@
 #include <reel/io/weights/safetensors.hpp>
 
 #include "study/lock_folder.hpp"
+#include "support/inpainting_model.hpp"
 #include "support/programs.hpp"
 
 using namespace reel_test;
@@ -734,6 +735,35 @@ TEST_CASE("edit-friendly inversion: one for every seed, kept with its noise, and
     CHECK(refused.status == 1);
     CHECK(contains(read_text(work / "ddim" / "summary.csv"),
                    "inversion edit_friendly: edit-friendly inversion: DDIMScheduler draws no noise at timestep"));
+}
+
+TEST_CASE("an inpainting model is tuned for every mask, and refused for a cell without one") {
+    const TemporaryFolder work;
+    write_clip(work / "first.mp4");
+    put_inpainting_model(work / "painter");
+    const auto study = [&](const std::string& first, const std::string& second) {
+        put_text(work / "study.yaml",
+                 "model: " + (work / "painter").string() +
+                     "\noptions: {n_sample_frames: 2, width: 32, height: 32, max_train_steps: 1,\n"
+                     "          num_inv_steps: 2, num_inference_steps: 2}\n"
+                     "objects:\n  a:\n    prompt: a man\n    captions: [a dog, a cat]\n    clips:\n"
+                     "      b: {video: first.mp4, options: {" +
+                     first + "}}\n      c: {video: first.mp4, options: {" + second + "}}\n");
+        return command(work, work / "out");
+    };
+    const Ended refused = run(study("mask_box: [\"0,0,0.5,1\"]", "overlay: true"));
+    CHECK(refused.status == 1);
+    CHECK(contains(refused.err, "painter: this is an inpainting model, which paints inside a mask, and a, c has none; "
+                                "give mask_box, mask_file or mask_polygon"));
+    const Ended ended = run_well(study("mask_box: [\"0,0,0.5,1\"]", "mask_box: [\"0,0,1,0.5\"]"));
+    CHECK(contains(ended.out, "4 of 4 cells"));
+    std::set<std::string> tuned;
+    for (const auto& [name, bytes] : files_in(work / "out" / "tunings")) {
+        if (Path(name).filename() == "trained.safetensors") {
+            tuned.insert(bytes);
+        }
+    }
+    CHECK(tuned.size() == 2);
 }
 
 TEST_CASE("the manifests of the documentation and of examples/studies are what they say") {

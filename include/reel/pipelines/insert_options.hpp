@@ -214,10 +214,10 @@ struct InsertOptions {
     }
 
     /// The clip's moments; an inpainting model is shown where it paints, too.
-    [[nodiscard]] AnyTensor encode(Job& in, AnyPipeline& model, const Frames& frames, const PixelMask& allowed) const {
+    [[nodiscard]] AnyTensor encode(Job& in, AnyPipeline& model, const Frames& source, const PixelMask& mask) const {
         return in.during("encode clip", [&] {
-            model.paint_inside(frames, allowed, *config.seed);
-            return model.encode(frames);
+            model.paint_inside(source, mask, *config.seed);
+            return model.encode(source);
         });
     }
 
