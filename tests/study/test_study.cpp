@@ -657,7 +657,7 @@ TEST_CASE("edit-friendly inversion: one for every seed, kept with its noise, and
     write_clip(work / "first.mp4");
     const auto study = [&](const std::string& sampler) {
         put_text(work / "study.yaml",
-                 "model: " + sd1_model.string() + "\nseeds: [1, 2]\nsamplers: [" + sampler +
+                 "model: " + sd1_model.string() + "\nseed: 1\nseeds: [1, 2]\nsamplers: [" + sampler +
                      "]\noptions: {n_sample_frames: 2, width: 32, height: 32, max_train_steps: 0, num_inv_steps: 4,\n"
                      "          num_inference_steps: 4, inversion: edit_friendly, inverted_latents: mean}\n"
                      "objects: {a: {prompt: a man, captions: [a dog], clips: {b: first.mp4}}}\n");
