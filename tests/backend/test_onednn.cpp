@@ -87,14 +87,12 @@ void check_convolution(const ConvGeometry& g) {
         CHECK((packed == nullptr) == bfloat16);
         const auto both_ways = [&](const dnnl::memory& layout) {
             const auto forward = [&](const float* with) {
-                return
-                    [&, with](float* to) { cpu::onednn::convolution(cpu, g, fx.data(), layout, with, to, bfloat16); };
+                return [&, with](float* to) { cpu::onednn::convolution(cpu, g, fx.data(), layout, with, to); };
             };
             twice(y, forward(f_bias.data()));
             twice(without_bias, forward(nullptr));
-            twice(x_gradient, [&](float* to) {
-                cpu::onednn::convolution_input_gradient(cpu, g, fy_gradient.data(), layout, to, bfloat16);
-            });
+            twice(x_gradient,
+                  [&](float* to) { cpu::onednn::convolution_input_gradient(cpu, g, fy_gradient.data(), layout, to); });
         };
         both_ways(cpu::onednn::plain_kernel(cpu.extension<cpu::onednn::Library>(), g, f_kernel.data()));
         if (packed) {
@@ -261,7 +259,7 @@ TEST_CASE("large products go to oneDNN, rounded in medium precision where the pr
         std::vector<float> own = given;
         convolution<float>(cpu, g, x.data(), kernel.data(), nullptr, given.data());
         const auto plain = cpu::onednn::plain_kernel(cpu.extension<cpu::onednn::Library>(), g, kernel.data());
-        cpu::onednn::convolution<float>(cpu, g, x.data(), plain, nullptr, own.data(), rounds);
+        cpu::onednn::convolution<float>(cpu, g, x.data(), plain, nullptr, own.data());
         CHECK(near::relative_error(given, own) == 0);
         const GemmProblem<float> p{.transpose_b = true,
                                    .m = 400,

@@ -16,6 +16,7 @@
 #include <reel/text/clip_config.hpp>
 #include <reel/text/clip_vocabulary.hpp>
 #include <reel/text/clip_words.hpp>
+#include <reel/text/special_tokens.hpp>
 #include <reel/text/tokenizer_json.hpp>
 #include <reel/text/unicode.hpp>
 
@@ -55,7 +56,7 @@ public:
         }
         add_roles(where);
         for (const text::AddedToken& added : file.added) {
-            add_token(added);
+            specials_.add(added);
         }
         for (const std::string& extra : config_.extra_special_tokens) {
             require(std::any_of(file.added.begin(), file.added.end(),
@@ -108,9 +109,9 @@ public:
         require(prompt.size() <= limit, "prompt: ", prompt.size(), " bytes, at most ", limit, " are read");
         std::vector<std::int32_t> out;
         const std::u32string decoded = text::decode_utf8(prompt, "prompt");
-        for (const Piece& piece : split_at(decoded, false)) {
+        for (const text::PromptPiece& piece : specials_.split(decoded, false, config_.cleaning)) {
             if (piece.special != nullptr) {
-                append(*piece.special, out);
+                piece.special->append_to(out);
             } else {
                 encode_plain(piece.content, out);
             }
@@ -133,7 +134,7 @@ public:
         std::string bytes;
         for (const std::int32_t id : ids) {
             const std::string& token = vocabulary_.token(id);
-            if (is_added(id)) {
+            if (specials_.is_added(id)) {
                 bytes.append(token).append(text::word_end);
             } else {
                 append_bytes(token, bytes);
@@ -170,10 +171,7 @@ public:
             require(!vocabulary_.find(name), "the word \"", name,
                     "\" of an embedding is a token of the model already; give it another, as FILE:WORD");
             vocabulary_.add(name, first + i, "tokenizer");
-            Special entry{text::decode_utf8(name, "the word of an embedding"), false, false, false, first + i, true};
-            entry.content = text::clean_prompt(entry.content, TextCleaning::transformers5);
-            entry.vectors = i == 0 ? vectors : 1;
-            specials_.push_back(std::move(entry));
+            specials_.add_word(name, first + i, i == 0 ? vectors : 1);
         }
         return first;
     }
@@ -186,27 +184,6 @@ public:
     [[nodiscard]] const text::CLIPVocabulary& vocabulary() const { return vocabulary_; }
 
 private:
-    struct Special {
-        std::u32string content;
-        bool strip_left;
-        bool strip_right;
-        bool is_plain;
-        std::int32_t id;
-        bool normalized = false;  ///< found in the cleaned text
-        bool has_role = false;    ///< start, end, unknown or padding
-        std::int32_t vectors = 1; ///< ids that it becomes, from `id` on
-    };
-    struct Piece {
-        std::u32string_view content;
-        const Special* special;
-    };
-
-    static void append(const Special& special, std::vector<std::int32_t>& out) {
-        for (std::int32_t i = 0; i < special.vectors; ++i) {
-            out.push_back(special.id + i);
-        }
-    }
-
     void add_roles(const std::string& vocab) {
         require(config_.max_length >= 3, "tokenizer: max_length is ", config_.max_length,
                 "; expected at least 3 (start, a token, end)");
@@ -216,110 +193,22 @@ private:
         pad_ = add_special(config_.pad, vocab);
     }
 
-    /// A token of a tokenizer.json: a further one, or what is to be said of one with a role.
-    void add_token(const text::AddedToken& added) {
-        Special entry{text::decode_utf8(added.token.content, "added token"),
-                      added.token.strip_left,
-                      added.token.strip_right,
-                      false,
-                      added.id,
-                      added.normalized};
-        for (Special& special : specials_) {
-            if (special.has_role && special.content == entry.content) {
-                entry.has_role = true;
-                special = std::move(entry);
-                return;
-            }
-        }
-        if (entry.normalized) {
-            entry.content = text::clean_prompt(entry.content, TextCleaning::transformers5);
-        }
-        specials_.push_back(std::move(entry));
-    }
-
     std::int32_t add_special(const SpecialToken& token, const std::string& vocab) {
         const auto id = vocabulary_.find(token.content);
         require(id.has_value(), vocab, ": lacks the special token '", token.content, "'");
         require(!token.content.empty(), "tokenizer: a special token is empty");
         require(token.content.size() <= 256, vocab, ": a special token of ", token.content.size(),
                 " bytes, at most 256 are supported");
-        Special entry{text::decode_utf8(token.content, "special token"),
-                      token.strip_left,
-                      token.strip_right,
-                      token.is_plain,
-                      *id,
-                      false,
-                      true};
-        const auto known = std::find_if(specials_.begin(), specials_.end(),
-                                        [&](const Special& s) { return s.content == entry.content; });
-        if (known == specials_.end()) {
-            specials_.push_back(std::move(entry));
-        } else if (known->is_plain) {
-            // One text in several roles: the first that says what to strip decides.
-            *known = std::move(entry);
-        }
+        specials_.add_role(token, *id);
         return *id;
-    }
-
-    /// Whether a token is looked for in the cleaned text and not in the prompt itself. With ftfy's cleaning those with
-    /// a role are looked for in the prompt, whatever a file says, as transformers 4 does.
-    [[nodiscard]] bool is_in_clean_text(const Special& special) const {
-        return special.normalized && !(special.has_role && config_.cleaning == TextCleaning::ftfy);
-    }
-
-    const Special* special_at(std::u32string_view prompt, std::size_t at, bool clean) const {
-        const Special* longest = nullptr;
-        for (const Special& special : specials_) {
-            const bool here =
-                is_in_clean_text(special) == clean && prompt.substr(at, special.content.size()) == special.content;
-            if (here && (longest == nullptr || special.content.size() > longest->content.size())) {
-                longest = &special;
-            }
-        }
-        return longest;
-    }
-
-    /// Cuts a prompt, or a cleaned one, at special tokens that stand in it literally. The pieces are views into `all`.
-    std::vector<Piece> split_at(std::u32string_view all, bool clean) const {
-        std::vector<Piece> pieces;
-        std::size_t begin = 0;
-        for (std::size_t at = 0; at < all.size();) {
-            const Special* special = special_at(all, at, clean);
-            if (special == nullptr) {
-                ++at;
-                continue;
-            }
-            if (at > begin) {
-                pieces.push_back({all.substr(begin, at - begin), nullptr});
-            }
-            pieces.push_back({all.substr(at, special->content.size()), special});
-            at += special->content.size();
-            begin = at;
-        }
-        if (begin < all.size()) {
-            pieces.push_back({all.substr(begin), nullptr});
-        }
-        for (std::size_t i = 0; i < pieces.size(); ++i) {
-            const Special* special = pieces[i].special;
-            // That a token given as a string takes the space around it with it is transformers 4's own.
-            if (special != nullptr && !(special->is_plain && config_.cleaning == TextCleaning::transformers5)) {
-                if (special->strip_right && i + 1 < pieces.size()) {
-                    pieces[i + 1].content = text::strip(pieces[i + 1].content, true, false);
-                }
-                if (special->strip_left && i > 0) {
-                    pieces[i - 1].content = text::strip(pieces[i - 1].content, false, true);
-                }
-            }
-        }
-        return pieces;
     }
 
     /// Appends the ids of a text without special tokens.
     void encode_plain(std::u32string_view raw, std::vector<std::int32_t>& out) const {
         const std::u32string clean = text::clean_prompt(raw, config_.cleaning);
-        for (const Piece& piece : split_at(clean, true)) {
+        for (const text::PromptPiece& piece : specials_.split(clean, true, config_.cleaning)) {
             if (piece.special != nullptr) {
-                append(*piece.special, out);
+                piece.special->append_to(out);
             } else {
                 encode_words(piece.content, out);
             }
@@ -360,12 +249,6 @@ private:
         return result;
     }
 
-    /// Whether a token is written as it is, not in the byte alphabet.
-    [[nodiscard]] bool is_added(std::int32_t id) const {
-        return std::any_of(specials_.begin(), specials_.end(),
-                           [id](const Special& special) { return special.id == id && !special.has_role; });
-    }
-
     static void append_bytes(const std::string& token, std::string& bytes) {
         for (const char32_t c : text::decode_utf8(token, "token")) {
             const auto& alphabet = text::byte_alphabet();
@@ -377,7 +260,7 @@ private:
 
     text::CLIPVocabulary vocabulary_;
     CLIPTokenizerConfig config_;
-    std::vector<Special> specials_;
+    text::SpecialTokens specials_;
     std::int32_t bos_ = 0;
     std::int32_t eos_ = 0;
     std::int32_t unknown_ = 0;

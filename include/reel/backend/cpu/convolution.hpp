@@ -104,7 +104,7 @@ void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const T* kerne
     if constexpr (cpu::onednn::is_served<T>) {
         if (cpu::onednn::suits(g) && cpu::onednn::multiplies<T>()) {
             const auto given = cpu::onednn::plain_kernel(backend.extension<cpu::onednn::Library>(), g, kernel);
-            cpu::onednn::convolution(backend, g, x, given, bias, y, cpu::onednn::rounds<T>(backend));
+            cpu::onednn::convolution(backend, g, x, given, bias, y);
             return;
         }
     }
@@ -133,8 +133,7 @@ void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_
     if constexpr (cpu::onednn::is_served<T>) {
         if (cpu::onednn::suits(g) && cpu::onednn::multiplies<T>()) {
             const auto given = cpu::onednn::plain_kernel(backend.extension<cpu::onednn::Library>(), g, kernel);
-            cpu::onednn::convolution_input_gradient(backend, g, y_gradient, given, x_gradient,
-                                                    cpu::onednn::rounds<T>(backend));
+            cpu::onednn::convolution_input_gradient(backend, g, y_gradient, given, x_gradient);
             return;
         }
     }
@@ -246,7 +245,7 @@ template <class T>
 void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const cpu::onednn::PackedKernel<T>& kernel,
                  const T* bias, T* y) {
     if (cpu::onednn::suits(g)) {
-        cpu::onednn::convolution(backend, g, x, kernel.memory(), bias, y, cpu::onednn::rounds<T>(backend));
+        cpu::onednn::convolution(backend, g, x, kernel.memory(), bias, y);
         return;
     }
     const cpu::Scratch<T> plain(backend, g.out_channels * g.patch());
@@ -259,8 +258,7 @@ template <class T>
 void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_gradient,
                                 const cpu::onednn::PackedKernel<T>& kernel, T* x_gradient) {
     if (cpu::onednn::suits(g)) {
-        cpu::onednn::convolution_input_gradient(backend, g, y_gradient, kernel.memory(), x_gradient,
-                                                cpu::onednn::rounds<T>(backend));
+        cpu::onednn::convolution_input_gradient(backend, g, y_gradient, kernel.memory(), x_gradient);
         return;
     }
     const cpu::Scratch<T> plain(backend, g.out_channels * g.patch());

@@ -109,9 +109,9 @@ template <class T>
 
 /// As generic::convolution, of a kernel in any layout.
 template <class T>
-void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const dnnl::memory& kernel, const T* bias, T* y,
-                 bool bf16) {
+void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const dnnl::memory& kernel, const T* bias, T* y) {
     Library& library = backend.extension<Library>();
+    const bool bf16 = rounds<T>(backend);
     const Operand input(backend, x, g.images * g.height * g.width * g.in_channels, bf16);
     const auto parts = pieces_of(g, backend.threads(), false);
     KernelLayouts kernels(backend, library, kernel);
@@ -140,8 +140,9 @@ void convolution(Cpu& backend, const ConvGeometry& g, const T* x, const dnnl::me
 /// As generic::convolution_input_gradient, of a kernel in any layout.
 template <class T>
 void convolution_input_gradient(Cpu& backend, const ConvGeometry& g, const T* y_gradient, const dnnl::memory& kernel,
-                                T* x_gradient, bool bf16) {
+                                T* x_gradient) {
     Library& library = backend.extension<Library>();
+    const bool bf16 = rounds<T>(backend);
     const Operand output(backend, y_gradient, g.out_rows() * g.out_channels, bf16);
     const auto parts = pieces_of(g, backend.threads(), true);
     KernelLayouts kernels(backend, library, kernel);
