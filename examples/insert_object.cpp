@@ -102,7 +102,7 @@ int main(int argc, char** argv) {
     return program::run("insert_object", [&] {
         InsertOptions o;
         world::Demonstration demo(argc, argv, o);
-        o.read(program::first_value(argc, argv, "--config"), program::given_in(argc, argv));
+        o.read(program::values_in(argc, argv), program::given_in(argc, argv));
         CLI::App app("Tunes Stable Diffusion on a clip and its prompt, inverts the clip, and samples it again with an\n"
                      "edited prompt; without --config, --video and prompts, on a drawn clip, and measures the edit.");
         program::add_options(app, o);

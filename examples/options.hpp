@@ -237,6 +237,11 @@ inline void require_given(CLI::App& app, std::initializer_list<const char*> name
     return {};
 }
 
+/// first_value() of one command line.
+[[nodiscard]] inline auto values_in(int argc, char** argv) {
+    return [argc, argv](std::string_view name) { return first_value(argc, argv, std::string(name)); };
+}
+
 /// Whether one of some options is on the command line, as "--name" or "--name=value".
 [[nodiscard]] inline bool any_given(int argc, char** argv, std::initializer_list<std::string_view> names) {
     return std::any_of(argv + 1, argv + argc, [&](const std::string_view word) {

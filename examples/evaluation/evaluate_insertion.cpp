@@ -262,15 +262,17 @@ private:
         return {laid(decoded(sampled)).frames, place.mask};
     }
 
-    /// Where a variant's user lets the clip change: they give the true object, and what is around it, as a folder of
-    /// pictures.
+    /// Where a variant's user lets the clip change, given as a folder of pictures.
     [[nodiscard]] reel::PixelMask given_mask(const Variant& variant, const world::Clip& drawn,
                                              const reel::Frames& source, reel::UserMaskOptions& options) const {
-        if (!variant.given) {
+        if (variant.given == evaluation::GivenPlace::none) {
             return {};
         }
         const reel::Frames white =
-            metrics::picture_of(metrics::grown(drawn.mask, source, metrics::Definitions{}.margin), source);
+            metrics::picture_of(variant.given == evaluation::GivenPlace::box
+                                    ? metrics::boxes_around(drawn.mask, source, 1.5)
+                                    : metrics::grown(drawn.mask, source, metrics::Definitions{}.margin),
+                                source);
         options.file = (output_ / "mask").string();
         reel::FrameFolder folder(options.file);
         for (int f = 0; f < white.count; ++f) {
@@ -325,7 +327,8 @@ int main(int argc, char** argv) {
             "Writes clips.csv (one line a clip and variant), summary.md, summary.csv and sheets/ into the\n"
             "output folder. Variants: reference (inverted under the empty prompt) or source (under the\n"
             "clip's own, which also takes the empty one's place in guidance), then -mask or -delta, -given (the\n"
-            "user's own mask), -untuned, -no-inversion and -overlay; no-inversion and neither are\n"
+            "user's own mask) or -box (a box around it), a control as -masactrl, -untuned, -no-inversion and -overlay; "
+            "no-inversion and neither are\n"
             "the reference's.");
         program::add_options(app, options);
         app.add_option("--acts", options.acts, "take turns")

@@ -24,40 +24,58 @@
 
 namespace evaluation {
 
+/// What a user says of the place: nothing; the true object and what is around it; or in each frame a box around it,
+/// half as large again.
+enum class GivenPlace { none, object, box };
+
 /// How a clip is edited in one of the compared ways.
 struct Variant {
     std::string name{};
     bool tuned = true;
-    bool given = false;       ///< only the true object and what is around it may change, as a mask of the user's own
-    reel::EditOptions edit{}; ///< which prompts, start and mask; the rest is the same for all variants
+    GivenPlace given = GivenPlace::none; ///< as a mask of the user's own
+    reel::EditOptions edit{}; ///< which prompts, start, mask and control; the rest is the same for all variants
 
     /// The clip's caption takes the empty one's place in inversion and guidance.
     [[nodiscard]] bool source_caption() const { return edit.guidance_prompt == reel::GuidancePrompt::source; }
 };
 
-/// Every variant: reference or source, then -mask or -delta, -given, -untuned, -no-inversion, -overlay as they apply;
-/// no-inversion and neither (no tuning as well) for the reference's.
+/// Every variant: reference or source, then -mask or -delta, -given or -box, a control (-masactrl), -untuned,
+/// -no-inversion, -overlay as they apply; a control only where the clip is inverted under its caption. no-inversion and
+/// neither (no tuning as well) for the reference's.
 [[nodiscard]] inline std::vector<Variant> all_variants() {
     using reel::EditStart;
     std::vector<Variant> all{{.name = "no-inversion", .edit = {.start = EditStart::noise}},
                              {.name = "neither", .tuned = false, .edit = {.start = EditStart::noise}}};
     constexpr std::array masks{std::pair{"", reel::MaskKind::none}, std::pair{"-mask", reel::MaskKind::difference},
                                std::pair{"-delta", reel::MaskKind::delta}};
-    for (const auto& [mask_name, mask] : masks) {
-        for (int i = 0; i < 32; ++i) {
+    constexpr std::array places{std::pair{"", GivenPlace::none}, std::pair{"-given", GivenPlace::object},
+                                std::pair{"-box", GivenPlace::box}};
+    const auto add = [&](const auto& mask, const auto& place, const auto& control) {
+        for (int i = 0; i < 16; ++i) {
             Variant v{.tuned = (i & 2) == 0,
-                      .given = (i & 16) != 0,
+                      .given = place.second,
                       .edit = {.start = (i & 1) == 0 ? EditStart::inversion : EditStart::noise,
-                               .mask = mask,
+                               .mask = mask.second,
                                .overlay = (i & 8) != 0}};
             if ((i & 4) != 0) {
                 v.edit.inversion_prompt = reel::InversionPrompt::source;
                 v.edit.guidance_prompt = reel::GuidancePrompt::source;
             }
-            v.name = std::string(v.source_caption() ? "source" : "reference") + mask_name + (v.given ? "-given" : "") +
-                     (v.tuned ? "" : "-untuned") + (v.edit.inverted() ? "" : "-no-inversion") +
-                     (v.edit.overlay ? "-overlay" : "");
+            v.edit.control.control = control.value;
+            if (v.edit.control.given() && !(v.edit.inverted() && v.source_caption())) {
+                continue;
+            }
+            v.name = std::string(v.source_caption() ? "source" : "reference") + mask.first + place.first +
+                     (v.edit.control.given() ? "-" + std::string(control.name) : "") + (v.tuned ? "" : "-untuned") +
+                     (v.edit.inverted() ? "" : "-no-inversion") + (v.edit.overlay ? "-overlay" : "");
             all.push_back(v);
+        }
+    };
+    for (const auto& mask : masks) {
+        for (const auto& place : places) {
+            for (const auto& control : reel::control_kind_names) {
+                add(mask, place, control);
+            }
         }
     }
     return all;
@@ -75,8 +93,8 @@ struct Variant {
     for (std::string name; std::getline(stream, name, ',');) {
         const auto found = reel::ranges::find(all, name, &Variant::name);
         reel::require(found != all.end(), "variant \"", name, "\" is unknown", reel::did_you_mean(name, known),
-                      "; expected reference or source, then -mask or -delta, -given, -untuned, -no-inversion, -overlay "
-                      "as wanted");
+                      "; expected reference or source, then -mask or -delta, -given or -box, -prompt_to_prompt or "
+                      "another control, -untuned, -no-inversion, -overlay as wanted");
         reel::require(reel::ranges::find(variants, name, &Variant::name) == variants.end(), "variant \"", name,
                       "\" is given twice");
         variants.push_back(*found);

@@ -148,7 +148,7 @@ private:
             start = pipeline.noise_start(request, inverted.latents.front());
         } else {
             start.noise = inverted.latents.back();
-            if (cell.options.edit.masked() || cell.options.edit.edit_friendly()) {
+            if (cell.options.edit.keeps_trajectory()) {
                 start.trajectory = inverted;
             }
         }

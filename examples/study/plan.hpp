@@ -167,7 +167,7 @@ struct StudyModel {
         if (new_inversion) {
             plan.inversions.push_back({inversion->first, key, tuning->second, false, cell});
         }
-        plan.inversions[inversion->second].keeps_all |= cell.options.edit.masked() || cell.options.edit.edit_friendly();
+        plan.inversions[inversion->second].keeps_all |= cell.options.edit.keeps_trajectory();
         key = sampling_json(cell.options);
         key.update({{"inversion", inversion->first},
                     {"sampler", detail::sampler_key(cell.sampler)},

@@ -44,6 +44,7 @@ public:
             reel::require(!model().inpaints || cell.options.edit.user_mask.given(), model().folder.string(),
                           ": this is an inpainting model, which paints inside a mask, and ", cell.object, ", ",
                           cell.clip, " has none; give mask_box, mask_file or mask_polygon");
+            session_.pipeline().check_control(cell.options.edit.control, cell.prompt, cell.caption);
             if (samplers.insert(cell.sampler.name).second) {
                 static_cast<void>(session_.sampler_named(cell.sampler));
             }

@@ -44,7 +44,7 @@ public:
             options.config = config_of({});
             options.config.seed = 33;
             options.config.output_dir = "out/insert_object";
-            options.edit = edit_of({});
+            options.take(reel::Preset::insert);
         }
     }
 

@@ -81,6 +81,44 @@ inline void require_marks(const reel::Frames& clip, std::span<const std::uint8_t
     return result;
 }
 
+/// In each frame the rectangle around what is marked, `times` as wide and high about its middle, as far as the frame
+/// goes; nothing where nothing is.
+[[nodiscard]] inline Marks boxes_around(std::span<const std::uint8_t> marks, const reel::Frames& clip, double times) {
+    detail::require_marks(clip, marks);
+    Marks result(marks.size());
+    const std::size_t pixels = detail::frame_pixels(clip);
+    const auto widened = [&](int first, int last, int size) { // the pixels from first to last
+        const double middle = (first + last + 1) / 2.0;
+        const double half = (last + 1 - first) * times / 2;
+        return std::pair{std::max(static_cast<int>(std::floor(middle - half)), 0),
+                         std::min(static_cast<int>(std::ceil(middle + half)), size)};
+    };
+    for (std::size_t frame = 0; frame < marks.size(); frame += pixels) {
+        int left = clip.width, right = -1, top = clip.height, bottom = -1;
+        for (std::size_t i = 0; i < pixels; ++i) {
+            if (marks[frame + i] != 0) {
+                const int y = static_cast<int>(i) / clip.width;
+                const int x = static_cast<int>(i) % clip.width;
+                left = std::min(left, x);
+                right = std::max(right, x);
+                top = std::min(top, y);
+                bottom = std::max(bottom, y);
+            }
+        }
+        if (right < 0) {
+            continue;
+        }
+        const auto [x0, x1] = widened(left, right, clip.width);
+        const auto [y0, y1] = widened(top, bottom, clip.height);
+        for (int y = y0; y < y1; ++y) {
+            for (int x = x0; x < x1; ++x) {
+                result[frame + static_cast<std::size_t>(y * clip.width + x)] = 1;
+            }
+        }
+    }
+    return result;
+}
+
 /// Pixels where some channel of `result` differs from `reference` by more than `threshold` (0..1). The reference is the
 /// autoencoder's picture of the source, so that what the autoencoder cannot draw is not counted as changed.
 [[nodiscard]] inline Marks changed_pixels(const reel::Frames& result, const reel::Frames& reference, double threshold) {

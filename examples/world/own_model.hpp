@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include <reel/core/system/process.hpp>
+#include <reel/pipelines/presets.hpp>
 #include <reel/pipelines/tune_config.hpp>
 
 #include "words.hpp"
@@ -41,7 +42,7 @@ struct EditSettings {
     int steps = 20;                      ///< of inversion and of sampling
     double guidance_scale = 3;           ///< with the source's caption in place of the empty one
     double reference_guidance_scale = 5; ///< with the empty one
-    reel::MaskOptions mask{.threshold = 0.58, .smooth = 1, .regions = 1, .strengths = {0.8}};
+    reel::MaskOptions mask = reel::edit_options_of(reel::Preset::insert).mask_options;
     reel::DeltaOptions delta{};
 };
 
@@ -59,17 +60,6 @@ struct EditSettings {
     config.validation_data.num_inference_steps = settings.steps;
     config.validation_data.guidance_scale = settings.guidance_scale;
     return config;
-}
-
-/// How the demonstration edits: under the clip's own caption, from a draft, over the clip.
-[[nodiscard]] inline reel::EditOptions edit_of(const EditSettings& settings) {
-    return {.inverted_latents = reel::InvertedLatents::mean,
-            .inversion_prompt = reel::InversionPrompt::source,
-            .guidance_prompt = reel::GuidancePrompt::source,
-            .mask = reel::MaskKind::delta,
-            .mask_options = settings.mask,
-            .delta = settings.delta,
-            .overlay = true};
 }
 
 } // namespace world

@@ -197,15 +197,34 @@ TEST_CASE("variants by name") {
     CHECK((drafted[0].source_caption() && drafted[0].edit.mask == reel::MaskKind::delta && drafted[0].tuned &&
            !drafted[0].edit.inverted() && !drafted[0].edit.overlay));
     const auto given = evaluation::variants_of("source-delta-given-untuned-overlay,reference-given");
-    CHECK((given[0].given && given[0].edit.overlay && !given[0].tuned && given[0].edit.mask == reel::MaskKind::delta));
-    CHECK((given[1].given && !given[1].source_caption() && !given[1].edit.masked() && !variants[0].given));
+    using evaluation::GivenPlace;
+    CHECK((given[0].given == GivenPlace::object && given[0].edit.overlay && !given[0].tuned &&
+           given[0].edit.mask == reel::MaskKind::delta));
+    CHECK((given[1].given == GivenPlace::object && !given[1].source_caption() && !given[1].edit.masked() &&
+           variants[0].given == GivenPlace::none));
+    const auto controlled =
+        evaluation::variants_of("source-prompt_to_prompt,source-delta-box-masactrl-untuned-overlay");
+    CHECK((controlled[0].edit.control.control == reel::ControlKind::prompt_to_prompt && controlled[0].tuned));
+    CHECK((controlled[1].edit.control.control == reel::ControlKind::masactrl && !controlled[1].tuned &&
+           controlled[1].given == GivenPlace::box && controlled[1].edit.mask == reel::MaskKind::delta));
     const auto overlaid = evaluation::variants_of("source-delta-untuned-no-inversion-overlay,source-delta-overlay");
     CHECK((overlaid[0].edit.overlay && !overlaid[0].tuned && !overlaid[0].edit.inverted()));
     CHECK((overlaid[1].edit.overlay && overlaid[1].tuned && overlaid[1].edit.inverted() &&
            overlaid[1].edit.mask == reel::MaskKind::delta));
-    for (const char* wrong : {"", "refrence", "source,source"}) {
+    for (const char* wrong : {"", "refrence", "source,source", "reference-masactrl", "source-masactrl-no-inversion"}) {
         CHECK_THROWS_AS(static_cast<void>(evaluation::variants_of(wrong)), reel::Error);
     }
+}
+
+TEST_CASE("boxes around what is marked are as much larger in either direction, and end with the frame") {
+    const Frames clip = grey(1);
+    const auto same = [&](const Marks& found, int top, int left, int height, int width) {
+        CHECK(found == rectangle(clip, top, left, height, width));
+    };
+    same(metrics::boxes_around(rectangle(clip, 4, 6, 4, 2), clip, 1.5), 3, 5, 6, 4);
+    same(metrics::boxes_around(rectangle(clip, 4, 6, 4, 4), clip, 1), 4, 6, 4, 4);
+    same(metrics::boxes_around(rectangle(clip, 0, 12, 2, 4), clip, 2), 0, 10, 3, 6);
+    same(metrics::boxes_around(Marks(rectangle(clip, 0, 0, 1, 1).size(), 0), clip, 1.5), 0, 0, 0, 0);
 }
 
 TEST_CASE("rows come back as they were written; the summary averages by act") {

@@ -21,32 +21,8 @@ struct Job {
     Job() { write_clip(folder / "clip.mp4"); }
 
     [[nodiscard]] Words edit(const std::string& output, const Words& more = {}) const {
-        return Words{insert_object,
-                     "--model",
-                     sd1_model,
-                     "--video",
-                     folder / "clip.mp4",
-                     "--prompt",
-                     "a man",
-                     "--edit",
-                     "a dog",
-                     "--output",
-                     folder / output,
-                     "--width",
-                     "32",
-                     "--height",
-                     "32",
-                     "--max_train_steps",
-                     "1",
-                     "--num_inv_steps",
-                     "2",
-                     "--num_inference_steps",
-                     "2",
-                     "--n_sample_frames",
-                     "2",
-                     "--threads",
-                     "1"} +
-               more;
+        return small_edit(folder, output,
+                          Words{"--prompt", "a man", "--edit", "a dog", "--max_train_steps", "1"} + more);
     }
     [[nodiscard]] Words tune(const std::string& output, const Words& more = {}) const {
         std::ofstream(folder / "tune.yaml")

@@ -40,32 +40,10 @@ public:
         return {tune_video, "--config", *this / "config.yaml", "--threads", "1"};
     }
     [[nodiscard]] Words insert(const Path& output, const Words& more = {}) const {
-        return Words{insert_object,
-                     "--model",
-                     model(),
-                     "--video",
-                     *this / "clip.mp4",
-                     "--prompt",
-                     "a man",
-                     "--edit",
-                     "a dog",
-                     "--output",
-                     output,
-                     "--n_sample_frames",
-                     "3",
-                     "--width",
-                     "32",
-                     "--height",
-                     "32",
-                     "--num_inference_steps",
-                     "2",
-                     "--num_inv_steps",
-                     "2",
-                     "--max_train_steps",
-                     "0",
-                     "--threads",
-                     "1"} +
-               more;
+        return small_edit(*this, "out",
+                          Words{"--model", model(), "--prompt", "a man", "--edit", "a dog", "--output", output,
+                                "--n_sample_frames", "3"} +
+                              more);
     }
 };
 

@@ -16,58 +16,8 @@ namespace {
 const Path golden = std::filesystem::absolute("golden/lora");
 const std::string locon = (golden / "locon.safetensors").string();
 
-Words pictures(const Path& out, const Words& more = {}) {
-    return Words{REEL_TEXT_TO_IMAGE,
-                 "--model",
-                 sd1_model,
-                 "--output",
-                 out,
-                 "--prompt",
-                 "a red stool",
-                 "--threads",
-                 "1",
-                 "--num_inference_steps",
-                 "3",
-                 "--save_tensors",
-                 out / "t.safetensors"} +
-           more;
-}
-
 Words edit(const TemporaryFolder& folder, const std::string& out, const Words& more = {}) {
-    return Words{insert_object,
-                 "--model",
-                 sd1_model,
-                 "--video",
-                 folder / "clip.mp4",
-                 "--prompt",
-                 "a man is skiing",
-                 "--edit",
-                 "a man is driving",
-                 "--output",
-                 folder / out,
-                 "--n_sample_frames",
-                 "2",
-                 "--width",
-                 "32",
-                 "--height",
-                 "32",
-                 "--max_train_steps",
-                 "2",
-                 "--num_inv_steps",
-                 "2",
-                 "--num_inference_steps",
-                 "2",
-                 "--threads",
-                 "1"} +
-           more;
-}
-
-/// A run's files but what has times in it.
-std::map<std::string, std::string> results(const Path& folder) {
-    auto files = files_in(folder);
-    files.erase("manifest.json");
-    files.erase("losses.csv");
-    return files;
+    return small_edit(folder, out, Words{"--max_train_steps", "2"} + more);
 }
 
 std::string refused(const Words& command) {
@@ -93,18 +43,18 @@ double worst(const reel::HostTensor& found, const reel::HostTensor& expected) {
 
 TEST_CASE("text_to_image: --lora changes the picture, says what was used, and at scale 0 changes no byte") {
     const TemporaryFolder folder;
-    const Ended plain = run_well(pictures(folder / "plain"));
+    const Ended plain = run_well(small_picture(folder / "plain"));
     CHECK(!contains(plain.out, "lora "));
-    const Ended with_lora = run_well(pictures(folder / "with", {"--lora", locon}));
+    const Ended with_lora = run_well(small_picture(folder / "with", {"--lora", locon}));
     CHECK(contains(with_lora.out, "lora " + locon + ": used 33 of 33 tensors, scale 1\n"));
     CHECK(with_lora.err.empty());
     const std::string picture = "0001-a_red_stool.png";
     CHECK(read_text(folder / "with" / picture) != read_text(folder / "plain" / picture));
-    const Ended none = run_well(pictures(folder / "none", {"--lora", locon + ":0"}));
+    const Ended none = run_well(small_picture(folder / "none", {"--lora", locon + ":0"}));
     CHECK(contains(none.out, "used 33 of 33 tensors, scale 0\n"));
-    CHECK(results(folder / "none") == results(folder / "plain"));
+    CHECK(results_in(folder / "none") == results_in(folder / "plain"));
     // Twice, of which one takes the other back, and half with half.
-    run_well(pictures(folder / "half", {"--lora", locon + ":0.5", "--lora", locon + ":0.5"}));
+    run_well(small_picture(folder / "half", {"--lora", locon + ":0.5", "--lora", locon + ":0.5"}));
     const auto latents = [&](const char* run) {
         return reel::read_safetensors(folder / run / "t.safetensors").at("latents");
     };
@@ -122,14 +72,14 @@ TEST_CASE("text_to_image: --lora_partial leaves out what the model has no layer 
     tensors.emplace("lora_unet_elsewhere.alpha", reel::HostTensor::make<float>({}, {1}));
     const Path more = folder / "more.safetensors";
     reel::write_safetensors(more, tensors);
-    const std::string error = refused(pictures(folder / "refused", {"--lora", more}));
+    const std::string error = refused(small_picture(folder / "refused", {"--lora", more}));
     CHECK(contains(error, "text_to_image: error: " + more.string() + ": tensor \"lora_unet_elsewhere.alpha\""));
     CHECK(contains(error, "1 of 34 tensors"));
-    const Ended ended = run_well(pictures(folder / "partial", {"--lora", more, "--lora_partial"}));
+    const Ended ended = run_well(small_picture(folder / "partial", {"--lora", more, "--lora_partial"}));
     CHECK(contains(ended.out, "used 33 of 34 tensors, scale 1\n"));
     CHECK(contains(ended.err, "warning: " + more.string() + ": 1 of 34 tensors are of no layer of this model"));
-    run_well(pictures(folder / "whole", {"--lora", locon}));
-    CHECK(results(folder / "partial") == results(folder / "whole"));
+    run_well(small_picture(folder / "whole", {"--lora", locon}));
+    CHECK(results_in(folder / "partial") == results_in(folder / "whole"));
 }
 
 TEST_CASE("a LoRA for few steps with its samplers: LCM, TCD, and trailing DDIM") {
@@ -138,7 +88,7 @@ TEST_CASE("a LoRA for few steps with its samplers: LCM, TCD, and trailing DDIM")
     const Words lora{"--lora", golden / "few_steps.safetensors"};
     const Words four = lora + Words{"--guidance_scale", "1"};
     const auto drawn = [&](const std::string& name, const Words& more) {
-        run_well(with(pictures(folder / name, four + more), "--num_inference_steps", "4"));
+        run_well(with(small_picture(folder / name, four + more), "--num_inference_steps", "4"));
         return read_text(folder / name / "0001-a_red_stool.png");
     };
     std::set<std::string> different;
@@ -152,7 +102,7 @@ TEST_CASE("a LoRA for few steps with its samplers: LCM, TCD, and trailing DDIM")
     different.insert(drawn("trailing", {"--scheduler", "ddim", "--timestep_spacing", "trailing"}));
     CHECK(different.size() == 5);
     CHECK(reel::read_json(folder / "trailing" / "manifest.json")["options"]["timestep_spacing"] == "trailing");
-    CHECK(contains(refused(pictures(folder / "no", {"--scheduler", "lcm", "--timestep_spacing", "trailing"})),
+    CHECK(contains(refused(small_picture(folder / "no", {"--scheduler", "lcm", "--timestep_spacing", "trailing"})),
                    "--timestep_spacing trailing: LCMScheduler has no choice of timesteps"));
 
     // No inversion leads to where these begin: an edit begins with noise, or with the draft of its mask.
@@ -161,25 +111,27 @@ TEST_CASE("a LoRA for few steps with its samplers: LCM, TCD, and trailing DDIM")
         CHECK(contains(refused(edit(folder, "no", sampler)), "start from noise (--start noise)"));
         CHECK_FALSE(std::filesystem::exists(folder / "no" / "manifest.json"));
         run_well(edit(folder, std::string("edit ") + name, sampler + Words{"--start", "noise"}));
-        CHECK(results(folder / (std::string("edit ") + name)).contains("edit-1-a_man_is_driving.gif"));
+        CHECK(results_in(folder / (std::string("edit ") + name)).contains("edit-1-a_man_is_driving.gif"));
     }
     run_well(edit(folder, "masked",
                   four + Words{"--scheduler", "LCM", "--start", "noise", "--mask", "delta", "--delta_steps", "2"}));
     run_well(edit(folder, "inverted", four + Words{"--timestep_spacing", "trailing"}));
     run_well(edit(folder, "leading", four));
-    CHECK(results(folder / "inverted") != results(folder / "leading"));
+    CHECK(results_in(folder / "inverted") != results_in(folder / "leading"));
 }
 
 TEST_CASE("files that are no LoRA for the model end a program in one line") {
     const TemporaryFolder folder;
-    const auto with_lora = [&](const std::string& file) { return refused(pictures(folder / "out", {"--lora", file})); };
+    const auto with_lora = [&](const std::string& file) {
+        return refused(small_picture(folder / "out", {"--lora", file}));
+    };
     CHECK(contains(with_lora("none.safetensors"), "none.safetensors: no such LoRA file"));
     CHECK(contains(with_lora(locon + ":nan"), "not a finite number"));
     CHECK(contains(with_lora(golden / "locon_sd2.safetensors"), "values in and"));
     CHECK(contains(with_lora(sd2_model / "unet" / "diffusion_pytorch_model.safetensors"), "give it as --model"));
     CHECK(contains(with_lora(sd1_model), "a model's folder, not a LoRA"));
-    CHECK(
-        contains(refused(with(pictures(folder / "out"), "--model", locon)), "a LoRA for a model, which --lora takes"));
+    CHECK(contains(refused(with(small_picture(folder / "out"), "--model", locon)),
+                   "a LoRA for a model, which --lora takes"));
 }
 
 TEST_CASE("compare_samplers takes them") {
@@ -204,9 +156,9 @@ TEST_CASE("insert_object: what is tuned and saved has the LoRA in it, the text e
     const Ended ended = run_well(
         edit(folder, "with", {"--lora", locon, "--save_tuned", folder / "tuned", "--trainable_modules", "attn_temp"}));
     CHECK(contains(ended.out, "lora " + locon + ": used 33 of 33 tensors, scale 1\n"));
-    CHECK(results(folder / "with") != results(folder / "plain"));
+    CHECK(results_in(folder / "with") != results_in(folder / "plain"));
     run_well(edit(folder, "none", {"--lora", locon + ":0"}));
-    CHECK(results(folder / "none") == results(folder / "plain"));
+    CHECK(results_in(folder / "none") == results_in(folder / "plain"));
     // Weights that did not train are those of the golden file.
     const auto expected = reel::read_safetensors(golden / "expected.safetensors");
     const auto unet = reel::read_torch_checkpoint(folder / "tuned" / "unet" / "diffusion_pytorch_model.bin").tensors;
@@ -225,8 +177,8 @@ TEST_CASE("insert_object: what is tuned and saved has the LoRA in it, the text e
     CHECK(std::filesystem::exists(folder / "tuned" / "text_encoder" / "config.json"));
     // The saved folder is a model by itself: the edit of the whole job without the LoRA's file.
     run_well(with(edit(folder, "again", {"--tuned", folder / "tuned"}), "--model", folder / "tuned"));
-    auto whole = results(folder / "with");
-    CHECK(results(folder / "again") == whole);
+    auto whole = results_in(folder / "with");
+    CHECK(results_in(folder / "again") == whole);
 }
 
 TEST_CASE("tune_video goes on with the LoRA that it began with, a folder of PEFT's too") {

@@ -21,36 +21,8 @@ public:
 
     /// Edits the clip by the mean of its latents, into the folder `out`.
     [[nodiscard]] Words edit(const std::string& out, const Words& more = {}) const {
-        return Words{insert_object,
-                     "--model",
-                     sd1_model,
-                     "--video",
-                     *this / "clip.mp4",
-                     "--prompt",
-                     "a man is skiing",
-                     "--edit",
-                     "a man is driving",
-                     "--output",
-                     *this / out,
-                     "--n_sample_frames",
-                     "2",
-                     "--width",
-                     "32",
-                     "--height",
-                     "32",
-                     "--max_train_steps",
-                     "0",
-                     "--num_inv_steps",
-                     "2",
-                     "--num_inference_steps",
-                     "2",
-                     "--inverted_latents",
-                     "mean",
-                     "--threads",
-                     "1",
-                     "--save_tensors",
-                     *this / (out + ".safetensors")} +
-               more;
+        return small_edit(*this, out,
+                          Words{"--inverted_latents", "mean", "--save_tensors", *this / (out + ".safetensors")} + more);
     }
     [[nodiscard]] Words tune(const std::string& out, const Words& more = {}) const {
         return with(edit(out), "--max_train_steps", "4") +

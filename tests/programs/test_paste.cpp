@@ -42,37 +42,11 @@ public:
     LargeClip() { write_large(*this / "clip.mp4"); }
 
     [[nodiscard]] Words command(const Words& more) const {
-        return Words{insert_object,
-                     "--model",
-                     sd1_model,
-                     "--video",
-                     *this / "clip.mp4",
-                     "--prompt",
-                     "a man is skiing",
-                     "--edit",
-                     "a man is driving",
-                     "--output",
-                     *this / "out",
-                     "--paste",
-                     "--n_sample_frames",
-                     "3",
-                     "--sample_start_idx",
-                     "2",
-                     "--width",
-                     "64",
-                     "--height",
-                     "48",
-                     "--max_train_steps",
-                     "2",
-                     "--learning_rate",
-                     "1e-3",
-                     "--num_inv_steps",
-                     "3",
-                     "--num_inference_steps",
-                     "3",
-                     "--threads",
-                     "1"} +
-               more;
+        return small_edit(*this, "out",
+                          Words{"--paste", "--n_sample_frames", "3", "--sample_start_idx", "2", "--width", "64",
+                                "--height", "48", "--max_train_steps", "2", "--learning_rate", "1e-3",
+                                "--num_inv_steps", "3", "--num_inference_steps", "3"} +
+                              more);
     }
 };
 

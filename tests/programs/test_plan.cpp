@@ -17,33 +17,10 @@ struct Job {
 
     Job() {
         write_clip(folder / "clip.mp4");
-        command = {insert_object,
-                   "--model",
-                   sd1_model,
-                   "--video",
-                   folder / "clip.mp4",
-                   "--prompt",
-                   "a man",
-                   "--edit",
-                   "a dog",
-                   "--output",
-                   folder / "out",
-                   "--n_sample_frames",
-                   "4",
-                   "--width",
-                   "64",
-                   "--height",
-                   "64",
-                   "--max_train_steps",
-                   "2",
-                   "--num_inv_steps",
-                   "3",
-                   "--num_inference_steps",
-                   "3",
-                   "--threads",
-                   "1",
-                   "--gradient_checkpointing",
-                   "false"};
+        command = small_edit(folder, "out",
+                             {"--prompt", "a man", "--edit", "a dog", "--n_sample_frames", "4", "--width", "64",
+                              "--height", "64", "--max_train_steps", "2", "--num_inv_steps", "3",
+                              "--num_inference_steps", "3", "--gradient_checkpointing", "false"});
     }
 };
 

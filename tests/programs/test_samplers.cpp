@@ -20,40 +20,7 @@ public:
 
     /// `more` replaces options that are there, and adds others.
     [[nodiscard]] Words command(const std::string& output, const Words& more = {}) const {
-        Words words{insert_object,
-                    "--model",
-                    sd1_model,
-                    "--video",
-                    *this / "clip.mp4",
-                    "--prompt",
-                    "a man is skiing",
-                    "--edit",
-                    "a man is driving",
-                    "--output",
-                    *this / output,
-                    "--n_sample_frames",
-                    "2",
-                    "--width",
-                    "32",
-                    "--height",
-                    "32",
-                    "--max_train_steps",
-                    "0",
-                    "--num_inv_steps",
-                    "6",
-                    "--num_inference_steps",
-                    "6",
-                    "--threads",
-                    "1"};
-        for (std::size_t i = 0; i < more.size(); ++i) {
-            const auto found = std::ranges::find(words, more[i]);
-            if (more[i].starts_with("--") && found != words.end()) {
-                *std::next(found) = more[++i];
-            } else {
-                words.push_back(more[i]);
-            }
-        }
-        return words;
+        return small_edit(*this, output, Words{"--num_inv_steps", "6", "--num_inference_steps", "6"} + more);
     }
 
     /// Runs it and gives the edit.

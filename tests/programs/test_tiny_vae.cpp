@@ -23,58 +23,8 @@ const std::string folder_of_diffusers = golden / "four";
 const std::string decoder = golden / "halves" / "taesd_decoder.pth";
 const std::string note = "a tiny autoencoder, quick and coarser than a whole one";
 
-Words drawn(const Path& out, const Words& more) {
-    return Words{REEL_TEXT_TO_IMAGE,
-                 "--model",
-                 sd1_model,
-                 "--output",
-                 out,
-                 "--prompt",
-                 "a red stool",
-                 "--threads",
-                 "1",
-                 "--num_inference_steps",
-                 "3",
-                 "--save_tensors",
-                 out / "t.safetensors"} +
-           more;
-}
-
 Words edited(const TemporaryFolder& folder, const std::string& out, const Words& more) {
-    return Words{insert_object,
-                 "--model",
-                 sd1_model,
-                 "--video",
-                 folder / "clip.mp4",
-                 "--prompt",
-                 "a man is skiing",
-                 "--edit",
-                 "a man is driving",
-                 "--output",
-                 folder / out,
-                 "--n_sample_frames",
-                 "2",
-                 "--width",
-                 "32",
-                 "--height",
-                 "32",
-                 "--max_train_steps",
-                 "2",
-                 "--num_inv_steps",
-                 "2",
-                 "--num_inference_steps",
-                 "2",
-                 "--threads",
-                 "1"} +
-           more;
-}
-
-/// A run's files but what has times in it.
-std::map<std::string, std::string> results(const Path& folder) {
-    auto files = files_in(folder);
-    files.erase("manifest.json");
-    files.erase("losses.csv");
-    return files;
+    return small_edit(folder, out, Words{"--max_train_steps", "2"} + more);
 }
 
 std::string refused(const Words& command) {
@@ -91,13 +41,13 @@ std::string refused(const Words& command) {
 
 TEST_CASE("text_to_image --vae: a tiny autoencoder decodes, wherever it is from") {
     const TemporaryFolder folder;
-    const Ended ended = run_well(drawn(folder / "tiny", {"--vae", folder_of_diffusers}));
+    const Ended ended = run_well(small_picture(folder / "tiny", {"--vae", folder_of_diffusers}));
     CHECK(contains(ended.err, note));
-    run_well(drawn(folder / "plain", {}));
+    run_well(small_picture(folder / "plain", {}));
     for (const std::string& given : {decoder, std::string(golden / "halves"),
                                      std::string(golden / "four" / "diffusion_pytorch_model.safetensors")}) {
-        run_well(drawn(folder / "again", {"--vae", given}));
-        CHECK(results(folder / "again") == results(folder / "tiny"));
+        run_well(small_picture(folder / "again", {"--vae", given}));
+        CHECK(results_in(folder / "again") == results_in(folder / "tiny"));
         std::filesystem::remove_all(folder / "again");
     }
     // The same latents as with the model's own; pictures of them.
@@ -125,16 +75,16 @@ TEST_CASE("text_to_image --vae: a tiny autoencoder decodes, wherever it is from"
 
 TEST_CASE("text_to_image --vae: both halves are in the manifest, and what does not fit is one sentence") {
     const TemporaryFolder folder;
-    run_well(drawn(folder / "halves", {"--vae", decoder}));
+    run_well(small_picture(folder / "halves", {"--vae", decoder}));
     const std::string inputs = reel::read_json(folder / "halves" / "manifest.json")["inputs"].dump();
     CHECK(contains(inputs, "taesd_decoder.pth"));
     CHECK(contains(inputs, "taesd_encoder.pth"));
-    CHECK(contains(refused(drawn(folder / "out", {"--vae", golden / "sixteen"})),
+    CHECK(contains(refused(small_picture(folder / "out", {"--vae", golden / "sixteen"})),
                    "the vae has 16 latent channels, the unet takes 4"));
     std::filesystem::copy_file(decoder, folder / "taesd_decoder.pth");
-    CHECK(
-        contains(refused(drawn(folder / "out", {"--vae", folder / "taesd_decoder.pth"})), "put the encoder beside it"));
-    CHECK(contains(refused(drawn(folder / "out", {"--unet", decoder})), "(TAESD), which --vae takes"));
+    CHECK(contains(refused(small_picture(folder / "out", {"--vae", folder / "taesd_decoder.pth"})),
+                   "put the encoder beside it"));
+    CHECK(contains(refused(small_picture(folder / "out", {"--unet", decoder})), "(TAESD), which --vae takes"));
 }
 
 TEST_CASE("insert_object --vae: the whole job with a tiny autoencoder; what is saved loads again") {
@@ -143,11 +93,11 @@ TEST_CASE("insert_object --vae: the whole job with a tiny autoencoder; what is s
     const Words more{"--vae", decoder, "--save_tuned", folder / "tuned"};
     const Ended ended = run_well(edited(folder, "tiny", more));
     CHECK(contains(ended.err, note));
-    const auto tiny = results(folder / "tiny");
+    const auto tiny = results_in(folder / "tiny");
     run_well(edited(folder, "again", {"--vae", folder_of_diffusers}));
-    CHECK(results(folder / "again") == tiny);
+    CHECK(results_in(folder / "again") == tiny);
     run_well(edited(folder, "plain", {}));
-    CHECK(results(folder / "plain") != tiny);
+    CHECK(results_in(folder / "plain") != tiny);
     CHECK(reel::read_json(folder / "tuned" / "model_index.json")["vae"][1] == "AutoencoderTiny");
     CHECK(reel::read_json(folder / "tuned" / "vae" / "config.json")["latent_channels"] == 4);
     const reel::StateDict saved =
@@ -161,9 +111,9 @@ TEST_CASE("insert_object --vae: the whole job with a tiny autoencoder; what is s
     const Ended loaded = run_well(with(whole, "--max_train_steps", "0"));
     CHECK(contains(loaded.err, note));
     const std::string edit = "edit-1-a_man_is_driving.gif";
-    CHECK(results(folder / "saved").at(edit) == tiny.at(edit));
+    CHECK(results_in(folder / "saved").at(edit) == tiny.at(edit));
     run_well(edited(folder, "half", {"--vae", decoder, "--tuned", folder / "tuned"}));
-    CHECK(results(folder / "half").at(edit) == tiny.at(edit));
+    CHECK(results_in(folder / "half").at(edit) == tiny.at(edit));
 }
 
 TEST_CASE("insert_object --preview_every: the edit as it looks so far, and all else as without") {
@@ -173,7 +123,7 @@ TEST_CASE("insert_object --preview_every: the edit as it looks so far, and all e
         const Words tensors{"--vae", decoder, "--save_tensors", folder / name / "t.safetensors"};
         more.insert(more.end(), tensors.begin(), tensors.end());
         run_well(edited(folder, name, more));
-        return results(folder / name);
+        return results_in(folder / name);
     };
     const auto without = made("without", {});
     CHECK(!without.contains("preview-1.gif"));

@@ -50,6 +50,28 @@ inline Words with(Words command, const std::string& option, const std::string& v
     return command;
 }
 
+/// A command without an option and its value.
+inline Words without(Words command, const std::string& option) {
+    const auto found = std::ranges::find(command, option);
+    command.erase(found, std::next(found, 2));
+    return command;
+}
+
+/// The same for each option of `more`, with its value; one that is given again is added again.
+inline Words with_all(Words command, const Words& more) {
+    const auto known = static_cast<std::ptrdiff_t>(command.size());
+    for (std::size_t i = 0; i < more.size(); ++i) {
+        const auto end = command.begin() + known;
+        const auto found = std::find(command.begin(), end, more[i]);
+        if (more[i].starts_with("--") && found != end) {
+            *std::next(found) = more[++i];
+        } else {
+            command.push_back(more[i]);
+        }
+    }
+    return command;
+}
+
 #ifdef REEL_INSERT_OBJECT
 inline const std::string insert_object = REEL_INSERT_OBJECT;
 #endif
@@ -204,6 +226,56 @@ inline void write_clip(const Path& path, int count = 6, double fps = 8) {
         }
     }
     reel::write_mp4(path, clip, fps);
+}
+
+#ifdef REEL_INSERT_OBJECT
+/// insert_object on `folder`'s clip.mp4 in the least of time, without tuning, into its folder `output`; `more` replaces
+/// options that are there and adds others.
+inline Words small_edit(const Path& folder, const std::string& output, const Words& more = {}) {
+    return with_all({insert_object,
+                     "--model",
+                     sd1_model,
+                     "--video",
+                     folder / "clip.mp4",
+                     "--prompt",
+                     "a man is skiing",
+                     "--edit",
+                     "a man is driving",
+                     "--output",
+                     folder / output,
+                     "--n_sample_frames",
+                     "2",
+                     "--width",
+                     "32",
+                     "--height",
+                     "32",
+                     "--max_train_steps",
+                     "0",
+                     "--num_inv_steps",
+                     "2",
+                     "--num_inference_steps",
+                     "2",
+                     "--threads",
+                     "1"},
+                    more);
+}
+#endif
+
+#ifdef REEL_TEXT_TO_IMAGE
+/// text_to_image in the least of time, into `output` with all that can be saved in its t.safetensors.
+inline Words small_picture(const Path& output, const Words& more = {}) {
+    return with_all({REEL_TEXT_TO_IMAGE, "--model", sd1_model, "--output", output, "--prompt", "a red stool",
+                     "--threads", "1", "--num_inference_steps", "3", "--save_tensors", output / "t.safetensors"},
+                    more);
+}
+#endif
+
+/// A run's files but what has times in it.
+inline std::map<std::string, std::string> results_in(const Path& folder) {
+    auto files = files_in(folder);
+    files.erase("manifest.json");
+    files.erase("losses.csv");
+    return files;
 }
 
 } // namespace reel_test

@@ -85,13 +85,13 @@ public:
     [[nodiscard]] virtual AnyTensor slice(const AnyTensor& x, index_t first, index_t last) const = 0;
 
     /// See edit_clip.hpp. `each` sees the start (step 0) and every step of the inversion; invert() keeps all of its
-    /// latents where asked to, start_edit() where the mask wants them.
+    /// latents where asked to, start_edit() where the edit wants them.
     [[nodiscard]] virtual AnyStart invert(const EditRequest& request, const AnyTensor& latents, bool keep_trajectory,
                                           const EachStep& each) const = 0;
     [[nodiscard]] virtual AnyStart noise_start(const EditRequest& request, const AnyTensor& latents) const = 0;
     [[nodiscard]] AnyStart start_edit(const EditRequest& request, const AnyTensor& latents,
                                       const EachStep& each = {}) const {
-        return request.edit.inverted() ? invert(request, latents, request.edit.masked(), each)
+        return request.edit.inverted() ? invert(request, latents, request.edit.keeps_trajectory(), each)
                                        : noise_start(request, latents);
     }
     [[nodiscard]] virtual AnyPlace find_place(const EditRequest& request, const AnyStart& start,
@@ -99,6 +99,9 @@ public:
     [[nodiscard]] virtual AnyTensor sample_edit(const EditRequest& request, const AnyTrajectory& outside,
                                                 const AnyPlace& place, const std::string& edited,
                                                 const EachStep& each = {}) const = 0;
+    /// Throws Error where a control does not go with the model and the prompts.
+    virtual void check_control(const ControlOptions& control, const std::string& prompt,
+                               const std::string& edited) const = 0;
     /// A clip or pictures from noise.
     [[nodiscard]] virtual AnyTensor sample(const SampleRequest& request, const EachStep& each = {}) const = 0;
 

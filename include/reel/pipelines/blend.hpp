@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <ranges>
 #include <vector>
 
@@ -108,7 +109,8 @@ struct BlendedSampling {
 
 /// sample_clip() that changes the clip inside a mask alone: after every step the latents outside it are replaced by the
 /// clip's own of the same noise level, and at the end by its clean ones (Avrahami et al. 2022, Blended Latent
-/// Diffusion, arXiv:2206.02779). `after_step` sees the blended latents. Throws Error unless the sampler's noise levels
+/// Diffusion, arXiv:2206.02779). `after_step` sees the blended latents; where it
+/// returns a tensor, sampling goes on from that. Throws Error unless the sampler's noise levels
 /// are those of the trajectory: equal numbers of steps, and a sampler with the timesteps of the inversion.
 template <class Unet, Real T, Backend B, class S, class Noise = NoNoise, class AfterStep = NoCallback>
 [[nodiscard]] Tensor<T, B> sample_clip_blended(const Unet& unet, S& scheduler, const Tensor<T, B>& latents,
@@ -135,8 +137,12 @@ template <class Unet, Real T, Backend B, class S, class Noise = NoNoise, class A
                        {.guidance = sampling.guidance, .num_inference_steps = steps, .skipped = skipped},
                        std::forward<Noise>(noise), [&](index_t k, const Tensor<T, B>& x) {
                            Tensor<T, B> result = blended(x, k);
-                           after_step(k, result);
-                           return result;
+                           if constexpr (std::same_as<decltype(after_step(k, result)), Tensor<T, B>>) {
+                               return after_step(k, result);
+                           } else {
+                               after_step(k, result);
+                               return result;
+                           }
                        });
 }
 

@@ -2,6 +2,7 @@
 // An edit from beginning to end: where it starts, where it may change the clip, how it is sampled. Works with any UNet
 // and sampler, on any backend; overlay.hpp lays the decoded result over the clip.
 
+#include <concepts>
 #include <string_view>
 #include <utility>
 
@@ -150,7 +151,7 @@ template <class Editor, Real T, Backend B>
 template <class Editor, Real T, Backend B, class Each>
 [[nodiscard]] ClipStart<T, B> start_edit(const Editor& editor, const Tensor<T, B>& latents, const Tensor<T, B>& text,
                                          const Each& each) {
-    return editor.edit.inverted() ? invert_clip(editor, latents, text, editor.edit.masked(), each)
+    return editor.edit.inverted() ? invert_clip(editor, latents, text, editor.edit.keeps_trajectory(), each)
                                   : noise_start(editor, latents);
 }
 
@@ -229,7 +230,7 @@ template <class Editor, Real T, Backend B>
 }
 
 /// The edited latents: sampled from place.start, and outside of the mask, where there is one, the clip's own.
-/// `each(k, latents)` sees every step, from 1.
+/// `each(k, latents)` sees every step, from 1; where it returns a tensor, sampling goes on from that.
 template <class Editor, Real T, Backend B, class Each>
 [[nodiscard]] Tensor<T, B> sample_edit(const Editor& editor, const Trajectory<T, B>& outside,
                                        const EditPlace<T, B>& place, const Guidance<T, B>& guidance, const Each& each) {
@@ -238,8 +239,14 @@ template <class Editor, Real T, Backend B, class Each>
         sampler.set_timesteps(steps);
         auto bar = editor.watch("sample", static_cast<index_t>(ranges::distance(sampler.timesteps())) - place.skipped);
         const auto after_step = [&](index_t k, const Tensor<T, B>& x) {
-            each(k, x);
-            bar.step();
+            if constexpr (std::same_as<decltype(each(k, x)), Tensor<T, B>>) {
+                Tensor<T, B> result = each(k, x);
+                bar.step();
+                return result;
+            } else {
+                each(k, x);
+                bar.step();
+            }
         };
         // what a sampler draws at eta > 0
         auto noise = noise_from<T>(place.start.backend(), editor.seed, NoiseStream::sampling);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include <reel/pipelines/control_options.hpp>
 #include <reel/pipelines/mask_options.hpp>
 #include <reel/pipelines/tune_options.hpp>
 #include <reel/pipelines/user_mask_options.hpp>
@@ -98,12 +99,15 @@ struct EditOptions {
     MaskOptions mask_options{};
     DeltaOptions delta{};
     UserMaskOptions user_mask{}; ///< inside of which the other mask, where there is one, lies
+    ControlOptions control{};
     bool overlay = false;
     ReferenceOptions reference{};
 
     bool operator==(const EditOptions&) const = default;
 
     [[nodiscard]] bool masked() const { return mask != MaskKind::none || user_mask.given(); }
+    /// Whether sampling needs the clip at every noise level.
+    [[nodiscard]] bool keeps_trajectory() const { return masked() || control.given() || edit_friendly(); }
     [[nodiscard]] bool drafted() const { return mask == MaskKind::delta; }
     [[nodiscard]] bool inverted() const { return start == EditStart::inversion; }
     [[nodiscard]] bool edit_friendly() const { return inverted() && inversion == InversionKind::edit_friendly; }
@@ -133,6 +137,7 @@ struct EditOptions {
         MaskOptions::options(self.mask_options, visit);
         DeltaOptions::options(self.delta, visit);
         UserMaskOptions::options(self.user_mask, visit);
+        ControlOptions::options(self.control, visit);
         visit(Option{"overlay", "lay what has changed over the clip: pixels that the edit leaves stay the clip's own, "
                                 "and not what the autoencoder makes of them"},
               self.overlay);
@@ -147,20 +152,29 @@ struct EditOptions {
                 locate("mask_noise"), " inversion: with ", locate("start"), " noise nothing is inverted; use ",
                 locate("mask_noise"), " draws");
         check_inversion(locate);
+        control.check(locate);
+        const auto inverts = [&](bool ok, const char* name, const char* value) {
+            require(ok || !control.given(), locate("control"), " ", option_text(control.control),
+                    ": it reads the clip off its inversion under the clip's own prompt; give ", locate(name), " ",
+                    value);
+        };
+        inverts(inverted(), "start", "inversion");
+        inverts(inversion_prompt == InversionPrompt::source, "inversion_prompt", "source");
     }
 
-    /// What asks for a mask, as messages name it.
-    [[nodiscard]] std::string mask_text(const KeyLocator& locate) const {
-        return mask != MaskKind::none ? locate("mask") + " " + std::string(option_text(mask))
-                                      : locate(user_mask.option());
+    /// What asks for a mask, or for a control, as messages name it.
+    [[nodiscard]] std::string trajectory_text(const KeyLocator& locate) const {
+        return !masked()                ? locate("control") + " " + std::string(option_text(control.control))
+               : mask != MaskKind::none ? locate("mask") + " " + std::string(option_text(mask))
+                                        : locate(user_mask.option());
     }
 
-    /// Throws Error unless a mask's edit can take the inversion's latents step by step.
+    /// Throws Error unless an edit can take the inversion's latents step by step, where it wants them.
     void check_steps(const SamplingOptions& sampling, const KeyLocator& locate) const {
-        require(!masked() || sampling.num_inv_steps == sampling.num_inference_steps, mask_text(locate), ": ",
-                locate("num_inv_steps"), " is ", sampling.num_inv_steps, " and ", locate("num_inference_steps"), " ",
-                sampling.num_inference_steps,
-                "; they must be equal, because outside the mask each sampling step takes the inversion's latents");
+        require(!(masked() || control.given()) || sampling.num_inv_steps == sampling.num_inference_steps,
+                trajectory_text(locate), ": ", locate("num_inv_steps"), " is ", sampling.num_inv_steps, " and ",
+                locate("num_inference_steps"), " ", sampling.num_inference_steps, "; they must be equal, because ",
+                masked() ? "outside the mask " : "", "each sampling step takes the inversion's latents");
         require(!edit_friendly() || sampling.num_inv_steps == sampling.num_inference_steps, locate("inversion"),
                 " edit_friendly: ", locate("num_inv_steps"), " is ", sampling.num_inv_steps, " and ",
                 locate("num_inference_steps"), " ", sampling.num_inference_steps,

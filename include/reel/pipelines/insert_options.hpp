@@ -21,6 +21,7 @@
 #include <reel/pipelines/loss_log.hpp>
 #include <reel/pipelines/named_sampler.hpp>
 #include <reel/pipelines/pasted_clip.hpp>
+#include <reel/pipelines/presets.hpp>
 #include <reel/pipelines/preview.hpp>
 #include <reel/pipelines/prompts.hpp>
 #include <reel/pipelines/save_tuned.hpp>
@@ -33,6 +34,7 @@ namespace reel {
 /// Every option of the whole job: names are those of the command line, of the manifest, and without paths and prompts
 /// of a study.
 struct InsertOptions {
+    Preset preset = Preset::tune_a_video;
     std::string config_file;
     TuneAVideoConfig config;
     EditOptions edit;
@@ -55,9 +57,21 @@ struct InsertOptions {
         config.seed = 33;
     }
 
-    /// Takes the configuration from a file, which options then override; "": none. What `given("--model")` and the like
-    /// says that options supply need not be in the file.
-    void read(const std::string& file, const std::function<bool(std::string_view)>& given) {
+    /// Takes a preset's options, which others then override.
+    void take(Preset which) {
+        preset = which;
+        edit = edit_options_of(which);
+    }
+
+    /// Takes the preset and the configuration that `value("--preset")` and `value("--config")`, the file, name, where
+    /// they do; other options then override both. What `given("--model")` and the like says that options supply need
+    /// not be in the file.
+    void read(const std::function<std::string(std::string_view)>& value,
+              const std::function<bool(std::string_view)>& given) {
+        if (const std::string name = value("--preset"); !name.empty()) {
+            take(choice_of<Preset>(name, "--preset"));
+        }
+        const std::string file = value("--config");
         if (file.empty()) {
             return;
         }
@@ -98,6 +112,11 @@ struct InsertOptions {
 
     template <class Self, class Visit>
     static void options(Self& self, const Visit& visit) {
+        visit(Option{"preset",
+                     "where the options of an edit start: as the reference edits (tune_a_video), or as objects "
+                     "are inserted best (insert), which is a draft's mask and an overlay under the clip's "
+                     "own prompt; what else is given changes that"},
+              self.preset);
         visit(Option{"config", "YAML file with Tune-A-Video's keys"}, self.config_file);
         visit_renamed(self.config, visit,
                       {{"pretrained_model_path", "model"},
@@ -178,6 +197,9 @@ struct InsertOptions {
             model->initialize(*random);
         }
         check_prompts(*model, config);
+        for (const std::string& edited : config.validation_data.prompts) {
+            model->check_control(edit.control, config.train_data.prompt, edited);
+        }
         return model;
     }
 

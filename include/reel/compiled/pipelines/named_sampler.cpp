@@ -26,17 +26,22 @@ void check_noise_schedule(const Sampler& sampler, const DDIMConfig& model, const
 }
 
 /// Throws Error unless every model call leads to a level at which the clip is known, so that it can be put back
-/// outside a mask. `levels`: those of the inversion, upwards; without one the clip is noised as the sampler wants.
+/// outside a mask, or looked at. `levels`: those of the inversion, upwards; without one the clip is noised as the
+/// sampler wants.
 void check_blending(const Sampler& sampler, int steps, const EditOptions& edit, std::vector<double> levels) {
-    const std::string mask = edit.mask_text([](std::string_view name) { return concat_text("--", name); });
+    const std::string what = edit.trajectory_text([](std::string_view name) { return concat_text("--", name); });
     const auto calls = static_cast<int>(sampler.timesteps().size());
-    require(calls == steps, mask, ": ", sampler.name(), " calls the model ", calls, " times for ", steps,
-            " steps, and the clip cannot be put back outside the mask between calls of one ",
-            "step; use a sampler with one call a step, or no mask");
+    const std::string none = edit.masked() ? "no mask" : "no control";
+    require(calls == steps, what, ": ", sampler.name(), " calls the model ", calls, " times for ", steps,
+            " steps, and ",
+            edit.masked() ? "the clip cannot be put back outside the mask between calls of one step"
+                          : "the clip is not known between calls of one step",
+            "; use a sampler with one call a step, or ", none);
     ranges::reverse(levels);
-    require(!edit.inverted() || levels == sampler.timesteps(), mask, ": ", sampler.name(),
+    require(!edit.inverted() || levels == sampler.timesteps(), what, ": ", sampler.name(),
             " with this configuration passes noise levels that its inversion does not; ",
-            "do not spread the sigmas (use_karras_sigmas and the like), or use --start noise or no mask");
+            "do not spread the sigmas (use_karras_sigmas and the like), or ",
+            edit.masked() ? "use --start noise or " : "use ", none);
 }
 
 } // namespace
@@ -127,7 +132,7 @@ Sampler sampler_for_edit(Sampler sampler, SamplingOptions sampling, const EditOp
     } else if (edit.inverted()) {
         levels = levels_of_inversion(sampler, sampling.num_inv_steps);
     }
-    if (edit.masked()) {
+    if (edit.masked() || edit.control.given()) {
         check_blending(sampler, sampling.num_inference_steps, edit, levels);
     }
     return sampler;

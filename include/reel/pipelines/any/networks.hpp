@@ -10,6 +10,7 @@
 
 #include <reel/io/pictures/frames.hpp>
 #include <reel/pipelines/any_networks.hpp>
+#include <reel/pipelines/control/named_control.hpp>
 #include <reel/pipelines/pixel_mask.hpp>
 #include <reel/text/clip_tokenizer.hpp>
 
@@ -48,6 +49,10 @@ public:
     /// decode_clip()
     [[nodiscard]] virtual Tensor<float, B> decode(const Tensor<float, B>& latents,
                                                   const AfterFrame& after_frame) const = 0;
+
+    /// run(control), with the control that `options` name in the UNet.
+    virtual void under_control(const ControlOptions& options, const ControlTexts& texts,
+                               const std::function<void(AnyControl<B>&)>& run) = 0;
 
     // As AnyPipeline's.
     [[nodiscard]] virtual std::string fingerprint() const = 0;

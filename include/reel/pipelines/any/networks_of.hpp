@@ -130,6 +130,14 @@ public:
         return widened(decode_clip(model_.vae, stored_as<T>(latents), after_frame));
     }
 
+    void under_control(const ControlOptions& options, const ControlTexts& texts,
+                       const std::function<void(AnyControl<B>&)>& run) override {
+        with_named_control<T>(backend_, options, texts, [&](auto& control) {
+            AnyControlOf<B, std::remove_reference_t<decltype(control)>> any(control);
+            with_control(model_.unet, control, [&] { run(any); });
+        });
+    }
+
     [[nodiscard]] std::string fingerprint() const override {
         Sha256 hash;
         const auto add = [&](const std::string& name, const auto& parameter) {

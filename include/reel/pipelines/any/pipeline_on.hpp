@@ -8,6 +8,7 @@
 #include <reel/models/autoencoder_kl.hpp>
 #include <reel/pipelines/any/networks.hpp>
 #include <reel/pipelines/any/sampler_on.hpp>
+#include <reel/pipelines/control/controlled_edit.hpp>
 #include <reel/pipelines/edit_clip.hpp>
 #include <reel/pipelines/model_notes.hpp>
 #include <reel/pipelines/not_finite.hpp>
@@ -121,8 +122,24 @@ public:
         const Guidance<float, B> guidance{text_of(edited), text_of(request.away()), request.sampling.guidance_scale};
         const EditPlace<float, B> there{here(place.start), place.mask.defined() ? here(place.mask) : X(),
                                         place.skipped};
-        return reel::sample_edit(editor(request), outside(trajectory), there, guidance,
-                                 seen_by(each, StageResult::sampled));
+        const auto see = seen_by(each, StageResult::sampled);
+        const Trajectory<float, B> clip = outside(trajectory);
+        if (!request.edit.control.given()) {
+            return reel::sample_edit(editor(request), clip, there, guidance, see);
+        }
+        X result;
+        networks_->under_control(request.edit.control, texts_for(request.edit.control, request.prompt, edited),
+                                 [&](AnyControl<B>& control) {
+                                     result = sample_controlled_edit(editor(request), clip, there, guidance,
+                                                                     text_of(request.inverted_under()), control, see);
+                                 });
+        return result;
+    }
+    void check_control(const ControlOptions& control, const std::string& prompt,
+                       const std::string& edited) const override {
+        if (control.given()) {
+            static_cast<void>(texts_for(control, prompt, edited));
+        }
     }
     [[nodiscard]] AnyTensor sample(const SampleRequest& request, const EachStep& each) const override {
         look_at(PipelinePart::unet);
@@ -209,6 +226,14 @@ private:
         const WeightedEncoding read = encode_weighted(networks_->tokenizer(), prompt, facts().prompt_syntax);
         const X text = networks_->text(std::span<const std::int32_t>(read.encoding.ids));
         return read.is_plain() ? text : weighted_text(text, std::span<const float>(read.weights));
+    }
+
+    [[nodiscard]] ControlTexts texts_for(const ControlOptions& options, const std::string& prompt,
+                                         const std::string& edited) const {
+        require(!facts().takes_guidance_scale, "--control ", option_text(options.control), ": ",
+                facts().folder.string(), " is distilled for guidance, and its two halves cannot be told apart; leave ",
+                "the option out");
+        return control_texts(options, networks_->tokenizer(), prompt, edited);
     }
 
     [[nodiscard]] ClipEditor<NetworksUnet<B>, AnyScheduler<float, B>, Watch> editor(const EditRequest& request) const {

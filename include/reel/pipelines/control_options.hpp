@@ -1,0 +1,123 @@
+#pragma once
+// Whether an edit looks at its clip while it is sampled, and at what.
+
+#include <string>
+#include <vector>
+
+#include <reel/core/option_checks.hpp>
+
+namespace reel {
+
+/// What an edit takes over from its clip; see pipelines/control/.
+enum class ControlKind {
+    none,
+    prompt_to_prompt, ///< where words look, and where pixels look at each other
+    masactrl          ///< what the clip's pixels show
+};
+/// Which tokens of both prompts belong together: those that are the same, in order, or the n-th word and the n-th.
+enum class WordAlignment { refine, replace };
+
+inline constexpr std::array control_kind_names{NamedValue{"none", ControlKind::none},
+                                               NamedValue{"prompt_to_prompt", ControlKind::prompt_to_prompt},
+                                               NamedValue{"masactrl", ControlKind::masactrl}};
+inline constexpr std::array word_alignment_names{NamedValue{"refine", WordAlignment::refine},
+                                                 NamedValue{"replace", WordAlignment::replace}};
+
+/// The names of its values.
+[[nodiscard]] constexpr const auto& names_of(ControlKind) {
+    return control_kind_names;
+}
+/// The names of its values.
+[[nodiscard]] constexpr const auto& names_of(WordAlignment) {
+    return word_alignment_names;
+}
+
+/// Names and defaults are the papers'.
+struct ControlOptions {
+    ControlKind control = ControlKind::none;
+    WordAlignment word_alignment = WordAlignment::refine;
+    double cross_replace_steps = 0.8;
+    double self_replace_steps = 0.4;
+    std::vector<std::string> word_weights{}; ///< as read_word_weight() takes them
+    std::vector<std::string> blend_words{};
+    double blend_threshold = 0.3;
+    double blend_start = 0.2;
+    double masactrl_start = 0.08;
+
+    bool operator==(const ControlOptions&) const = default;
+
+    [[nodiscard]] bool given() const { return control != ControlKind::none; }
+
+    template <class Self, class Visit>
+    static void options(Self& self, const Visit& visit) {
+        visit(Option{"control", "sample the edit with an eye on the clip: words and pixels look where the clip's look "
+                                "(prompt_to_prompt), or pixels find what they show in the clip (masactrl)"},
+              self.control);
+        visit(Option{"word_alignment", "of prompt_to_prompt, which words are the clip's: the same ones in the same "
+                                       "order (refine), or the first the first, the second the second (replace)"},
+              self.word_alignment);
+        visit(Option{"cross_replace_steps",
+                     "of prompt_to_prompt: share of the steps in which words look where the "
+                     "clip's look",
+                     from_to(0, 1)},
+              self.cross_replace_steps);
+        visit(Option{"self_replace_steps",
+                     "of prompt_to_prompt: share of the steps in which pixels look at each other "
+                     "as the clip's do",
+                     from_to(0, 1)},
+              self.self_replace_steps);
+        visit(Option{"word_weight", "of prompt_to_prompt: WORD:FACTOR, a word of the edited prompt that counts so many "
+                                    "times"},
+              self.word_weights);
+        visit(Option{"blend_word", "of prompt_to_prompt: a word of either prompt; what changes away from where such "
+                                   "words look is taken back to the clip"},
+              self.blend_words);
+        visit(Option{"blend_threshold", "where words look: share of their largest attention", from_below(0, 1)},
+              self.blend_threshold);
+        visit(Option{"blend_start", "share of the steps after which that begins", from_to(0, 1)}, self.blend_start);
+        visit(Option{"masactrl_start", "of masactrl: share of the steps after which it begins", from_to(0, 1)},
+              self.masactrl_start);
+    }
+
+    /// What must fit together, beyond ranges.
+    void check(const KeyLocator& locate) const {
+        const ControlOptions usual;
+        const auto belongs = [&](bool untouched, const char* name, ControlKind kind) {
+            require(untouched || control == kind, locate(name), ": it is of ", locate("control"), " ",
+                    option_text(kind), ", and ", locate("control"), " is ", option_text(control));
+        };
+        const auto to_words = ControlKind::prompt_to_prompt;
+        belongs(word_alignment == usual.word_alignment, "word_alignment", to_words);
+        belongs(cross_replace_steps == usual.cross_replace_steps, "cross_replace_steps", to_words);
+        belongs(self_replace_steps == usual.self_replace_steps, "self_replace_steps", to_words);
+        belongs(word_weights.empty(), "word_weight", to_words);
+        belongs(blend_words.empty(), "blend_word", to_words);
+        belongs(masactrl_start == usual.masactrl_start, "masactrl_start", ControlKind::masactrl);
+        require(!blend_words.empty() || blend_threshold == usual.blend_threshold, locate("blend_threshold"),
+                ": there is no word to look for; give ", locate("blend_word"));
+        require(!blend_words.empty() || blend_start == usual.blend_start, locate("blend_start"),
+                ": there is no word to look for; give ", locate("blend_word"));
+        for (const std::string& weight : word_weights) {
+            static_cast<void>(read_word_weight(weight, locate("word_weight")));
+        }
+    }
+
+    /// A word and how many times it counts.
+    struct WordWeight {
+        std::string word;
+        double factor = 1;
+    };
+
+    /// Of "WORD:FACTOR". Throws Error that starts with `where`.
+    [[nodiscard]] static WordWeight read_word_weight(const std::string& text, const std::string& where) {
+        const std::size_t colon = text.rfind(':');
+        WordWeight weight;
+        require(colon != std::string::npos && colon > 0 && is_number(text.substr(colon + 1), weight.factor) &&
+                    weight.factor >= 0 && weight.factor <= 100,
+                where, ": expected WORD:FACTOR, the factor from 0 to 100, such as racket:2, found \"", text, "\"");
+        weight.word = text.substr(0, colon);
+        return weight;
+    }
+};
+
+} // namespace reel

@@ -1,0 +1,145 @@
+// --control: edits that look at their clip while they are sampled.
+
+#include <reel/io/config/json.hpp>
+
+#include "support/programs.hpp"
+
+using namespace reel_test;
+
+namespace {
+
+const std::string edit_gif = "edit-1-a_man_is_driving.gif";
+
+/// A folder with a clip.
+class Workplace : public TemporaryFolder {
+public:
+    Workplace() { write_clip(*this / "clip.mp4"); }
+
+    [[nodiscard]] Words command(const std::string& output, const Words& more) const {
+        return small_edit(*this, output,
+                          Words{"--inversion_prompt", "source", "--num_inv_steps", "5", "--num_inference_steps", "5"} +
+                              more);
+    }
+    /// The edit.
+    [[nodiscard]] std::string edited(const std::string& output, const Words& more) const {
+        INFO(output);
+        run_well(command(output, more));
+        return read_text(*this / output / edit_gif);
+    }
+    /// One line of error with `text`, and nothing written.
+    void refused(const Words& more, const std::string& text) const {
+        const Ended ended = run(command("refused", more));
+        INFO(ended.err);
+        CHECK(ended.status == 1);
+        CHECK(lines_of(ended.err).size() == 1);
+        CHECK(contains(ended.err, text));
+        const Path output = *this / "refused";
+        CHECK((!std::filesystem::exists(output) || files_in(output).empty()));
+    }
+};
+
+} // namespace
+
+TEST_CASE(
+    "controls change the edit, are repeated to the bit, and change nothing where they have no share of the steps") {
+    const Workplace work;
+    const std::string plain = work.edited("plain", {});
+    const Words words{"--control", "prompt_to_prompt"};
+    const std::string replaced = work.edited("replaced", words);
+    CHECK(replaced != plain);
+    CHECK(work.edited("again", words) == replaced);
+    CHECK(work.edited("swapped", words + Words{"--word_alignment", "replace"}) != replaced);
+    CHECK(work.edited("weighed", words + Words{"--word_weight", "driving:4"}) != replaced);
+    CHECK(work.edited("idle", words + Words{"--cross_replace_steps", "0", "--self_replace_steps", "0"}) == plain);
+
+    const std::string found = work.edited("found", {"--control", "masactrl"});
+    CHECK(found != plain);
+    CHECK(found != replaced);
+    CHECK(work.edited("later", {"--control", "masactrl", "--masactrl_start", "1"}) == plain);
+
+    const auto options = reel::read_json(work / "weighed" / "manifest.json").at("options");
+    CHECK(options.at("control") == "prompt_to_prompt");
+    CHECK(options.at("word_weight") == nlohmann::json{"driving:4"});
+}
+
+TEST_CASE("words that are blended at leave the rest to the clip; masks, 16 bits and previews go with controls") {
+    const Workplace work;
+    const Words words{"--control", "prompt_to_prompt", "--blend_word", "driving"};
+    const std::string blended = work.edited("blended", words);
+    CHECK(blended != work.edited("free", {"--control", "prompt_to_prompt"}));
+    CHECK(blended != work.edited("narrow", words + Words{"--blend_threshold", "0.9"}));
+    CHECK(blended != work.edited("late", words + Words{"--blend_start", "0.8"}));
+
+    // Where nothing may change the clip's latents come back, whatever the control does inside.
+    const Words box{"--mask_box", "0,0,0.5,1"};
+    const std::string masked = work.edited("masked", words + box + Words{"--preview_every", "2"});
+    CHECK(masked != work.edited("only_masked", box));
+    CHECK(std::filesystem::exists(work / "masked" / "preview-1.gif"));
+    CHECK(work.edited("drafted", words + Words{"--mask", "delta", "--delta_steps", "4"}) != blended);
+    CHECK(work.edited("narrow_type", words + Words{"--mixed_precision", "bf16"}) != blended);
+    CHECK(run_well(work.command("planned", words + Words{"--plan"})).out.find("sample") != std::string::npos);
+}
+
+TEST_CASE("controls that do not go with the rest are refused in one line") {
+    const Workplace work;
+    const Words words{"--control", "prompt_to_prompt"};
+    const Words pixels{"--control", "masactrl"};
+    work.refused(words + Words{"--inversion_prompt", "empty"},
+                 "--control prompt_to_prompt: it reads the clip off its inversion under the clip's own prompt; give "
+                 "--inversion_prompt source");
+    work.refused(pixels + Words{"--start", "noise"}, "give --start inversion");
+    work.refused(pixels + Words{"--num_inv_steps", "4"}, "--control masactrl: --num_inv_steps is 4 and");
+    work.refused(words + Words{"--blend_word", "racket"},
+                 "--blend_word racket: it is neither in \"a man is skiing\" nor in \"a man is driving\"");
+    work.refused(words + Words{"--word_weight", "skiing:2"},
+                 "--word_weight skiing:2: \"skiing\" is not in the edited prompt");
+    for (const std::string wrong : {"driving", "driving:", ":2", "driving:two", "driving:-1", "driving:1e9"}) {
+        work.refused(words + Words{"--word_weight", wrong}, "--word_weight: expected WORD:FACTOR, the factor from 0 to "
+                                                            "100, such as racket:2, found \"" +
+                                                                wrong + "\"");
+    }
+    work.refused(words + Words{"--edit", "a man is driving a car", "--word_alignment", "replace"},
+                 "expected as many, one for one");
+    work.refused({"--blend_word", "driving"},
+                 "--blend_word: it is of --control prompt_to_prompt, and --control is none");
+    work.refused(pixels + Words{"--self_replace_steps", "0.1"}, "--self_replace_steps: it is of --control");
+    work.refused(words + Words{"--masactrl_start", "0.1"}, "--masactrl_start: it is of --control masactrl");
+    work.refused(words + Words{"--blend_threshold", "0.5"}, "--blend_threshold: there is no word to look for; give ");
+    work.refused(words + Words{"--blend_start", "0.5"}, "--blend_start: there is no word to look for; give ");
+    work.refused(words + Words{"--scheduler", "HeunDiscreteScheduler"},
+                 "the clip is not known between calls of one step; use a sampler with one call a step, or no control");
+    CHECK(run(work.command("refused", {"--control", "p2p"})).status != 0);
+}
+
+TEST_CASE("a preset is the options that it stands for, and what else is given changes it") {
+    const TemporaryFolder work;
+    write_clip(work / "clip.mp4");
+    const auto edited = [&](const std::string& output, const Words& more) {
+        run_well(small_edit(work, output, Words{"--delta_steps", "4"} + more));
+        return results_in(work / output);
+    };
+    const auto preset = edited("preset", {"--preset", "insert"});
+    const Words same{"--inverted_latents",
+                     "mean",
+                     "--inversion_prompt",
+                     "source",
+                     "--guidance_prompt",
+                     "source",
+                     "--mask",
+                     "delta",
+                     "--mask_threshold",
+                     "0.58",
+                     "--mask_regions",
+                     "1",
+                     "--mask_strengths",
+                     "0.8",
+                     "--overlay"};
+    CHECK(edited("options", same) == preset);
+    CHECK(edited("changed", {"--preset=insert", "--mask_threshold", "0.3"}) != preset);
+    CHECK(edited("usual", {"--preset", "tune_a_video"}) == edited("plain", {}));
+    CHECK(reel::read_json(work / "preset" / "manifest.json").at("options").at("preset") == "insert");
+
+    const Ended wrong = run(small_edit(work, "wrong", {"--preset", "inserted"}));
+    CHECK(wrong.status != 0);
+    CHECK(contains(wrong.err, "--preset: expected one of tune_a_video, insert, found \"inserted\""));
+}
