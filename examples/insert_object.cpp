@@ -1,7 +1,7 @@
 // The whole job in one command: a clip, its prompt and an edited prompt in, an edited clip out. Without a clip: a drawn
 // one, edited with the model that comes with reel and compared with what it should have become.
 
-#include <reel/pipelines/insert_options.hpp>
+#include <reel/pipelines/insert_files.hpp>
 #include <reel/pipelines/laid_edit.hpp>
 #include <reel/pipelines/saved_tensors.hpp>
 #include <reel/pipelines/tune_clip.hpp>
@@ -21,9 +21,9 @@ Sampler sampler_of(const InsertOptions& o, const PipelineFacts& model) {
 /// With a rehearsal files are written as ever, but nothing is computed.
 Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* rehearsal) {
     TuneAVideoConfig& config = o.config;
-    const std::filesystem::path output = config.output_dir;
+    const InsertFiles out{o};
     Job job(o.job, rehearsal);
-    o.check_writing(job);
+    out.check(job);
 
     // Load.
     const auto replay = o.open_replay();
@@ -53,7 +53,7 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
     const AnyTensor latents = latents_to_edit(*model, moments, o.edit.inverted_latents, config, noise);
     AnyStart start = job.during(o.edit.inverted() ? "invert" : "", [&] { return model->start_edit(request, latents); });
     start.allowed = latent_mask(job.cpu(), allowed, latents.shape());
-    o.write_inverted(job, start.noise);
+    out.write_inverted(job, start.noise);
 
     // Edit: find the place, sample, decode, lay over the clip.
     std::vector<Frames> sheet{clip}, places; // the clip and its edits; where those are
@@ -65,30 +65,30 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
         const AnyPlace place = job.during(o.edit.masked() ? "mask " + number : "", find);
         if (o.edit.masked()) {
             places.push_back(mask_picture(place.mask, clip));
-            job.write(o.mask_file(number), [&](const auto& file) { write_gif(file, places.back(), format.times); });
+            job.write(out.mask_file(number), [&](const auto& file) { write_gif(file, places.back(), format.times); });
         }
-        const auto see = o.preview(job, *model, number, format.times);
+        const auto see = out.preview(job, *model, number, format.times);
         const auto sample = [&] { return model->sample_edit(request, start.trajectory, place, prompt, see); };
         const AnyTensor sampled = job.during("sample " + number, sample);
         const auto stage = job.stage("decode " + number);
         const Frames pictures = decoded(sampled);
         const LaidEdit edited = laid(rehearsal == nullptr ? pictures : clip); // which takes as long to write
         sheet.push_back(edited.frames);
-        laid.write(o.edit_stem(number, prompt), edited, format, job.writer());
+        laid.write(out.edit_stem(number, prompt), edited, format, job.writer());
     }
     demo.compare(job, *model, moments, sheet);
 
     // Write.
     auto writing = job.stage("write");
-    write_clip(output / "source", clip, format, job.writer());
-    demo.write(job, output, sheet, places);
-    job.write(output / "side_by_side.gif", [&](const auto& f) { write_gif(f, side_by_side(sheet), format.times); });
-    job.write(output / "frames.png", [&](const auto& f) { write_png(f, contact_sheet(sheet, (clip.count + 7) / 8)); });
-    o.write_tuning(job, *model, losses);
+    write_clip(out / "source", clip, format, job.writer());
+    demo.write(job, out.folder(), sheet, places);
+    job.write(out / "side_by_side.gif", [&](const auto& f) { write_gif(f, side_by_side(sheet), format.times); });
+    job.write(out / "frames.png", [&](const auto& f) { write_png(f, contact_sheet(sheet, (clip.count + 7) / 8)); });
+    out.write_tuning(job, *model, losses);
     job.attempt([&] { saved.write(request, config.validation_data.prompts.front()); });
     writing.done();
     if (rehearsal == nullptr) {
-        job.finish(laid.recorded(o.manifest(job.cpu(), sampler, replay, demo.scene_json())), output);
+        job.finish(laid.recorded(o.manifest(job.cpu(), sampler, replay, demo.scene_json())), out.folder());
         demo.conclude(o);
         laid.tell();
         job.report_failed_writes();

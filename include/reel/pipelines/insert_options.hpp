@@ -15,18 +15,14 @@
 
 #include <reel/core/ranges.hpp>
 #include <reel/io/config/options.hpp>
-#include <reel/io/files/atomic_file.hpp>
 #include <reel/pipelines/clip_files.hpp>
 #include <reel/pipelines/job.hpp>
 #include <reel/pipelines/loss_log.hpp>
 #include <reel/pipelines/named_sampler.hpp>
 #include <reel/pipelines/pasted_clip.hpp>
 #include <reel/pipelines/presets.hpp>
-#include <reel/pipelines/preview.hpp>
 #include <reel/pipelines/prompts.hpp>
-#include <reel/pipelines/save_tuned.hpp>
 #include <reel/pipelines/tune_config_file.hpp>
-#include <reel/pipelines/tuned_lora.hpp>
 #include <reel/pipelines/user_mask.hpp>
 
 namespace reel {
@@ -248,109 +244,6 @@ struct InsertOptions {
         const bool kept = !no_audio && clip.fps == 0 && config.train_data.sample_frame_rate == 1 &&
                           std::filesystem::is_regular_file(config.train_data.video_path);
         return kept ? SoundPart{config.train_data.video_path, taken.clock} : SoundPart{};
-    }
-
-    /// STEM of an edit's clip; edits are numbered from 1.
-    [[nodiscard]] std::filesystem::path edit_stem(const std::string& number, const std::string& prompt) const {
-        return std::filesystem::path(config.output_dir) / concat_text("edit-", number, "-", file_name_of(prompt));
-    }
-    [[nodiscard]] std::filesystem::path mask_file(const std::string& number) const {
-        return std::filesystem::path(config.output_dir) / concat_text("mask-", number, ".gif");
-    }
-
-    /// Keeps a preview of the edit that is being sampled; see preview_every.
-    [[nodiscard]] EachStep preview(Job& in, AnyPipeline& model, const std::string& number,
-                                   const ClipTimes& times) const {
-        return preview_of_steps(in, model, {preview_every, preview_file(number), times});
-    }
-    [[nodiscard]] std::filesystem::path preview_file(const std::string& number) const {
-        return std::filesystem::path(config.output_dir) / concat_text("preview-", number, ".gif");
-    }
-
-    /// Where the noise goes that the clip was inverted to.
-    [[nodiscard]] std::filesystem::path inverted_file() const {
-        return reel::inverted_file(config.output_dir, config.validation_data.num_inv_steps);
-    }
-
-    /// Finds out before the work whether all that will be written can be. Makes the folders, and keeps other runs out
-    /// of them.
-    void check_writing(Job& job_that_writes) const {
-        const std::filesystem::path folder = config.output_dir;
-        require_other_folder(folder, config.pretrained_model_path);
-        job_that_writes.claim(folder);
-        if (!save_tuned.empty()) {
-            job_that_writes.claim(save_tuned);
-            require_other_folder(save_tuned, config.pretrained_model_path);
-            check_tuned_pipeline(save_tuned);
-        }
-        check_mp4({.lossless = lossless});
-        std::vector<std::filesystem::path> files;
-        for (const char* name : {"side_by_side.gif", "frames.png", "manifest.json"}) {
-            files.push_back(folder / name);
-        }
-        const auto check_clip = [&](const std::filesystem::path& stem) { // as write_clip() has it
-            files.emplace_back(stem.string() + ".gif");
-            files.emplace_back(stem.string() + ".mp4");
-            if (frames) {
-                require_other_clip(stem, config.train_data.video_path);
-                check_frame_folder(stem);
-            }
-        };
-        check_clip(folder / "source");
-        for (std::size_t i = 0; i < config.validation_data.prompts.size(); ++i) {
-            const std::string number = std::to_string(i + 1);
-            check_clip(edit_stem(number, config.validation_data.prompts[i]));
-            if (edit.masked()) {
-                files.push_back(mask_file(number));
-            }
-            if (preview_every > 0) {
-                files.push_back(preview_file(number));
-            }
-        }
-        if (tuned.empty()) {
-            files.push_back(folder / "losses.csv");
-        }
-        if (tunes_lora()) {
-            files.push_back(folder / tuned_lora_file);
-        }
-        if (edit.inverted()) {
-            files.push_back(inverted_file());
-        }
-        if (!save_tensors.empty()) {
-            files.emplace_back(save_tensors);
-        }
-        for (const std::filesystem::path& file : files) {
-            require_other_clip(file, config.train_data.video_path);
-        }
-        check_outputs(files);
-    }
-
-    /// The noise that the clip was inverted to, where it was.
-    void write_inverted(Job& in, const AnyTensor& noise) const {
-        if (edit.inverted()) {
-            in.write(inverted_file(), [&](const auto& file) { reel::write_inverted(file, in.cpu(), noise); });
-        }
-    }
-
-    /// losses.csv, where anything may have been tuned, the LoRA that was, and the tuned model.
-    void write_tuning(Job& in, const AnyPipeline& model, const LossLog& losses) const {
-        if (tuned.empty()) {
-            in.write(std::filesystem::path(config.output_dir) / "losses.csv",
-                     [&](const auto& file) { losses.write(file); });
-        }
-        if (tunes_lora()) {
-            in.write(std::filesystem::path(config.output_dir) / tuned_lora_file,
-                     [&](const auto& file) { model.save_lora(file, config.lora_names); });
-        }
-        if (!save_tuned.empty()) {
-            const std::filesystem::path elsewhere = std::filesystem::path(config.output_dir) / "tuned_model";
-            in.attempt([&] {
-                reel::save_tuned(model, save_tuned, [&] {
-                    model.save_tuned(elsewhere);
-                    return elsewhere;
-                });
-            });
-        }
     }
 
     /// Everything needed to repeat the run. `cpu`: where it ran; `more`: laid over the options; with a "scene" the clip
