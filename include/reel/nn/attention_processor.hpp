@@ -1,13 +1,13 @@
 #pragma once
 
 #include <atomic>
-#include <functional>
 #include <memory>
 #include <string>
 
 #include <reel/nn/attention_probabilities.hpp>
 #include <reel/nn/couples.hpp>
 #include <reel/nn/module.hpp>
+#include <reel/nn/processor_functions.hpp>
 
 namespace reel {
 
@@ -44,32 +44,20 @@ struct LayerAttention {
 /// A function in the place of a layer's attention, kept for tensors and for variables.
 template <Scalar T, Backend B>
 struct AttentionProcessor {
-    template <class V>
-    using Function = std::function<V(const LayerAttention<V>&)>;
+    using Functions = ProcessorFunctions<LayerAttention, T, B>;
 
     std::string name;
     Couples couples;
-    Function<Tensor<T, B>> of_tensors;
-    Function<Variable<T, B>> of_variables;
+    Functions functions;
     mutable std::atomic<bool> checked = false; ///< what it is said to couple has been found true
 
-    AttentionProcessor(std::string layer, Couples claim, Function<Tensor<T, B>> tensors,
-                       Function<Variable<T, B>> variables)
-        : name(std::move(layer)), couples(claim), of_tensors(std::move(tensors)), of_variables(std::move(variables)) {}
+    AttentionProcessor(std::string layer, Couples claim, Functions both)
+        : name(std::move(layer)), couples(claim), functions(std::move(both)) {}
 
     template <class V>
     [[nodiscard]] V operator()(const V& query, const V& key, const V& value, const AttentionOptions& options,
                                const ClipPiece& piece) const {
-        const LayerAttention<V> inputs{query, key, value, name, options, piece};
-        V result;
-        if constexpr (std::same_as<V, Tensor<T, B>>) {
-            require(of_tensors != nullptr, name, ": its attention processor takes variables only");
-            result = of_tensors(inputs);
-        } else {
-            require(of_variables != nullptr, name,
-                    ": its attention processor takes tensors only, so that this UNet cannot be trained through it");
-            result = of_variables(inputs);
-        }
+        V result = functions(LayerAttention<V>{query, key, value, name, options, piece}, "attention processor");
         require(result.defined() && result.shape() == query.shape(), name, ": its attention processor gave ",
                 result.shape(), ", expected the queries' ", query.shape());
         return result;
@@ -78,23 +66,12 @@ struct AttentionProcessor {
 
 namespace detail {
 
-/// `processor` for one layer, for as many of tensors and variables as it takes.
 template <Scalar T, Backend B, class F>
 [[nodiscard]] std::shared_ptr<const AttentionProcessor<T, B>>
 processor_of(const std::shared_ptr<const AttentionProcessor<T, B>>& /*slot*/, const std::string& name,
              const std::shared_ptr<F>& processor, Couples couples) {
-    const auto as = [&]<class V>(std::type_identity<V>) -> std::function<V(const LayerAttention<V>&)> {
-        if constexpr (std::is_invocable_r_v<V, F&, const LayerAttention<V>&>) {
-            return [processor](const LayerAttention<V>& attention) { return (*processor)(attention); };
-        } else {
-            return {};
-        }
-    };
-    auto tensors = as(std::type_identity<Tensor<T, B>>{});
-    auto variables = as(std::type_identity<Variable<T, B>>{});
-    require(tensors || variables, "set_attn_processor: the processor takes neither the tensors nor the variables of ",
-            name, ": write it as [](const auto& attention) { ...; return attention.attend(); }");
-    return std::make_shared<const AttentionProcessor<T, B>>(name, couples, std::move(tensors), std::move(variables));
+    return std::make_shared<const AttentionProcessor<T, B>>(
+        name, couples, ProcessorFunctions<LayerAttention, T, B>::of(processor, "set_attn_processor: " + name));
 }
 
 } // namespace detail

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include <reel/nn/check_coupling.hpp>
+#include <reel/nn/feature_processor.hpp>
 #include <reel/nn/normalised_pictures.hpp>
 #include <reel/nn/parts.hpp>
 
@@ -20,6 +22,7 @@ struct ResnetBlock {
     GroupNorm<T, B> norm2;
     Conv2d<T, B> conv2;
     std::optional<LinearOf<Parts, T, B>> conv_shortcut;
+    std::shared_ptr<const FeatureProcessor<T, B>> feature_processor; ///< of what is added to the input, or null
 
     /// `time_channels` = 0: no time embedding, as in a VAE.
     ResnetBlock(index_t in, index_t out, index_t time_channels, index_t groups, double epsilon)
@@ -69,12 +72,38 @@ private:
         });
         const V in_place = cut ? h : V{};
         JoinedChannels<V> changed{std::move(h), {}};
-        return normalised_pictures(
-            norm2, std::move(changed), sets, size, in_place, [&](V normal, const SomePictures<V>& p) {
-                const V y = apply(conv2, std::move(normal), p.result);
-                const V residual = p.of(x);
-                return plus(y, conv_shortcut ? (*conv_shortcut)(residual) : residual, p.in_pieces());
-            });
+        if (feature_processor) {
+            V own = normalised_pictures(
+                norm2, std::move(changed), sets, size, in_place,
+                [&](V normal, const SomePictures<V>& p) { return apply(conv2, std::move(normal), p.result); });
+            return with_shortcut((*feature_processor)(own, sets), x, size);
+        }
+        return normalised_pictures(norm2, std::move(changed), sets, size, in_place,
+                                   [&](V normal, const SomePictures<V>& p) {
+                                       const V y = apply(conv2, std::move(normal), p.result);
+                                       return plus(y, shortcut(p.of(x)), p.in_pieces());
+                                   });
+    }
+
+    template <class V>
+    [[nodiscard]] V shortcut(const V& x) const {
+        return conv_shortcut ? (*conv_shortcut)(x) : x;
+    }
+
+    /// Not in the features' own memory, which a processor may have kept.
+    template <class V>
+    [[nodiscard]] V with_shortcut(const V& features, const JoinedChannels<V>& x, index_t size) const {
+        if constexpr (is_tensor<V>) {
+            if (size > 0) {
+                const V sum(features.backend(), features.shape());
+                for_each_piece(sum.shape(0), size, [&](index_t begin, index_t end) {
+                    sum.slice(begin, end).copy_from(features.slice(begin, end));
+                    accumulate_(sum.slice(begin, end), shortcut(x.slice(begin, end)));
+                });
+                return sum;
+            }
+        }
+        return add(shortcut(x.all()), features);
     }
 
     /// Of a clip's pictures; 0: all sets go whole.
