@@ -10,6 +10,7 @@
 
 #include "backend/compare.hpp"
 #include "io/temporary_folder.hpp"
+#include "support/inpainting_model.hpp"
 
 namespace {
 
@@ -53,8 +54,8 @@ struct Both {
     std::unique_ptr<AnyPipeline> here;
     std::unique_ptr<AnyPipeline> there;
 
-    Both() {
-        const PipelineSource source{.folder = "golden/sd1_tiny", .seed = 5};
+    Both() : Both({.folder = "golden/sd1_tiny", .seed = 5}) {}
+    explicit Both(const PipelineSource& source) {
         here = backend->load(source);
         there =
             std::make_unique<PipelineOn<Cuda>>(PipelineHost{cpu, &sampler_json}, load_networks<float>(cuda, source));
@@ -152,6 +153,24 @@ TEST_CASE("a pipeline on Cuda tunes as on Cpu") {
     check_tuning({.max_train_steps = 2, .learning_rate = 0.1, .adam_epsilon = 1, .tune = TuneKind::lora, .rank = 2});
 }
 
+TEST_CASE("an inpainting model on Cuda sees what it sees on Cpu") {
+    const reel_test::TemporaryFolder folder;
+    reel_test::put_inpainting_model(folder / "model");
+    Both both({.folder = folder / "model", .seed = 5, .masked = true});
+    PixelMask mask(2, 16, 32);
+    for (int f = 0; f < 2; ++f) {
+        std::fill_n(mask.frame(f).begin(), 8 * 32, PixelMask::whole);
+    }
+    EditRequest request{ddim_sampler(both.here->facts()), {}, {}, "a man is skiing", 7};
+    request.sampling.num_inference_steps = request.sampling.num_inv_steps = 3;
+    const auto edited = [&](AnyPipeline& pipeline) {
+        pipeline.paint_inside(clip(), mask, 4);
+        const AnyStart start = pipeline.start_edit(request, pipeline.mean_latents(pipeline.encode(clip())));
+        return pipeline.sample_edit(request, start.trajectory, {start.noise}, "a dog");
+    };
+    compare("inpainting", edited(*both.there), edited(*both.here), 1e-3);
+}
+
 TEST_CASE("an edit on Cuda is that on Cpu, by every start and place, with reel's samplers and one's own") {
     Both both;
     const auto edited = [&](const AnyPipeline& pipeline, const EditRequest& request) {
@@ -177,6 +196,17 @@ TEST_CASE("an edit on Cuda is that on Cpu, by every start and place, with reel's
                 compare("own sampler", edited(*both.there, request), edited(*both.here, request), 1e-3);
             }
         }
+    }
+    EditRequest friendly{ddim_sampler(facts, 1), {}, {}, "a man is skiing", 7};
+    friendly.sampling.num_inference_steps = friendly.sampling.num_inv_steps = 3;
+    friendly.edit.inversion = InversionKind::edit_friendly;
+    friendly.edit.mask_options.draws = 2;
+    for (const MaskKind mask : {MaskKind::none, MaskKind::difference}) {
+        friendly.edit.mask = mask;
+        compare("edit-friendly", edited(*both.there, friendly), edited(*both.here, friendly), 1e-3);
+        Own own(facts.sampling); // is given copies
+        own.options.eta = 1;
+        friendly.sampler = Sampler("Own", own);
     }
     CHECK(both.cuda.memory().statistics().in_use > 0);
 }
