@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <reel/core/ranges.hpp>
+#include <reel/ops/elementwise.hpp>
 #include <reel/pipelines/control/source_branch.hpp>
 
 namespace reel {
@@ -21,7 +22,7 @@ public:
     [[nodiscard]] bool wanted() const { return !tokens_.empty(); }
 
     /// Adds what a layer that looks at the prompt tells: [frames, heads, pixels, tokens]. `latents` are the call's.
-    template <Real T, Backend B>
+    template <Scalar T, Backend B>
     void add(const Tensor<T, B>& probabilities, const Shape& latents) {
         if (!wanted()) {
             return;
@@ -38,7 +39,7 @@ public:
             sums_.assign(static_cast<std::size_t>(frames * size.pixels()), 0);
         }
         for (const index_t token : tokens_) {
-            const auto seen = mean(slice_channels(probabilities, token, token + 1), 1).to_host();
+            const auto seen = mean(cast<compute_t<T>>(slice_channels(probabilities, token, token + 1)), 1).to_host();
             for (std::size_t i = 0; i < seen.size(); ++i) {
                 sums_[i] += static_cast<double>(seen[i]);
             }
