@@ -1,7 +1,10 @@
 #include "backend/cuda_unet.hpp"
 
+#include <reel/pipelines/control/attend_and_excite.hpp>
 #include <reel/pipelines/control/mutual_self_attention.hpp>
+#include <reel/pipelines/control/plug_and_play.hpp>
 #include <reel/pipelines/control/prompt_to_prompt.hpp>
+#include <reel/pipelines/control/token_flow.hpp>
 
 namespace cuda_test {
 
@@ -34,6 +37,16 @@ std::vector<std::vector<double>> controlled_steps(B& backend) {
     tokens.weight[2] = 2;
     step(reel::PromptToPrompt<double, B>(backend, tokens, {.blend_threshold = 0.5}, {2}, {3}));
     step(reel::MutualSelfAttention<double, B>({.start_step = 0}));
+    using Plug = reel::PlugAndPlay<double, B>;
+    const reel::PlugAndPlayOptions all{.features = "up_blocks.0", .attention_from = "up_blocks"};
+    step(Plug(all));
+    step(reel::TokenFlow<double, B, Plug>(
+        [](const reel::ControlStep&) {
+            return std::vector<reel::index_t>{0, 2};
+        },
+        Plug(all)));
+    const reel::AttendAndExcite<double, B> excite(unet, source, {2, 3});
+    results.push_back(excite(0, clip, start).to_host());
     return results;
 }
 

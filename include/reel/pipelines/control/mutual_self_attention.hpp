@@ -34,16 +34,13 @@ public:
             kept_[layer.name] = {layer.key, layer.value};
         } else if (needs_clip(at_)) {
             const auto& [key, value] = kept_.at(layer.name);
-            return layer.attend(layer.query, for_each_clip(key, layer), for_each_clip(value, layer));
+            const index_t clips = layer.piece.clips;
+            return layer.attend(layer.query, for_each_clip(key, clips), for_each_clip(value, clips));
         }
         return layer.attend();
     }
 
 private:
-    [[nodiscard]] static X for_each_clip(const X& x, const LayerAttention<X>& layer) {
-        return layer.piece.clips == 1 ? x : concat_rows({x, x});
-    }
-
     MutualSelfAttentionOptions options_;
     ControlStep at_{};
     std::map<std::string, std::pair<X, X>> kept_{}; ///< the clip's keys and values, by layer

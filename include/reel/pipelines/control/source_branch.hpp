@@ -13,6 +13,7 @@
 
 #include <reel/core/ranges.hpp>
 #include <reel/nn/attention_processor.hpp>
+#include <reel/nn/feature_processor.hpp>
 #include <reel/pipelines/blend.hpp>
 
 namespace reel {
@@ -41,6 +42,22 @@ concept AttentionControl = requires(C& control, const ControlStep& at, const std
     { control.controls(name) } -> std::convertible_to<bool>;
     { control(layer) } -> std::same_as<Tensor<T, B>>;
 };
+
+/// A control that steers what residual blocks add as well: those for which `controls_features(name)` is true have
+/// control.features(block): see set_feature_processor().
+template <class C, class T, class B>
+concept FeatureControl = AttentionControl<C, T, B> &&
+    requires(C& control, const std::string& name, const LayerFeatures<Tensor<T, B>>& block) {
+    { control.controls_features(name) } -> std::convertible_to<bool>;
+    { control.features(block) } -> std::same_as<Tensor<T, B>>;
+};
+
+/// What was kept of the clip, once for each clip of a call, such as the halves of guidance.
+template <class V>
+[[nodiscard]] V for_each_clip(const V& of_clip, index_t clips) {
+    const std::vector<V> all(static_cast<std::size_t>(clips), of_clip);
+    return clips == 1 ? of_clip : concat_rows(std::span<const V>(all));
+}
 
 /// One clip of a call, such as one half of guidance: what a layer's attention works on, cut out of it.
 template <class V>
@@ -87,14 +104,17 @@ private:
     LayerAttention<V> attention_;
 };
 
-/// run(), with a control in the place of the attention of the layers that it chooses; what was there before is there
-/// again afterwards. Throws Error when it chooses none.
+/// run(), with a control in the place of the attention of the layers that it chooses, and behind the residual blocks
+/// that it chooses; what was there before is there again afterwards. Throws Error when it chooses none.
 template <class M, class Control, class Run>
 decltype(auto) with_control(M& model, Control& control, const Run& run) {
     std::vector<std::function<void()>> restore;
     for_each_submodule(model, [&](const std::string&, auto& part) {
         if constexpr (requires { part.processor->checked; }) {
             restore.push_back([&part, before = part.processor] { part.processor = before; });
+        }
+        if constexpr (requires { part.feature_processor; }) {
+            restore.push_back([&part, before = part.feature_processor] { part.feature_processor = before; });
         }
     });
     const struct AtTheEnd {
@@ -107,6 +127,11 @@ decltype(auto) with_control(M& model, Control& control, const Run& run) {
     } at_the_end{restore};
     set_attn_processor(
         model, [&](const std::string& name) { return static_cast<bool>(control.controls(name)); }, std::ref(control));
+    if constexpr (requires { control.controls_features(std::string()); }) {
+        set_feature_processor(
+            model, [&](const std::string& name) { return static_cast<bool>(control.controls_features(name)); },
+            [&control](const auto& block) -> decltype(control.features(block)) { return control.features(block); });
+    }
     return run();
 }
 
