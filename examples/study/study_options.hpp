@@ -134,7 +134,7 @@ inline void check_drawn_options(const Options& options, const std::string& where
     if (edit.user_mask.given()) {
         json["user_mask"] = reel::options_json(edit.user_mask);
     }
-    if (edit.control.given()) {
+    if (edit.steered()) {
         json.update(reel::options_json(edit.control));
     }
     if (edit.overlay) {

@@ -57,6 +57,24 @@ TEST_CASE(
     CHECK(found != replaced);
     CHECK(work.edited("later", {"--control", "masactrl", "--masactrl_start", "1"}) == plain);
 
+    const Words plug{"--control", "plug_and_play"};
+    const std::string plugged = work.edited("plugged", plug);
+    CHECK(plugged != plain);
+    CHECK(work.edited("unplugged", plug + Words{"--feature_steps", "0", "--attention_steps", "0"}) == plain);
+    CHECK(work.edited("features", plug + Words{"--attention_steps", "0"}) != plugged);
+    const std::string flowing = work.edited("flowing", {"--control", "tokenflow"});
+    CHECK(flowing != plugged);
+    CHECK(work.edited("keyframes", {"--control", "tokenflow", "--keyframe_batch", "1"}) != flowing);
+
+    const Words excite{"--excite_word", "driving"};
+    const std::string excited = work.edited("excited", excite);
+    CHECK(excited != plain);
+    CHECK(work.edited("excited_more", excite + Words{"--excite_step_size", "40"}) != excited);
+    CHECK(work.edited("excited_longer", excite + Words{"--excite_steps", "0.7"}) != excited);
+    CHECK(work.edited("excited_words", excite + words) != replaced);
+    CHECK(work.edited("from_noise", excite + Words{"--start", "noise"}) !=
+          work.edited("only_noise", {"--start", "noise"}));
+
     const auto options = reel::read_json(work / "weighed" / "manifest.json").at("options");
     CHECK(options.at("control") == "prompt_to_prompt");
     CHECK(options.at("word_weight") == nlohmann::json{"driving:4"});
@@ -103,11 +121,19 @@ TEST_CASE("controls that do not go with the rest are refused in one line") {
     work.refused({"--blend_word", "driving"},
                  "--blend_word: it is of --control prompt_to_prompt, and --control is none");
     work.refused(pixels + Words{"--self_replace_steps", "0.1"}, "--self_replace_steps: it is of --control");
+    work.refused(words + Words{"--feature_steps", "0.1"}, "--feature_steps: it is of --control plug_and_play");
+    work.refused(words + Words{"--keyframe_batch", "4"}, "--keyframe_batch: it is of --control tokenflow");
+    work.refused({"--excite_word", "racket"}, "--excite_word racket: \"racket\" is not in the edited prompt");
+    work.refused({"--excite_steps", "0.5"}, "--excite_steps: there is no word to lead to; give --excite_word");
+    work.refused({"--excite_step_size", "5"}, "--excite_step_size: there is no word to lead to; give --excite_word");
+    work.refused({"--excite_word", "driving", "--start", "noise", "--scheduler", "HeunDiscreteScheduler"},
+                 "--excite_word: Heun");
     work.refused(words + Words{"--masactrl_start", "0.1"}, "--masactrl_start: it is of --control masactrl");
     work.refused(words + Words{"--blend_threshold", "0.5"}, "--blend_threshold: there is no word to look for; give ");
     work.refused(words + Words{"--blend_start", "0.5"}, "--blend_start: there is no word to look for; give ");
-    work.refused(words + Words{"--scheduler", "HeunDiscreteScheduler"},
-                 "the clip is not known between calls of one step; use a sampler with one call a step, or no control");
+    work.refused(
+        words + Words{"--scheduler", "HeunDiscreteScheduler"},
+        "the clip is not known between calls of one step; use a sampler with one call a step, or no --control");
     CHECK(run(work.command("refused", {"--control", "p2p"})).status != 0);
 }
 
@@ -136,10 +162,16 @@ TEST_CASE("a preset is the options that it stands for, and what else is given ch
                      "--overlay"};
     CHECK(edited("options", same) == preset);
     CHECK(edited("changed", {"--preset=insert", "--mask_threshold", "0.3"}) != preset);
+    CHECK(edited("untuned", {"--preset", "zero_shot"}) ==
+          edited("flowing", {"--inverted_latents", "mean", "--inversion_prompt", "source", "--control", "tokenflow"}));
+    const auto options = reel::read_json(work / "untuned" / "manifest.json").at("options");
+    CHECK(options.at("max_train_steps") == 0);
+    CHECK(options.at("control") == "tokenflow");
     CHECK(edited("usual", {"--preset", "tune_a_video"}) == edited("plain", {}));
     CHECK(reel::read_json(work / "preset" / "manifest.json").at("options").at("preset") == "insert");
 
     const Ended wrong = run(small_edit(work, "wrong", {"--preset", "inserted"}));
     CHECK(wrong.status != 0);
-    CHECK(contains(wrong.err, "--preset: expected one of tune_a_video, insert, found \"inserted\""));
+    CHECK(
+        contains(wrong.err, "--preset: expected one of tune_a_video, insert, zero_shot, inpaint, found \"inserted\""));
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <reel/core/option_checks.hpp>
+#include <reel/core/scalar.hpp>
 
 namespace reel {
 
@@ -12,14 +13,17 @@ namespace reel {
 enum class ControlKind {
     none,
     prompt_to_prompt, ///< where words look, and where pixels look at each other
-    masactrl          ///< what the clip's pixels show
+    masactrl,         ///< what the clip's pixels show
+    plug_and_play,    ///< a block's features, and where pixels look at each other
+    tokenflow         ///< that in keyframes, and how other frames follow them
 };
 /// Which tokens of both prompts belong together: those that are the same, in order, or the n-th word and the n-th.
 enum class WordAlignment { refine, replace };
 
-inline constexpr std::array control_kind_names{NamedValue{"none", ControlKind::none},
-                                               NamedValue{"prompt_to_prompt", ControlKind::prompt_to_prompt},
-                                               NamedValue{"masactrl", ControlKind::masactrl}};
+inline constexpr std::array control_kind_names{
+    NamedValue{"none", ControlKind::none}, NamedValue{"prompt_to_prompt", ControlKind::prompt_to_prompt},
+    NamedValue{"masactrl", ControlKind::masactrl}, NamedValue{"plug_and_play", ControlKind::plug_and_play},
+    NamedValue{"tokenflow", ControlKind::tokenflow}};
 inline constexpr std::array word_alignment_names{NamedValue{"refine", WordAlignment::refine},
                                                  NamedValue{"replace", WordAlignment::replace}};
 
@@ -43,15 +47,26 @@ struct ControlOptions {
     double blend_threshold = 0.3;
     double blend_start = 0.2;
     double masactrl_start = 0.08;
+    double feature_steps = 0.8;
+    double attention_steps = 0.5;
+    index_t keyframe_batch = 8;
+    std::vector<std::string> excite_words{};
+    double excite_steps = 0.25;
+    double excite_step_size = 20;
 
     bool operator==(const ControlOptions&) const = default;
 
+    /// Whether the edit looks at the clip.
     [[nodiscard]] bool given() const { return control != ControlKind::none; }
+    /// Whether latents are led to words.
+    [[nodiscard]] bool excites() const { return !excite_words.empty(); }
 
     template <class Self, class Visit>
     static void options(Self& self, const Visit& visit) {
-        visit(Option{"control", "sample the edit with an eye on the clip: words and pixels look where the clip's look "
-                                "(prompt_to_prompt), or pixels find what they show in the clip (masactrl)"},
+        visit(Option{"control",
+                     "sample the edit with an eye on the clip: words and pixels look where the clip's look "
+                     "(prompt_to_prompt), pixels find what they show in the clip (masactrl), shapes and layout are the "
+                     "clip's (plug_and_play), or that in keyframes which the others follow (tokenflow)"},
               self.control);
         visit(Option{"word_alignment", "of prompt_to_prompt, which words are the clip's: the same ones in the same "
                                        "order (refine), or the first the first, the second the second (replace)"},
@@ -77,6 +92,25 @@ struct ControlOptions {
         visit(Option{"blend_start", "share of the steps after which that begins", from_to(0, 1)}, self.blend_start);
         visit(Option{"masactrl_start", "of masactrl: share of the steps after which it begins", from_to(0, 1)},
               self.masactrl_start);
+        visit(Option{"feature_steps",
+                     "of plug_and_play and tokenflow: share of the steps in which the features of a "
+                     "block of the decoder are the clip's",
+                     from_to(0, 1)},
+              self.feature_steps);
+        visit(Option{"attention_steps",
+                     "of plug_and_play and tokenflow: share of the steps in which pixels look at each "
+                     "other as the clip's do",
+                     from_to(0, 1)},
+              self.attention_steps);
+        visit(Option{"keyframe_batch", "of tokenflow: one keyframe of so many frames, drawn anew at each step",
+                     from_to(1, 10000)},
+              self.keyframe_batch);
+        visit(Option{"excite_word", "a word of the edited prompt that must show: latents are led to it by "
+                                    "attend-and-excite"},
+              self.excite_words);
+        visit(Option{"excite_steps", "share of the steps before which they are", above_to(0, 1)}, self.excite_steps);
+        visit(Option{"excite_step_size", "of each such change against the loss's gradient", above(0)},
+              self.excite_step_size);
     }
 
     /// What must fit together, beyond ranges.
@@ -93,6 +127,14 @@ struct ControlOptions {
         belongs(word_weights.empty(), "word_weight", to_words);
         belongs(blend_words.empty(), "blend_word", to_words);
         belongs(masactrl_start == usual.masactrl_start, "masactrl_start", ControlKind::masactrl);
+        const bool plugs = control == ControlKind::plug_and_play || control == ControlKind::tokenflow;
+        belongs(plugs || feature_steps == usual.feature_steps, "feature_steps", ControlKind::plug_and_play);
+        belongs(plugs || attention_steps == usual.attention_steps, "attention_steps", ControlKind::plug_and_play);
+        belongs(keyframe_batch == usual.keyframe_batch, "keyframe_batch", ControlKind::tokenflow);
+        require(excites() || excite_steps == usual.excite_steps, locate("excite_steps"),
+                ": there is no word to lead to; give ", locate("excite_word"));
+        require(excites() || excite_step_size == usual.excite_step_size, locate("excite_step_size"),
+                ": there is no word to lead to; give ", locate("excite_word"));
         require(!blend_words.empty() || blend_threshold == usual.blend_threshold, locate("blend_threshold"),
                 ": there is no word to look for; give ", locate("blend_word"));
         require(!blend_words.empty() || blend_start == usual.blend_start, locate("blend_start"),

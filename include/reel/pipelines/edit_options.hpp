@@ -106,6 +106,8 @@ struct EditOptions {
     bool operator==(const EditOptions&) const = default;
 
     [[nodiscard]] bool masked() const { return mask != MaskKind::none || user_mask.given(); }
+    /// Whether sampling looks at the clip or is led to words.
+    [[nodiscard]] bool steered() const { return control.given() || control.excites(); }
     /// Whether sampling needs the clip at every noise level.
     [[nodiscard]] bool keeps_trajectory() const { return masked() || control.given() || edit_friendly(); }
     [[nodiscard]] bool drafted() const { return mask == MaskKind::delta; }
@@ -164,9 +166,10 @@ struct EditOptions {
 
     /// What asks for a mask, or for a control, as messages name it.
     [[nodiscard]] std::string trajectory_text(const KeyLocator& locate) const {
-        return !masked()                ? locate("control") + " " + std::string(option_text(control.control))
-               : mask != MaskKind::none ? locate("mask") + " " + std::string(option_text(mask))
-                                        : locate(user_mask.option());
+        return !masked() && !control.given() ? locate("excite_word")
+               : !masked()                   ? locate("control") + " " + std::string(option_text(control.control))
+               : mask != MaskKind::none      ? locate("mask") + " " + std::string(option_text(mask))
+                                             : locate(user_mask.option());
     }
 
     /// Throws Error unless an edit can take the inversion's latents step by step, where it wants them.

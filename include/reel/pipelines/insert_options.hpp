@@ -57,20 +57,25 @@ struct InsertOptions {
     void take(Preset which) {
         preset = which;
         edit = edit_options_of(which);
+        if (!reel::tunes(which)) {
+            config.max_train_steps = 0;
+        }
     }
 
-    /// Takes the preset and the configuration that `value("--preset")` and `value("--config")`, the file, name, where
-    /// they do; other options then override both. What `given("--model")` and the like says that options supply need
-    /// not be in the file.
+    /// Takes the configuration that `value("--config")`, a file, and over it the preset that `value("--preset")` names,
+    /// where they do; other options then override both. What `given("--model")` and the like says that options supply
+    /// need not be in the file.
     void read(const std::function<std::string(std::string_view)>& value,
               const std::function<bool(std::string_view)>& given) {
+        if (const std::string file = value("--config"); !file.empty()) {
+            read_config(file, given);
+        }
         if (const std::string name = value("--preset"); !name.empty()) {
             take(choice_of<Preset>(name, "--preset"));
         }
-        const std::string file = value("--config");
-        if (file.empty()) {
-            return;
-        }
+    }
+
+    void read_config(const std::string& file, const std::function<bool(std::string_view)>& given) {
         config_file = file;
         std::vector<std::string> supplied;
         for (const auto& [option, key] : {std::pair{"--model", "pretrained_model_path"},
@@ -108,10 +113,9 @@ struct InsertOptions {
 
     template <class Self, class Visit>
     static void options(Self& self, const Visit& visit) {
-        visit(Option{"preset",
-                     "where the options of an edit start: as the reference edits (tune_a_video), or as objects "
-                     "are inserted best (insert), which is a draft's mask and an overlay under the clip's "
-                     "own prompt; what else is given changes that"},
+        visit(Option{"preset", "where the options of an edit start: as the reference edits (tune_a_video), as objects "
+                               "are inserted best (insert), without tuning (zero_shot), or with an inpainting model "
+                               "(inpaint); what else is given changes that"},
               self.preset);
         visit(Option{"config", "YAML file with Tune-A-Video's keys"}, self.config_file);
         visit_renamed(self.config, visit,

@@ -12,7 +12,8 @@ enum class NoiseStream : std::uint64_t {
     draft = std::uint64_t{1} << 43,     ///< of every step of delta denoising
     on_draft = std::uint64_t{1} << 44,  ///< on the draft, where sampling starts
     inversion = std::uint64_t{1} << 45, ///< of edit-friendly inversion, a stream for each level
-    masked = std::uint64_t{1} << 46     ///< of the sample of a masked clip's latents
+    masked = std::uint64_t{1} << 46,    ///< of the sample of a masked clip's latents
+    keyframes = std::uint64_t{1} << 47  ///< of TokenFlow
 };
 
 } // namespace reel

@@ -48,6 +48,7 @@ template void cuda::for_each_index(cudaStream_t, index_t, const functors::Gather
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::HideKeys<T>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::Masked<T>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::MiddleSum<T>&);
+template void cuda::for_each_index(cudaStream_t, index_t, const functors::MixRows<T>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::Multiply<T>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::NormalAround<T>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::Permute<T>&);

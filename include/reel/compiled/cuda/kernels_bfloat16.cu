@@ -11,6 +11,7 @@
 #include <reel/ops/resample.hpp>
 #include <reel/ops/softmax.hpp>
 #include <reel/pipelines/clips.hpp>
+#include <reel/pipelines/control/nearest_tokens.hpp>
 
 namespace reel {
 using T = bfloat16;

@@ -17,6 +17,7 @@
 #include <reel/optim/ema.hpp>
 #include <reel/pipelines/blend.hpp>
 #include <reel/pipelines/clips.hpp>
+#include <reel/pipelines/control/nearest_tokens.hpp>
 #include <reel/pipelines/delta_denoising.hpp>
 #include <reel/pipelines/difference.hpp>
 #include <reel/pipelines/fill_frames.hpp>
@@ -38,6 +39,7 @@ template void cuda::for_each_index(cudaStream_t, index_t, const functors::AdamWU
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::AddAbsoluteDifference<float>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::BlendByMask<float>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::BlendStep<float>&);
+template void cuda::for_each_index(cudaStream_t, index_t, const functors::Cast<float, float>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::ClampRows<float>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::ClampedBlendStep<float>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::CrossEntropyGradient<float>&);
@@ -46,6 +48,7 @@ template void cuda::for_each_index(cudaStream_t, index_t, const functors::Finish
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::GaussianDivergence<float>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::GaussianDivergenceGradient<float>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::GaussianSample<float>&);
+template void cuda::for_each_index(cudaStream_t, index_t, const functors::LargestOfRow<float>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::LinearCombination<float>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::MoveTowards<float>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::Reparameterized<float>&);
@@ -55,6 +58,7 @@ template void cuda::for_each_index(cudaStream_t, index_t, const functors::Shrink
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::SoftmaxCrossEntropy<float>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::StartFlow<float>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::TakeChange<float>&);
+template void cuda::for_each_index(cudaStream_t, index_t, const functors::UnitRow<float>&);
 template void cuda::for_each_index(cudaStream_t, index_t, const functors::Fill<std::uint8_t>&);
 
 } // namespace reel

@@ -26,20 +26,22 @@ void check_noise_schedule(const Sampler& sampler, const DDIMConfig& model, const
 }
 
 /// Throws Error unless every model call leads to a level at which the clip is known, so that it can be put back
-/// outside a mask, or looked at. `levels`: those of the inversion, upwards; without one the clip is noised as the
-/// sampler wants.
-void check_blending(const Sampler& sampler, int steps, const EditOptions& edit, std::vector<double> levels) {
+/// outside a mask, or looked at, and latents can be led to words there. `levels`: those of the inversion, upwards;
+/// without one the clip is noised as the sampler wants.
+void check_levels(const Sampler& sampler, int steps, const EditOptions& edit, std::vector<double> levels) {
     const std::string what = edit.trajectory_text([](std::string_view name) { return concat_text("--", name); });
     const auto calls = static_cast<int>(sampler.timesteps().size());
-    const std::string none = edit.masked() ? "no mask" : "no control";
+    const std::string none =
+        edit.masked() ? "no mask" : concat_text("no --", edit.control.given() ? "control" : "excite_word");
     require(calls == steps, what, ": ", sampler.name(), " calls the model ", calls, " times for ", steps,
             " steps, and ",
-            edit.masked() ? "the clip cannot be put back outside the mask between calls of one step"
-                          : "the clip is not known between calls of one step",
+            edit.masked()          ? "the clip cannot be put back outside the mask between calls of one step"
+            : edit.control.given() ? "the clip is not known between calls of one step"
+                                   : "latents cannot be led to words between calls of one step",
             "; use a sampler with one call a step, or ", none);
     ranges::reverse(levels);
-    require(!edit.inverted() || levels == sampler.timesteps(), what, ": ", sampler.name(),
-            " with this configuration passes noise levels that its inversion does not; ",
+    require(!edit.inverted() || !(edit.masked() || edit.control.given()) || levels == sampler.timesteps(), what, ": ",
+            sampler.name(), " with this configuration passes noise levels that its inversion does not; ",
             "do not spread the sigmas (use_karras_sigmas and the like), or ",
             edit.masked() ? "use --start noise or " : "use ", none);
 }
@@ -132,8 +134,8 @@ Sampler sampler_for_edit(Sampler sampler, SamplingOptions sampling, const EditOp
     } else if (edit.inverted()) {
         levels = levels_of_inversion(sampler, sampling.num_inv_steps);
     }
-    if (edit.masked() || edit.control.given()) {
-        check_blending(sampler, sampling.num_inference_steps, edit, levels);
+    if (edit.masked() || edit.steered()) {
+        check_levels(sampler, sampling.num_inference_steps, edit, levels);
     }
     return sampler;
 }

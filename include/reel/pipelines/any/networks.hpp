@@ -50,9 +50,8 @@ public:
     [[nodiscard]] virtual Tensor<float, B> decode(const Tensor<float, B>& latents,
                                                   const AfterFrame& after_frame) const = 0;
 
-    /// run(control), with the control that `options` name in the UNet.
-    virtual void under_control(const ControlOptions& options, const ControlTexts& texts,
-                               const std::function<void(AnyControl<B>&)>& run) = 0;
+    /// under_named_control()
+    virtual void under_control(const ControlSetup<B>& setup, const std::function<void(AnyControl<B>&)>& run) = 0;
 
     // As AnyPipeline's.
     [[nodiscard]] virtual std::string fingerprint() const = 0;

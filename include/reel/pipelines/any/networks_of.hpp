@@ -130,12 +130,8 @@ public:
         return widened(decode_clip(model_.vae, stored_as<T>(latents), after_frame));
     }
 
-    void under_control(const ControlOptions& options, const ControlTexts& texts,
-                       const std::function<void(AnyControl<B>&)>& run) override {
-        with_named_control<T>(backend_, options, texts, [&](auto& control) {
-            AnyControlOf<B, std::remove_reference_t<decltype(control)>> any(control);
-            with_control(model_.unet, control, [&] { run(any); });
-        });
+    void under_control(const ControlSetup<B>& setup, const std::function<void(AnyControl<B>&)>& run) override {
+        under_named_control(model_.unet, backend_, setup, run);
     }
 
     [[nodiscard]] std::string fingerprint() const override {

@@ -123,21 +123,29 @@ public:
         const EditPlace<float, B> there{here(place.start), place.mask.defined() ? here(place.mask) : X(),
                                         place.skipped};
         const auto see = seen_by(each, StageResult::sampled);
-        const Trajectory<float, B> clip = outside(trajectory);
-        if (!request.edit.control.given()) {
-            return reel::sample_edit(editor(request), clip, there, guidance, see);
+        Trajectory<float, B> clip = outside(trajectory);
+        const auto editing = editor(request);
+        if (!request.edit.steered()) {
+            return reel::sample_edit(editing, clip, there, guidance, see);
         }
+        if (clip.timesteps.empty()) { // what leads to words goes by them
+            auto sampler = editing.sampler;
+            sampler.set_timesteps(request.sampling.num_inference_steps);
+            clip.timesteps.assign(sampler.timesteps().rbegin(), sampler.timesteps().rend());
+        }
+        const ControlTexts texts = texts_for(request.edit.control, request.prompt, edited);
         X result;
-        networks_->under_control(request.edit.control, texts_for(request.edit.control, request.prompt, edited),
+        networks_->under_control({request.edit.control, texts, guidance.text,
+                                  request.seed ^ static_cast<std::uint64_t>(NoiseStream::keyframes)},
                                  [&](AnyControl<B>& control) {
-                                     result = sample_controlled_edit(editor(request), clip, there, guidance,
+                                     result = sample_controlled_edit(editing, clip, there, guidance,
                                                                      text_of(request.inverted_under()), control, see);
                                  });
         return result;
     }
     void check_control(const ControlOptions& control, const std::string& prompt,
                        const std::string& edited) const override {
-        if (control.given()) {
+        if (control.given() || control.excites()) {
             static_cast<void>(texts_for(control, prompt, edited));
         }
     }
@@ -230,7 +238,7 @@ private:
 
     [[nodiscard]] ControlTexts texts_for(const ControlOptions& options, const std::string& prompt,
                                          const std::string& edited) const {
-        require(!facts().takes_guidance_scale, "--control ", option_text(options.control), ": ",
+        require(!options.given() || !facts().takes_guidance_scale, "--control ", option_text(options.control), ": ",
                 facts().folder.string(), " is distilled for guidance, and its two halves cannot be told apart; leave ",
                 "the option out");
         return control_texts(options, networks_->tokenizer(), prompt, edited);
