@@ -192,9 +192,10 @@ TEST_CASE("an edit-friendly inversion: noise of the seed at every level, seen fr
     CHECK(start.trajectory.outputs.size() == 5);
     auto sampler = ancestral();
     sampler.set_timesteps(5);
-    auto noise = reel::noise_from<double>(job.clean.backend(), 7, reel::NoiseStream::inversion);
     for (std::size_t i = 0; i < 5; ++i) {
-        const auto level = sampler.add_noise(job.clean, noise(formula::clip_shape), sampler.timesteps()[i]).to_host();
+        const auto noise = reel::shared_noise<double>(job.clean.backend(), formula::clip_shape, 7,
+                                                      static_cast<std::uint64_t>(reel::NoiseStream::inversion) + i);
+        const auto level = sampler.add_noise(job.clean, noise, sampler.timesteps()[i]).to_host();
         CHECK(formula::largest_difference(seen[5 - i], level) < 1e-13);
     }
     const auto place = reel::find_place(editor, start, job.source, job.source);

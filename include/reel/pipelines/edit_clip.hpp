@@ -70,7 +70,8 @@ template <Real T, Backend B>
 }
 
 /// invert_clip() of edit-friendly inversion: noise on the clip at every level, and what the UNet gives there. An edit
-/// takes it up by edit_friendly_trace(). `each` sees the levels from the clip up, when all are there.
+/// takes it up by edit_friendly_trace(). The noise of a level is the same in all frames, or they flicker. `each` sees
+/// the levels from the clip up, when all are there.
 template <class Editor, Real T, Backend B, class Each>
 [[nodiscard]] ClipStart<T, B> invert_edit_friendly(const Editor& editor, const Tensor<T, B>& latents,
                                                    const Tensor<T, B>& text, const Each& each) {
@@ -84,8 +85,10 @@ template <class Editor, Real T, Backend B, class Each>
         bar.step();
         return kept.outputs.back();
     };
-    auto trace = edit_friendly_inversion(editor.sampler, steps, latents, model,
-                                         noise_from<T>(latents.backend(), editor.seed, NoiseStream::inversion));
+    auto stream = static_cast<std::uint64_t>(NoiseStream::inversion);
+    auto trace = edit_friendly_inversion(editor.sampler, steps, latents, model, [&](const Shape& shape) {
+        return shared_noise<T>(latents.backend(), shape, editor.seed, stream++);
+    });
     kept.latents = std::move(trace.samples);
     kept.latents.push_back(latents);
     ranges::reverse(kept.latents);
