@@ -11,7 +11,7 @@ namespace reel {
 enum class Preset {
     tune_a_video, ///< the reference's stages
     insert,       ///< what inserts objects best on drawn clips
-    zero_shot,    ///< without tuning: TokenFlow, its keyframes edited by plug-and-play
+    zero_shot,    ///< the same without tuning: TokenFlow, its keyframes edited by plug-and-play
     inpaint       ///< of an inpainting model: from noise, inside the user's mask
 };
 
@@ -35,6 +35,9 @@ inline constexpr std::array preset_names{
     switch (preset) {
     case Preset::tune_a_video:
         break;
+    case Preset::zero_shot:
+        edit.control.control = ControlKind::tokenflow;
+        [[fallthrough]];
     case Preset::insert:
         edit.inverted_latents = InvertedLatents::mean;
         edit.inversion_prompt = InversionPrompt::source;
@@ -42,11 +45,6 @@ inline constexpr std::array preset_names{
         edit.mask = MaskKind::delta;
         edit.mask_options = {.threshold = 0.58, .regions = 1, .strengths = {0.8}};
         edit.overlay = true;
-        break;
-    case Preset::zero_shot:
-        edit.inverted_latents = InvertedLatents::mean;
-        edit.inversion_prompt = InversionPrompt::source;
-        edit.control.control = ControlKind::tokenflow;
         break;
     case Preset::inpaint:
         edit.start = EditStart::noise;
