@@ -6,7 +6,7 @@ packages_elsewhere='
     g++                  cxx-compiler   -             gcc-c++           gcc           @c++
     make                 make           make          make              make          @make
     cmake                cmake          cmake         cmake             cmake         @cmake
-    pkg-config           pkg-config     pkgconf       pkgconf           pkgconf       @pkg-config
+    pkg-config           pkg-config     pkgconf       pkgconf-pkg-config pkgconf      @pkg-config
     libeigen3-dev        eigen          eigen         eigen3-devel      eigen         eigen3/Eigen/Core
     nlohmann-json3-dev   nlohmann_json  nlohmann-json json-devel        nlohmann-json nlohmann/json.hpp
     libyaml-cpp-dev      yaml-cpp       yaml-cpp      yaml-cpp-devel    yaml-cpp      yaml-cpp/yaml.h

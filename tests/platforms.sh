@@ -10,10 +10,11 @@
 #
 #   --roots DIR    where the systems are (build/platforms)
 #   --root NAME    bookworm (Debian 12), trixie (13) or sid; may be given again
-#   --set NAME     readme (README's two commands: examples/demo.sh and tests/run.sh) or core; may be given again
+#   --set NAME     demo (README's first command, examples/demo.sh), suite (its second, tests/run.sh), readme (both), or
+#                  core; may be given again
 #   --tests REGEX  the tests of the set core
 #   --mirror URL   where Debian's packages are
-#   --jobs N       compilers at once in the set core (one per processor)
+#   --jobs N       compilers at once in the set core (one per processor; "taskset -c 0" makes it one everywhere)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -55,21 +56,21 @@ for name in "${names[@]}"; do
 done
 for set in "${sets[@]}"; do
     case $set in
-    readme | core) ;;
-    *) usage "--set $set: expected readme or core" ;;
+    demo | suite | readme | core) ;;
+    *) usage "--set $set: expected demo, suite, readme or core" ;;
     esac
 done
 mkdir -p "$roots/results"
 roots=$(cd "$roots" && pwd)
 
 table() {
-    echo "| system | compiler | libraries | what | commit | built | tests passed | seconds |"
-    echo "|---|---|---|---|---|---|---|---|"
+    echo "| system | compiler | libraries | what | commit | went well | tests passed | seconds | insert_object |"
+    echo "|---|---|---|---|---|---|---|---|---|"
     local file
     for file in "$roots"/results/*.txt; do
         [ ! -e "$file" ] || (
             . "$file"
-            echo "| $system | $compiler | $libraries | ${what//|/\\|} | $commit | $built | $passed of $total | $seconds |"
+            echo "| $system | $compiler | $libraries | ${what//|/\\|} | $commit | $well | $tests | $seconds | $size |"
         )
     done
 }
@@ -106,6 +107,9 @@ make_root() {
         rm -rf "$root"
         debootstrap --variant=minbase "$1" "$root" "$mirror" >"$roots/results/$1-debootstrap.log"
         printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" # no services
+        # Of what changes daily a mirror may be some weeks behind; its signature is looked at all the same.
+        [ "$1" != sid ] ||
+            echo 'Acquire::Check-Valid-Until "false";' >"$root/etc/apt/apt.conf.d/late-mirror"
         chmod +x "$root/usr/sbin/policy-rc.d"
         mkdir "$root/reel"
         touch "$root/made"
@@ -116,10 +120,14 @@ make_root() {
 
 # The commands of a set, for the system's shell.
 commands_of() {
-    if [ "$1" = readme ]; then
-        echo "examples/demo.sh && tests/run.sh"
-        return
-    fi
+    case $1 in
+    demo) echo "examples/demo.sh" ;;
+    suite) echo "tests/run.sh" ;;
+    core) core_commands ;;
+    esac
+}
+
+core_commands() {
     cat <<COMMANDS
 set -euo pipefail
 . .ci/packages.sh
@@ -132,24 +140,33 @@ ctest --test-dir build/core --output-on-failure -R '$tests'
 COMMANDS
 }
 
+# title_of SET: the set as the table names it.
+title_of() {
+    [ "$1" = core ] && echo "core $tests" || echo "$1"
+}
+
 # Runs a set and writes what came of it, as variables for table().
 run_set() {
     local name=$1 what=$2 log=$roots/results/$1-$2.log begin status=0
     begin=$(date +%s)
     inside "$name" bash -c "$(commands_of "$what")" >"$log" 2>&1 || status=$?
-    local summary libraries
+    local summary ran=none libraries size=
     # "98% tests passed, 2 tests failed out of 107"
     summary=$(sed -n 's/.*tests passed, \([0-9]*\) tests* failed out of \([0-9]*\)$/\1 \2/p' "$log" | tail -n 1)
-    set -- $summary
+    [ -z "$summary" ] || ran="$((${summary#* } - ${summary% *})) of ${summary#* }"
     libraries=$(inside "$name" bash -c 'dpkg-query -W -f "\${source:Package} \${Version}, " libeigen3-dev libavformat-dev \
         libdnnl-dev 2>/dev/null || true')
+    local program=$roots/$name/reel/build/demo/examples/insert_object
+    if [ "$what" = demo ] && [ -e "$program" ]; then
+        size="$(($(stat -c %s "$program") / 1000)) kB"
+    fi
     {
         printf 'system=%q\n' "$(sed -n 's/^PRETTY_NAME="\(.*\)"/\1/p' "$roots/$name/etc/os-release")"
         printf 'compiler=%q\n' "$(inside "$name" g++ --version 2>/dev/null | head -n 1)"
         printf 'libraries=%q\n' "${libraries%, }"
-        printf 'what=%q\ncommit=%q\n' "$what$([ "$what" = readme ] || echo " $tests")" "$commit"
-        printf 'built=%q\n' "$([ -n "$summary" ] && echo yes || echo "no: see $name-$what.log")"
-        printf 'passed=%q\ntotal=%q\n' "$([ -z "$summary" ] && echo 0 || echo $(($2 - $1)))" "${2:-0}"
+        printf 'what=%q\ncommit=%q\n' "$(title_of "$what")" "$commit"
+        printf 'well=%q\n' "$([ "$status" -eq 0 ] && echo yes || echo "no: see $name-$what.log")"
+        printf 'tests=%q\nsize=%q\n' "$ran" "$size"
         printf 'seconds=%q\nstatus=%q\n' $(($(date +%s) - begin)) "$status"
     } >"$roots/results/$name-$what.txt"
 }
@@ -159,10 +176,10 @@ for name in "${names[@]}"; do
     fits=(readme)
     [ "$name" != sid ] || fits=(core) # what changes daily is compiled, and not more
     [ ${#sets[@]} -eq 0 ] || fits=("${sets[@]}")
-    for what in "${fits[@]}"; do
+    for what in $(printf '%s\n' "${fits[@]}" | sed 's/^readme$/demo\nsuite/'); do
         file=$roots/results/$name-$what.txt
         known=$([ ! -e "$file" ] || (. "$file" && echo "$status $commit $what"))
-        if [ "$known" = "0 $commit $what$([ "$what" = readme ] || echo " $tests")" ]; then
+        if [ "$known" = "0 $commit $(title_of "$what")" ]; then
             continue
         fi
         echo "$name: $what; what it says is in $roots/results/$name-$what.log" >&2

@@ -6,8 +6,7 @@
 //   former's names and may declare them anew;
 // - what a page leaves open is in given/PAGE.hpp, which also prepares files; given/PAGE_check.hpp uses what a page
 // defines;
-// - a block that names its file is a program, which test_commands compiles; README.md's is compiled by
-// consumers/readme.
+// - a block that names its file is a program, which test_commands compiles.
 
 #include <array>
 #include <iostream>
@@ -42,7 +41,7 @@ const std::vector<Replacement> replacements{
 
 /// Blocks that are not compiled.
 [[nodiscard]] bool is_left_out(const docs::Block& block) {
-    return !block.file.empty() || (block.page == "README.md" && block.text.find("int main(") != std::string::npos) ||
+    return !block.file.empty() ||
            block.text.find("<reel/backend/cuda/cuda.cuh>") != std::string::npos; // for nvcc; see tests/backend
 }
 

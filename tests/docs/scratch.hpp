@@ -82,6 +82,7 @@ public:
         write("study.yaml", small_study);
         // the repository, and the folders that it is built in
         give(root, "reel");
+        give(root / "include", "include");
         give(root / "examples/model", "examples/model");
         write("examples/studies/demo.yaml", shrunk(reel_test::read_text(root / "examples/studies/demo.yaml")));
         for (const auto& entry : fs::directory_iterator(build)) {
