@@ -70,6 +70,8 @@ const std::vector<std::pair<std::string, std::string>> replaced{
     {"--output out/model --data", "--output out/other --data"}, // another model than the line before
     {"-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_BUILD_TYPE=Debug"},
     {"g++ -std=c++20 -O3 -march=native", REEL_COMPILER " -std=c++20 -O0"},
+    {"first.cpp -o first", "-fsyntax-only -DREEL_COMPILED first.cpp"}, // a minute; consumer_readme links it
+    {"libpng zlib)", "libpng zlib || echo not_found.cpp)"},            // else the compiler would go on without
 };
 
 /// Commands that end with another status than 0, and what they say then.
