@@ -231,7 +231,7 @@ inline void write_clip(const Path& path, int count = 6, double fps = 8) {
 #ifdef REEL_INSERT_OBJECT
 /// insert_object on `folder`'s clip.mp4 in the least of time, without tuning, into its folder `output`; `more` replaces
 /// options that are there and adds others.
-inline Words small_edit(const Path& folder, const std::string& output, const Words& more = {}) {
+inline Words small_edit(const TemporaryFolder& folder, const std::string& output, const Words& more = {}) {
     return with_all({insert_object,
                      "--model",
                      sd1_model,
