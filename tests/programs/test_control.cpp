@@ -142,7 +142,7 @@ TEST_CASE("a preset is the options that it stands for, and what else is given ch
     write_clip(work / "clip.mp4");
     const auto edited = [&](const std::string& output, const Words& more) {
         run_well(small_edit(work, output, Words{"--delta_steps", "4"} + more));
-        return results_in(work / output);
+        return untimed_files_in(work / output);
     };
     const auto preset = edited("preset", {"--preset", "insert"});
     const Words same{"--inverted_latents",

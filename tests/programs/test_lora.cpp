@@ -52,7 +52,7 @@ TEST_CASE("text_to_image: --lora changes the picture, says what was used, and at
     CHECK(read_text(folder / "with" / picture) != read_text(folder / "plain" / picture));
     const Ended none = run_well(small_picture(folder / "none", {"--lora", locon + ":0"}));
     CHECK(contains(none.out, "used 33 of 33 tensors, scale 0\n"));
-    CHECK(results_in(folder / "none") == results_in(folder / "plain"));
+    CHECK(untimed_files_in(folder / "none") == untimed_files_in(folder / "plain"));
     // Twice, of which one takes the other back, and half with half.
     run_well(small_picture(folder / "half", {"--lora", locon + ":0.5", "--lora", locon + ":0.5"}));
     const auto latents = [&](const char* run) {
@@ -79,7 +79,7 @@ TEST_CASE("text_to_image: --lora_partial leaves out what the model has no layer 
     CHECK(contains(ended.out, "used 33 of 34 tensors, scale 1\n"));
     CHECK(contains(ended.err, "warning: " + more.string() + ": 1 of 34 tensors are of no layer of this model"));
     run_well(small_picture(folder / "whole", {"--lora", locon}));
-    CHECK(results_in(folder / "partial") == results_in(folder / "whole"));
+    CHECK(untimed_files_in(folder / "partial") == untimed_files_in(folder / "whole"));
 }
 
 TEST_CASE("a LoRA for few steps with its samplers: LCM, TCD, and trailing DDIM") {
@@ -111,13 +111,13 @@ TEST_CASE("a LoRA for few steps with its samplers: LCM, TCD, and trailing DDIM")
         CHECK(contains(refused(edit(folder, "no", sampler)), "start from noise (--start noise)"));
         CHECK_FALSE(std::filesystem::exists(folder / "no" / "manifest.json"));
         run_well(edit(folder, std::string("edit ") + name, sampler + Words{"--start", "noise"}));
-        CHECK(results_in(folder / (std::string("edit ") + name)).contains("edit-1-a_man_is_driving.gif"));
+        CHECK(untimed_files_in(folder / (std::string("edit ") + name)).contains("edit-1-a_man_is_driving.gif"));
     }
     run_well(edit(folder, "masked",
                   four + Words{"--scheduler", "LCM", "--start", "noise", "--mask", "delta", "--delta_steps", "2"}));
     run_well(edit(folder, "inverted", four + Words{"--timestep_spacing", "trailing"}));
     run_well(edit(folder, "leading", four));
-    CHECK(results_in(folder / "inverted") != results_in(folder / "leading"));
+    CHECK(untimed_files_in(folder / "inverted") != untimed_files_in(folder / "leading"));
 }
 
 TEST_CASE("files that are no LoRA for the model end a program in one line") {
@@ -156,9 +156,9 @@ TEST_CASE("insert_object: what is tuned and saved has the LoRA in it, the text e
     const Ended ended = run_well(
         edit(folder, "with", {"--lora", locon, "--save_tuned", folder / "tuned", "--trainable_modules", "attn_temp"}));
     CHECK(contains(ended.out, "lora " + locon + ": used 33 of 33 tensors, scale 1\n"));
-    CHECK(results_in(folder / "with") != results_in(folder / "plain"));
+    CHECK(untimed_files_in(folder / "with") != untimed_files_in(folder / "plain"));
     run_well(edit(folder, "none", {"--lora", locon + ":0"}));
-    CHECK(results_in(folder / "none") == results_in(folder / "plain"));
+    CHECK(untimed_files_in(folder / "none") == untimed_files_in(folder / "plain"));
     // Weights that did not train are those of the golden file.
     const auto expected = reel::read_safetensors(golden / "expected.safetensors");
     const auto unet = reel::read_torch_checkpoint(folder / "tuned" / "unet" / "diffusion_pytorch_model.bin").tensors;
@@ -177,8 +177,8 @@ TEST_CASE("insert_object: what is tuned and saved has the LoRA in it, the text e
     CHECK(std::filesystem::exists(folder / "tuned" / "text_encoder" / "config.json"));
     // The saved folder is a model by itself: the edit of the whole job without the LoRA's file.
     run_well(with(edit(folder, "again", {"--tuned", folder / "tuned"}), "--model", folder / "tuned"));
-    auto whole = results_in(folder / "with");
-    CHECK(results_in(folder / "again") == whole);
+    auto whole = untimed_files_in(folder / "with");
+    CHECK(untimed_files_in(folder / "again") == whole);
 }
 
 TEST_CASE("tune_video goes on with the LoRA that it began with, a folder of PEFT's too") {

@@ -47,7 +47,7 @@ TEST_CASE("text_to_image --vae: a tiny autoencoder decodes, wherever it is from"
     for (const std::string& given : {decoder, std::string(golden / "halves"),
                                      std::string(golden / "four" / "diffusion_pytorch_model.safetensors")}) {
         run_well(small_picture(folder / "again", {"--vae", given}));
-        CHECK(results_in(folder / "again") == results_in(folder / "tiny"));
+        CHECK(untimed_files_in(folder / "again") == untimed_files_in(folder / "tiny"));
         std::filesystem::remove_all(folder / "again");
     }
     // The same latents as with the model's own; pictures of them.
@@ -93,11 +93,11 @@ TEST_CASE("insert_object --vae: the whole job with a tiny autoencoder; what is s
     const Words more{"--vae", decoder, "--save_tuned", folder / "tuned"};
     const Ended ended = run_well(edited(folder, "tiny", more));
     CHECK(contains(ended.err, note));
-    const auto tiny = results_in(folder / "tiny");
+    const auto tiny = untimed_files_in(folder / "tiny");
     run_well(edited(folder, "again", {"--vae", folder_of_diffusers}));
-    CHECK(results_in(folder / "again") == tiny);
+    CHECK(untimed_files_in(folder / "again") == tiny);
     run_well(edited(folder, "plain", {}));
-    CHECK(results_in(folder / "plain") != tiny);
+    CHECK(untimed_files_in(folder / "plain") != tiny);
     CHECK(reel::read_json(folder / "tuned" / "model_index.json")["vae"][1] == "AutoencoderTiny");
     CHECK(reel::read_json(folder / "tuned" / "vae" / "config.json")["latent_channels"] == 4);
     const reel::StateDict saved =
@@ -111,9 +111,9 @@ TEST_CASE("insert_object --vae: the whole job with a tiny autoencoder; what is s
     const Ended loaded = run_well(with(whole, "--max_train_steps", "0"));
     CHECK(contains(loaded.err, note));
     const std::string edit = "edit-1-a_man_is_driving.gif";
-    CHECK(results_in(folder / "saved").at(edit) == tiny.at(edit));
+    CHECK(untimed_files_in(folder / "saved").at(edit) == tiny.at(edit));
     run_well(edited(folder, "half", {"--vae", decoder, "--tuned", folder / "tuned"}));
-    CHECK(results_in(folder / "half").at(edit) == tiny.at(edit));
+    CHECK(untimed_files_in(folder / "half").at(edit) == tiny.at(edit));
 }
 
 TEST_CASE("insert_object --preview_every: the edit as it looks so far, and all else as without") {
@@ -123,7 +123,7 @@ TEST_CASE("insert_object --preview_every: the edit as it looks so far, and all e
         const Words tensors{"--vae", decoder, "--save_tensors", folder / name / "t.safetensors"};
         more.insert(more.end(), tensors.begin(), tensors.end());
         run_well(edited(folder, name, more));
-        return results_in(folder / name);
+        return untimed_files_in(folder / name);
     };
     const auto without = made("without", {});
     CHECK(!without.contains("preview-1.gif"));

@@ -271,7 +271,7 @@ inline Words small_picture(const Path& output, const Words& more = {}) {
 #endif
 
 /// A run's files but what has times in it.
-inline std::map<std::string, std::string> results_in(const Path& folder) {
+inline std::map<std::string, std::string> untimed_files_in(const Path& folder) {
     auto files = files_in(folder);
     files.erase("manifest.json");
     files.erase("losses.csv");
