@@ -178,9 +178,9 @@ struct Onlooker {
 
 } // namespace
 
-TEST_CASE("prompt-to-prompt and mutual self-attention, as PyTorch computes them") {
+TEST_CASE("controls, as PyTorch computes them") {
     compare<float>(1e-4);
-    compare<double>(1e-6);
+    compare<double>(3e-6); // of a float32 file, which the gradients of attend-and-excite make more of
 }
 
 TEST_CASE("a control that changes nothing leaves the same bytes, and nothing behind") {
