@@ -77,7 +77,7 @@ void measure(index_t rounds, index_t frames, index_t side) {
         tokens.take(i, i);
     }
     using Plug = reel::PlugAndPlay<float, Cpu>;
-    const reel::AttendAndExcite<float> excite(unet, guidance.text, {5});
+    const reel::AttendAndExcite<float, Cpu> excite(unet, guidance.text, {5});
     std::vector<Case> cases{
         {"a guided step", [&] { guided(unet); }},
         {"the same, every layer looked at", under(Onlooker{})},
