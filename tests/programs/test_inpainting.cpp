@@ -19,32 +19,10 @@ public:
     }
 
     [[nodiscard]] Words command(const std::string& output, const Words& more = {}) const {
-        return Words{insert_object,
-                     "--model",
-                     *this / "model",
-                     "--video",
-                     *this / "clip.mp4",
-                     "--prompt",
-                     "a man is skiing",
-                     "--edit",
-                     "a man is driving",
-                     "--output",
-                     *this / output,
-                     "--n_sample_frames",
-                     "2",
-                     "--width",
-                     "32",
-                     "--height",
-                     "32",
-                     "--learning_rate",
-                     "1e-3",
-                     "--num_inv_steps",
-                     "3",
-                     "--num_inference_steps",
-                     "3",
-                     "--threads",
-                     "1"} +
-               more;
+        return small_edit(*this, output,
+                          Words{"--model", *this / "model", "--learning_rate", "1e-3", "--num_inv_steps", "3",
+                                "--num_inference_steps", "3"} +
+                              more);
     }
     [[nodiscard]] std::string edited(const std::string& output, const Words& more) const {
         INFO(output);
