@@ -4,8 +4,6 @@
 //
 // controls [ROUNDS] [FRAMES] [SIDE]    5 rounds, 4 frames, latents of 32 x 32
 
-#include <sys/resource.h>
-
 #include <cstdlib>
 #include <functional>
 #include <iomanip>
@@ -19,20 +17,13 @@
 #include <reel/pipelines/control/prompt_to_prompt.hpp>
 #include <reel/pipelines/control/token_flow.hpp>
 
+#include "processor_seconds.hpp"
+
 namespace {
 
 using reel::Cpu;
 using reel::index_t;
 using Tensor = reel::Tensor<float>;
-
-double processor_seconds() {
-    rusage usage{};
-    ::getrusage(RUSAGE_SELF, &usage);
-    const auto seconds = [](const timeval& time) {
-        return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
-    };
-    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 /// Sees every layer and block, and leaves them as they are.
 struct Onlooker {

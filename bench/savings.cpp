@@ -1,18 +1,20 @@
 // savings: the same work with and without each thing that reel does to save time or memory, at shapes of Stable
 // Diffusion 1.x: 4 frames of 256 x 256 pixels, both halves of guidance. Prints a Markdown table; one thread.
 
-#include <sys/resource.h>
-
 #include <cmath>
 #include <functional>
 #include <iomanip>
 #include <iostream>
 #include <limits>
 
+#include <reel/backend/cpu/convolution.hpp>
+#include <reel/backend/cpu/gemm_serial.hpp>
 #include <reel/core/random.hpp>
 #include <reel/models/autoencoder_kl.hpp>
 #include <reel/models/transformer.hpp>
 #include <reel/nn/initialize.hpp>
+
+#include "processor_seconds.hpp"
 
 namespace {
 
@@ -33,15 +35,6 @@ Tensor randoms(Cpu& cpu, const Shape& shape, std::uint64_t stream) {
     Tensor x(cpu, shape);
     reel::fill_normal(cpu, x, 1, stream);
     return x;
-}
-
-double processor_seconds() {
-    rusage usage{};
-    ::getrusage(RUSAGE_SELF, &usage);
-    const auto seconds = [](const timeval& time) {
-        return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
-    };
-    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 /// Processor time of a run and what it takes at most beyond what is there before.
