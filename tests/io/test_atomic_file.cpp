@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace reel_test;
@@ -277,4 +279,31 @@ TEST_CASE("what a killed process left goes when its folder is used again, what i
     CHECK(read_text(folder / "other.txt") == "done");
     CHECK(std::filesystem::is_directory(folder / "open"));
     CHECK(read_text(folder / "mine.txt") == "x");
+}
+
+TEST_CASE("what is being made stays while another process tidies up in the same folder") {
+    TemporaryFolder folder;
+    std::atomic<bool> made = false;
+    std::thread other([&] {
+        while (!made) {
+            reel::make_output_folder(folder.path());
+        }
+    });
+    std::string first_error;
+    try {
+        for (int i = 0; i < 2000; ++i) {
+            reel::AtomicFile file(folder / "file.txt");
+            file.write("x");
+            file.commit();
+            reel::AtomicFolder half(folder / "half");
+            put_text(half.path() / "a", "a");
+            half.commit();
+        }
+    } catch (const reel::Error& error) {
+        first_error = error.what();
+    }
+    made = true;
+    other.join();
+    CHECK(first_error == "");
+    CHECK(folder.count() == 2);
 }

@@ -210,8 +210,8 @@ TEST_CASE("a study completes, is found complete, and goes on where it was killed
     Running two(command(work, work / "shared"));
     const Ended first = one.wait();
     const Ended second = two.wait();
-    const std::string errors = first.err + second.err;
-    INFO(errors);
+    const std::string said = first.out + first.err + second.out + second.err;
+    INFO(said);
     CHECK(first.status == 0);
     CHECK(second.status == 0);
     std::multiset<std::string> done;

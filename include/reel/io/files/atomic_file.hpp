@@ -97,6 +97,7 @@ public:
         if (!detail::sync_to_disk(descriptor_)) {
             give_up("flushing to the disk");
         }
+        const detail::TemporaryLock lock(descriptor_);
         // Some file systems (NFS) report a full disk only here.
         if (::close(std::exchange(descriptor_, -1)) != 0) {
             give_up("closing");
@@ -116,7 +117,7 @@ private:
         for (int attempt = 0; attempt < 100; ++attempt) {
             temporary_ = detail::temporary_path_in(folder, extension);
             descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-            if (descriptor_ >= 0 && detail::lock_temporary(descriptor_)) {
+            if (descriptor_ >= 0 && detail::lock_temporary(descriptor_, temporary_)) {
                 return;
             }
             if (descriptor_ >= 0) {

@@ -8,6 +8,7 @@
 #include <reel/io/files/temporaries.hpp>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -66,13 +67,17 @@ public:
         require_folder_name(path_);
         for (int attempt = 0; attempt < 100 && lock_ < 0; ++attempt) {
             temporary_ = detail::temporary_path_in(parent, ".tmp");
-            make_output_folder(temporary_);
-            lock_ = ::open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-            if (lock_ >= 0 && !detail::lock_temporary(lock_)) {
+            if (::mkdir(temporary_.c_str(), 0777) == 0) {
+                lock_ = ::open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            }
+            // Another process that tidies up may have been faster; then another name is tried.
+            require(lock_ >= 0 || errno == EEXIST || errno == ENOENT, "cannot create folder ", temporary_.string(),
+                    ": ", std::strerror(errno));
+            if (lock_ >= 0 && !detail::lock_temporary(lock_, temporary_)) {
                 ::close(std::exchange(lock_, -1));
             }
         }
-        require(lock_ >= 0, "cannot create folder ", temporary_.string(), ": ", std::strerror(errno));
+        require(lock_ >= 0, "cannot create folder ", temporary_.string(), ": no name was free");
     }
     AtomicFolder(const AtomicFolder&) = delete;
     AtomicFolder& operator=(const AtomicFolder&) = delete;

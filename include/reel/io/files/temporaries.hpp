@@ -33,13 +33,32 @@ inline constexpr std::string_view temporary_prefix = ".reel-";
     return folder / concat_text(temporary_prefix, ::getpid(), "-", std::hex, counter++, ending);
 }
 
-/// Locks a temporary, for as long as the descriptor is open, against remove_stale_temporaries(). False when that was
-/// faster: then the temporary is gone, or soon. Where the file system knows no locks nothing is removed, either.
-[[nodiscard]] inline bool lock_temporary(int descriptor) {
-    struct ::stat status {};
+/// Locks the temporary at `path`, for as long as the descriptor is open, against remove_stale_temporaries(). False when
+/// that was faster: then the temporary is gone, or soon. Where the file system knows no locks nothing is removed,
+/// either.
+[[nodiscard]] inline bool lock_temporary(int descriptor, const std::filesystem::path& path) {
     const bool lost = ::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    return !lost && ::fstat(descriptor, &status) == 0 && status.st_nlink != 0;
+    struct ::stat locked {};
+    struct ::stat named {};
+    return !lost && ::fstat(descriptor, &locked) == 0 && ::lstat(path.c_str(), &named) == 0 &&
+           locked.st_ino == named.st_ino && locked.st_dev == named.st_dev;
 }
+
+/// Holds the lock of a temporary when its own descriptor is closed already, until it has its final name.
+class TemporaryLock {
+public:
+    explicit TemporaryLock(int descriptor) : copy_(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0)) {}
+    TemporaryLock(const TemporaryLock&) = delete;
+    TemporaryLock& operator=(const TemporaryLock&) = delete;
+    ~TemporaryLock() {
+        if (copy_ >= 0) {
+            ::close(copy_);
+        }
+    }
+
+private:
+    int copy_;
+};
 
 } // namespace detail
 
