@@ -57,7 +57,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cxx=${CXX:-c++}
 cmake -S "$root" -B "$build" -DREEL_BUILD_BENCH=ON > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
-cmake --build "$build" --target reel_compiled >&2
+cmake --build "$build" --target reel_compiled reel_compiled_video >&2
 
 # The program of a page: its first block of C++.
 program_of() {
@@ -73,7 +73,7 @@ if grep -q '^REEL_ONEDNN_COMPILES:INTERNAL=TRUE' "$build/CMakeCache.txt"; then
     flags="$flags -DREEL_ONEDNN"
     libraries="$libraries -ldnnl -lgomp"
 fi
-compiled=$(find "$build" -name libreel_compiled.a)
+compiled="$(find "$build" -name libreel_compiled.a) $(find "$build" -name libreel_compiled_video.a)"
 
 # program NAME SOURCE [FLAGS AND LIBRARIES]: a row of the table.
 program() {
@@ -94,6 +94,7 @@ printf '| program | processor seconds | peak MB |\n|---|---|---|\n'
 program "a tensor: the program of docs/use.md" "$work/hello.cpp"
 program "README's" "$work/readme.cpp"
 program "an edit loop: bench/compile_time/edit_loop.cpp" "$root/bench/compile_time/edit_loop.cpp"
-program "the same with reel::compiled" "$root/bench/compile_time/edit_loop.cpp" -DREEL_COMPILED "$compiled"
+# shellcheck disable=SC2086  # two libraries
+program "the same with reel::compiled" "$root/bench/compile_time/edit_loop.cpp" -DREEL_COMPILED -DREEL_VIDEO_COMPILED $compiled
 libraries=-c # its other half is a library of its own
 program "examples/insert_object.cpp, not linked" "$root/examples/insert_object.cpp"

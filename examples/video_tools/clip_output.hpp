@@ -12,6 +12,7 @@
 #include <reel/core/progress.hpp>
 #include <reel/io/pictures/frame_folder.hpp>
 #include <reel/io/video/video_stream.hpp>
+#include <reel/io/video/video_writer.hpp>
 
 #include "clip_input.hpp"
 #include "fitted_clip.hpp"

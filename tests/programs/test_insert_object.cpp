@@ -4,6 +4,7 @@
 #include <reel/io/files/sha256.hpp>
 #include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/pictures/png.hpp>
+#include <reel/io/video/lost_sound.hpp>
 #include <reel/io/video/sound_copy.hpp>
 #include <reel/io/video/video_reader.hpp>
 #include <reel/io/video/video_source.hpp>

@@ -17,8 +17,8 @@
 #include <reel/io/pictures/frame_grid.hpp>
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/video/gif.hpp>
+#include <reel/io/video/lost_sound.hpp>
 #include <reel/io/video/video_reader.hpp>
-#include <reel/io/video/video_sink.hpp>
 #include <reel/io/video/video_writer.hpp>
 #include <reel/io/weights/torch_writer.hpp>
 #include <reel/pipelines/any_tensor.hpp>
@@ -75,11 +75,6 @@ inline void tell_clip(const std::string& path, const Frames& clip, const VideoTa
     data.width = frames.width;
     data.height = frames.height;
     return frames;
-}
-
-/// Of FFmpeg's libraries.
-[[nodiscard]] inline std::string ffmpeg_version() {
-    return av_version_info();
 }
 
 /// Frames per second to write a clip with: its own, or 8 where it does not say.

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 
-#include <reel/io/video/video_reader.hpp>
+#include <reel/io/video/video_selection.hpp>
 #include <reel/io/video/video_source.hpp>
 
 namespace reel {

@@ -2,6 +2,7 @@
 // A file's sound, packet by packet as it is. Needs FFmpeg's libraries.
 
 #include <reel/core/error.hpp>
+#include <reel/io/video/sound_part.hpp>
 #include <reel/io/video/stream_joints.hpp>
 #include <reel/io/video/video_ffmpeg.hpp>
 #include <reel/io/video/video_input.hpp>
@@ -15,13 +16,6 @@
 #include <vector>
 
 namespace reel {
-
-/// The sound that a clip takes along: that of a file, from when its first picture is shown on the file's clock
-/// (VideoSource::origin, and its time). Empty path: none.
-struct SoundPart {
-    std::filesystem::path path;
-    double begin = 0; ///< seconds
-};
 
 namespace detail {
 
@@ -172,14 +166,5 @@ private:
 };
 
 } // namespace detail
-
-/// What a container, by FFmpeg's name such as "mp4", cannot take of a file's sound, in a sentence; "" where it takes it
-/// or there is none. Throws Error when the file cannot be read.
-[[nodiscard]] inline std::string lost_sound(const std::filesystem::path& path, const char* muxer) {
-    const detail::SoundCopy sound(path);
-    return sound.stream() == nullptr || detail::holds_sound(muxer, *sound.stream())
-               ? ""
-               : detail::lost_sound_text(muxer, *sound.stream());
-}
 
 } // namespace reel

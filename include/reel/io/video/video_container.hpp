@@ -11,6 +11,7 @@
 #include <reel/io/video/video_display.hpp>
 #include <reel/io/video/video_ffmpeg.hpp>
 #include <reel/io/video/video_input.hpp>
+#include <reel/io/video/video_selection.hpp>
 #include <reel/io/video/video_times.hpp>
 
 #include <cmath>
@@ -24,14 +25,6 @@
 #include <vector>
 
 namespace reel {
-
-/// How much a video file may make reel do. All are generous; lower them for files from strangers.
-struct VideoLimits {
-    int max_side = max_picture_side;                  ///< width or height in the file, pixels
-    std::int64_t max_pixels = max_picture_pixels;     ///< pixels of one frame in the file
-    std::int64_t max_decoded = 1'000'000;             ///< frames decoded, the passed-over ones included
-    std::uint64_t max_bytes = std::uint64_t{1} << 34; ///< bytes of RGB handed back (16 GiB)
-};
 
 namespace detail {
 

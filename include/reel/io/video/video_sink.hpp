@@ -4,11 +4,12 @@
 #include <reel/core/error.hpp>
 #include <reel/io/files/atomic_file.hpp>
 #include <reel/io/pictures/frames.hpp>
-#include <reel/io/video/gif.hpp>
+#include <reel/io/video/gif_plan.hpp>
+#include <reel/io/video/gif_stride.hpp>
+#include <reel/io/video/mp4_plan.hpp>
 #include <reel/io/video/video_encoder.hpp>
 #include <reel/io/video/video_ffmpeg.hpp>
 #include <reel/io/video/video_times.hpp>
-#include <reel/io/video/video_writer.hpp>
 
 #include <algorithm>
 #include <array>
@@ -19,7 +20,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -276,49 +276,5 @@ private:
     int shown_ = 0;                    ///< of a GIF
     detail::FfmpegPointer<AVFrame> last_gif_;
 };
-
-namespace detail {
-
-/// `begin`: of the clip, on the clock of the file that sound is taken from. Returns what of that was lost.
-inline std::string write_at(const std::filesystem::path& path, const Frames& frames, const ClipTimes& times,
-                            const SinkOptions& options, double begin = 0) {
-    require(times.each.size() == static_cast<std::size_t>(frames.count), "cannot write video ", path.string(), ": ",
-            frames.count, " frames, but times of ", times.each.size());
-    VideoSink sink(path, times.fps, options);
-    for (int i = 0; i < frames.count; ++i) {
-        const PictureTime& time = times.each[static_cast<std::size_t>(i)];
-        sink.write(frames, i, {begin + time.start, time.duration});
-    }
-    sink.finish();
-    return sink.lost_sound();
-}
-
-} // namespace detail
-
-/// Throws Error where what is to be written is the clip that is read: it would be replaced.
-inline void require_other_clip(const std::filesystem::path& output, const std::filesystem::path& clip) {
-    std::error_code ignored;
-    require(!std::filesystem::equivalent(output, clip, ignored), "cannot write ", output.string(),
-            ": it is the clip that is read; name another");
-}
-
-/// write_gif where frames may have times of their own; what is shown for less than players show of a GIF (0.02 s) is
-/// left out. Throws Error as write_gif does, and where there are times of more or fewer frames.
-inline void write_gif(const std::filesystem::path& path, const Frames& frames, const ClipTimes& times) {
-    if (times.each.empty()) {
-        return write_gif(path, frames, times.fps);
-    }
-    detail::write_at(path, frames, times, {});
-}
-
-/// write_mp4 where frames may have times of their own (to 0.1 ms). Throws Error as write_mp4 does, and where there are
-/// times of more or fewer frames. Returns what of the sound could not be copied, as write_mp4 does.
-inline std::string write_mp4(const std::filesystem::path& path, const Frames& frames, const ClipTimes& times,
-                             const Mp4Options& options = {}) {
-    if (times.each.empty()) {
-        return write_mp4(path, frames, times.fps, options);
-    }
-    return detail::write_at(path, frames, times, {.mp4 = options, .sound = options.sound.path}, options.sound.begin);
-}
 
 } // namespace reel
