@@ -250,6 +250,10 @@ private:
                                   .seed = options_.seed};
         request.sampling.guidance_scale =
             variant.source_caption() ? options_.demo.guidance_scale : options_.demo.reference_guidance_scale;
+        if (variant.edit.edit_friendly()) {
+            request.sampling.eta = 1; // it takes a sampler that draws
+            request.sampler = reel::ddim_sampler(pipeline_->facts(), request.sampling.eta);
+        }
         request.edit.mask_options = options_.demo.mask;
         request.edit.delta = options_.demo.delta;
         const reel::PixelMask allowed = given_mask(variant, drawn, source, request.edit.user_mask);

@@ -39,9 +39,10 @@ struct Variant {
     [[nodiscard]] bool source_caption() const { return edit.guidance_prompt == reel::GuidancePrompt::source; }
 };
 
-/// Every variant: reference or source, then -mask or -delta, -given or -box, a control (-masactrl), -untuned,
-/// -no-inversion, -overlay as they apply; a control only where the clip is inverted under its caption. no-inversion and
-/// neither (no tuning as well) for the reference's.
+/// Every variant: reference or source, then -mask or -delta, -given or -box, -edit_friendly or a control (-masactrl),
+/// -untuned, -no-inversion, -overlay as they apply; a control only where the clip is inverted under its caption, but
+/// for -ledits, which goes with edit-friendly inversion. no-inversion and neither (no tuning as well) for the
+/// reference's.
 [[nodiscard]] inline std::vector<Variant> all_variants() {
     using reel::EditStart;
     std::vector<Variant> all{{.name = "no-inversion", .edit = {.start = EditStart::noise}},
@@ -50,7 +51,7 @@ struct Variant {
                                std::pair{"-delta", reel::MaskKind::delta}};
     constexpr std::array places{std::pair{"", GivenPlace::none}, std::pair{"-given", GivenPlace::object},
                                 std::pair{"-box", GivenPlace::box}};
-    const auto add = [&](const auto& mask, const auto& place, const auto& control) {
+    const auto add = [&](const auto& mask, const auto& place, const auto& control, reel::InversionKind inversion) {
         for (int i = 0; i < 16; ++i) {
             Variant v{.tuned = (i & 2) == 0,
                       .given = place.second,
@@ -62,19 +63,35 @@ struct Variant {
                 v.edit.guidance_prompt = reel::GuidancePrompt::source;
             }
             v.edit.control.control = control.value;
-            if (v.edit.control.given() && !(v.edit.inverted() && v.source_caption())) {
+            v.edit.inversion = inversion;
+            const bool friendly = inversion == reel::InversionKind::edit_friendly;
+            const bool captioned = v.source_caption() || control.value == reel::ControlKind::ledits;
+            if ((friendly || v.edit.control.given()) && !v.edit.inverted()) {
                 continue;
             }
-            v.name = std::string(v.source_caption() ? "source" : "reference") + mask.first + place.first +
-                     (v.edit.control.given() ? "-" + std::string(control.name) : "") + (v.tuned ? "" : "-untuned") +
-                     (v.edit.inverted() ? "" : "-no-inversion") + (v.edit.overlay ? "-overlay" : "");
+            if (v.edit.control.given() && !captioned) {
+                continue;
+            }
+            const std::string how = v.edit.control.given() ? "-" + std::string(control.name)
+                                    : friendly             ? "-edit_friendly"
+                                                           : "";
+            v.name = std::string(v.source_caption() ? "source" : "reference") + mask.first + place.first + how +
+                     (v.tuned ? "" : "-untuned") + (v.edit.inverted() ? "" : "-no-inversion") +
+                     (v.edit.overlay ? "-overlay" : "");
             all.push_back(v);
         }
     };
     for (const auto& mask : masks) {
         for (const auto& place : places) {
             for (const auto& control : reel::control_kind_names) {
-                add(mask, place, control);
+                if (control.value != reel::ControlKind::ledits) {
+                    add(mask, place, control, reel::InversionKind::own);
+                } else if (mask.second == reel::MaskKind::none) {
+                    add(mask, place, control, reel::InversionKind::edit_friendly);
+                }
+            }
+            if (mask.second == reel::MaskKind::none) {
+                add(mask, place, reel::control_kind_names[0], reel::InversionKind::edit_friendly);
             }
         }
     }
@@ -94,7 +111,7 @@ struct Variant {
         const auto found = reel::ranges::find(all, name, &Variant::name);
         reel::require(found != all.end(), "variant \"", name, "\" is unknown", reel::did_you_mean(name, known),
                       "; expected reference or source, then -mask or -delta, -given or -box, -prompt_to_prompt or "
-                      "another control, -untuned, -no-inversion, -overlay as wanted");
+                      "another control or -edit_friendly, -untuned, -no-inversion, -overlay as wanted");
         reel::require(reel::ranges::find(variants, name, &Variant::name) == variants.end(), "variant \"", name,
                       "\" is given twice");
         variants.push_back(*found);

@@ -182,6 +182,16 @@ TEST_CASE("a drawn twin is a perfect edit in every act and colour, and no edit i
     }
 }
 
+TEST_CASE("variants of edit-friendly inversion") {
+    const auto variants = evaluation::variants_of("reference-ledits,source-box-edit_friendly-untuned");
+    REQUIRE(variants.size() == 2);
+    CHECK((variants[0].edit.edit_friendly() && !variants[0].source_caption() &&
+           variants[0].edit.control.control == reel::ControlKind::ledits));
+    CHECK((variants[1].edit.edit_friendly() && variants[1].source_caption() && !variants[1].edit.control.given()));
+    CHECK_THROWS_AS(static_cast<void>(evaluation::variants_of("source-delta-ledits")), reel::Error);
+    CHECK_THROWS_AS(static_cast<void>(evaluation::variants_of("source-masactrl-no-inversion")), reel::Error);
+}
+
 TEST_CASE("variants by name") {
     const auto variants = evaluation::variants_of("reference,source-mask-untuned,no-inversion,neither");
     REQUIRE(variants.size() == 4);

@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include <reel/pipelines/control/ledits.hpp>
+#include <reel/pipelines/control/controlled_edit.hpp>
+#include <reel/pipelines/control/named_control.hpp>
 #include <reel/pipelines/edit_clip.hpp>
 
 #include "models/golden_models.hpp"
@@ -119,6 +120,30 @@ reel::Tensor<T> ledits(Edits<T>& at, const std::vector<reel::EditConcept<T, Cpu>
     return reel::ledits_edit(at.unet, sampler, at.negative, concepts);
 }
 
+/// The same as an edit's options lead to it.
+reel::Tensor<float> named_ledits(Edits<float>& at, const std::vector<reel::EditConcept<float, Cpu>>& concepts) {
+    at.source = at.negative;
+    const auto sampler = solver<float>();
+    const reel::ClipStart<float, Cpu> start{{}, at.inverted(sampler), {}};
+    const reel::EditOptions options{.inversion = reel::InversionKind::edit_friendly,
+                                    .inversion_skip = 0.2,
+                                    .control = {.control = reel::ControlKind::ledits}};
+    const reel::SamplingOptions sampling{.num_inference_steps = steps, .num_inv_steps = steps};
+    const reel::ClipEditor<reel::UNet3DConditionModel<float>, reel::DPMSolverMultistepScheduler<float, Cpu>> editor{
+        at.unet, formula::latent_ddim(), sampler, sampling, options, 7, {}};
+    const auto place = reel::find_place(editor, start, at.source, at.edited);
+    const reel::ControlTexts texts{reel::TokenAlignment(1)};
+    reel::Tensor<float> result;
+    reel::under_named_control(at.unet, at.cpu, reel::ControlSetup<Cpu>{options.control, texts, at.edited, 0, concepts},
+                              [&](reel::AnyControl<Cpu>& control) {
+                                  result = reel::sample_controlled_edit(
+                                      editor, start.trajectory, place,
+                                      reel::Guidance<float, Cpu>{at.edited, at.negative, 7.5}, at.source, control,
+                                      [](index_t, const reel::Tensor<float>&) {});
+                              });
+    return result;
+}
+
 template <class T>
 void compare_ledits(double bound) {
     Edits<T> at;
@@ -167,6 +192,11 @@ TEST_CASE("LEDITS++, as PyTorch computes it") {
     compare_ledits<float>(1e-4);
     compare_ledits<double>(1e-6);
     Edits<float> at;
+    Agreement agreement("LEDITS++ by its name", 1e-4);
+    const auto source = at.source;
+    const auto edited = named_ledits(at, {{.text = at.edited, .tokens = {2, 3}, .threshold = 0.7},
+                                          {.text = source, .tokens = {4}, .scale = -3, .threshold = 0.6}});
+    agreement.check("ledits", relative_error(clip_order(edited, frames), at.golden.at("ledits")));
     CHECK(message_of([&] { static_cast<void>(ledits<float>(at, {})); }).starts_with("LEDITS++: no concept is given"));
     CHECK(message_of([&] {
               static_cast<void>(ledits<float>(at, {{.text = at.edited, .tokens = {}}}));

@@ -74,6 +74,20 @@ TEST_CASE(
     CHECK(work.edited("from_noise", excite + Words{"--start", "noise"}) !=
           work.edited("only_noise", {"--start", "noise"}));
 
+    const Words friendly{"--inversion", "edit_friendly", "--eta", "1"};
+    const Words ledits = friendly + Words{"--control", "ledits"};
+    const std::string belonging = work.edited("belonging", ledits);
+    CHECK(belonging != work.edited("friendly", friendly));
+    CHECK(work.edited("belonging_again", ledits) == belonging);
+    CHECK(work.edited("named", ledits + Words{"--concept", "driving"}) != belonging);
+    CHECK(work.edited("everywhere", ledits + Words{"--concept_threshold", "0"}) != belonging);
+    CHECK(work.edited("taken_out", ledits + Words{"--concept", "skiing:-5"}) !=
+          work.edited("put_in", ledits + Words{"--concept", "skiing:5"}));
+    CHECK(work.edited("both", ledits + Words{"--concept", "skiing:-5", "--concept", "driving:7"}) != belonging);
+    CHECK(work.edited("still", ledits + Words{"--concept", "driving:0"}) ==
+          work.edited("as_still", ledits + Words{"--concept", "skiing:0", "--concept_threshold", "0.2"}));
+    CHECK(work.edited("masked_concept", ledits + Words{"--mask_box", "0,0,0.5,1"}) != belonging);
+
     const auto options = reel::read_json(work / "weighed" / "manifest.json").at("options");
     CHECK(options.at("control") == "prompt_to_prompt");
     CHECK(options.at("word_weight") == nlohmann::json{"driving:4"});
@@ -118,6 +132,20 @@ TEST_CASE("controls that do not go with the rest are refused in one line") {
     }
     work.refused(words + Words{"--edit", "a man is driving a car", "--word_alignment", "replace"},
                  "expected as many, one for one");
+    const Words ledits{"--inversion", "edit_friendly", "--eta", "1", "--control", "ledits"};
+    work.refused({"--control", "ledits"}, "--control ledits: it samples with the noise that an edit-friendly inversion "
+                                          "found; give --inversion edit_friendly");
+    work.refused(words + Words{"--concept", "racket"}, "--concept: it is of --control ledits, and --control is "
+                                                       "prompt_to_prompt");
+    work.refused({"--concept_threshold", "0.5"}, "--concept_threshold: it is of --control ledits");
+    work.refused(ledits + Words{"--excite_word", "driving"}, "--excite_word: with --control ledits");
+    work.refused(ledits + Words{"--edit", "a man is"}, "\"a man is\" has no word that \"a man is skiing\" lacks; "
+                                                       "give --concept");
+    for (const std::string wrong : {":5", " ", "racket:1000"}) {
+        work.refused(ledits + Words{"--concept", wrong}, "--concept: expected TEXT or TEXT:SCALE, the scale from -100 "
+                                                         "to 100, such as \"a red racket:7\", found \"" +
+                                                             wrong + "\"");
+    }
     work.refused({"--blend_word", "driving"},
                  "--blend_word: it is of --control prompt_to_prompt, and --control is none");
     work.refused(pixels + Words{"--self_replace_steps", "0.1"}, "--self_replace_steps: it is of --control");

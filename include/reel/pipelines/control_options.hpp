@@ -1,6 +1,7 @@
 #pragma once
 // Whether an edit looks at its clip while it is sampled, and at what.
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -15,15 +16,16 @@ enum class ControlKind {
     prompt_to_prompt, ///< where words look, and where pixels look at each other
     masactrl,         ///< what the clip's pixels show
     plug_and_play,    ///< a block's features, and where pixels look at each other
-    tokenflow         ///< that in keyframes, and how other frames follow them
+    tokenflow,        ///< that in keyframes, and how other frames follow them
+    ledits            ///< all but concepts, where they belong
 };
 /// Which tokens of both prompts belong together: those that are the same, in order, or the n-th word and the n-th.
 enum class WordAlignment { refine, replace };
 
 inline constexpr std::array control_kind_names{
-    NamedValue{"none", ControlKind::none}, NamedValue{"prompt_to_prompt", ControlKind::prompt_to_prompt},
-    NamedValue{"masactrl", ControlKind::masactrl}, NamedValue{"plug_and_play", ControlKind::plug_and_play},
-    NamedValue{"tokenflow", ControlKind::tokenflow}};
+    NamedValue{"none", ControlKind::none},           NamedValue{"prompt_to_prompt", ControlKind::prompt_to_prompt},
+    NamedValue{"masactrl", ControlKind::masactrl},   NamedValue{"plug_and_play", ControlKind::plug_and_play},
+    NamedValue{"tokenflow", ControlKind::tokenflow}, NamedValue{"ledits", ControlKind::ledits}};
 inline constexpr std::array word_alignment_names{NamedValue{"refine", WordAlignment::refine},
                                                  NamedValue{"replace", WordAlignment::replace}};
 
@@ -50,6 +52,8 @@ struct ControlOptions {
     double feature_steps = 0.8;
     double attention_steps = 0.5;
     index_t keyframe_batch = 8;
+    std::vector<std::string> concepts{}; ///< as read_concept() takes them
+    double concept_threshold = 0.9;
     std::vector<std::string> excite_words{};
     double excite_steps = 0.25;
     double excite_step_size = 20;
@@ -63,11 +67,14 @@ struct ControlOptions {
 
     template <class Self, class Visit>
     static void options(Self& self, const Visit& visit) {
-        visit(Option{"control",
-                     "sample the edit with an eye on the clip: words and pixels look where the clip's look "
-                     "(prompt_to_prompt), pixels find what they show in the clip (masactrl), shapes and layout are the "
-                     "clip's (plug_and_play), or that in keyframes which the others follow (tokenflow)"},
-              self.control);
+        visit(
+            Option{
+                "control",
+                "sample the edit with an eye on the clip: words and pixels look where the clip's look "
+                "(prompt_to_prompt), pixels find what they show in the clip (masactrl), shapes and layout are the "
+                "clip's (plug_and_play), that in keyframes which the others follow (tokenflow), or only concepts are "
+                "changed, each where it belongs (ledits)"},
+            self.control);
         visit(Option{"word_alignment", "of prompt_to_prompt, which words are the clip's: the same ones in the same "
                                        "order (refine), or the first the first, the second the second (replace)"},
               self.word_alignment);
@@ -105,6 +112,12 @@ struct ControlOptions {
         visit(Option{"keyframe_batch", "of tokenflow: one keyframe of so many frames, drawn anew at each step",
                      from_to(1, 10000)},
               self.keyframe_batch);
+        visit(Option{"concept",
+                     "of ledits: TEXT or TEXT:SCALE, what is put into the clip (scale 5), or with a negative "
+                     "scale taken out; without one it is what the edited prompt has and the clip's lacks"},
+              self.concepts);
+        visit(Option{"concept_threshold", "of ledits: share of the clip that each concept leaves alone", from_to(0, 1)},
+              self.concept_threshold);
         visit(Option{"excite_word", "a word of the edited prompt that must show: latents are led to it by "
                                     "attend-and-excite"},
               self.excite_words);
@@ -131,6 +144,13 @@ struct ControlOptions {
         belongs(plugs || feature_steps == usual.feature_steps, "feature_steps", ControlKind::plug_and_play);
         belongs(plugs || attention_steps == usual.attention_steps, "attention_steps", ControlKind::plug_and_play);
         belongs(keyframe_batch == usual.keyframe_batch, "keyframe_batch", ControlKind::tokenflow);
+        belongs(concepts.empty(), "concept", ControlKind::ledits);
+        belongs(concept_threshold == usual.concept_threshold, "concept_threshold", ControlKind::ledits);
+        require(!excites() || control != ControlKind::ledits, locate("excite_word"), ": with ", locate("control"),
+                " ledits latents follow the clip's noise; leave one of the two out");
+        for (const std::string& text : concepts) {
+            static_cast<void>(read_concept(text, locate("concept")));
+        }
         require(excites() || excite_steps == usual.excite_steps, locate("excite_steps"),
                 ": there is no word to lead to; give ", locate("excite_word"));
         require(excites() || excite_step_size == usual.excite_step_size, locate("excite_step_size"),
@@ -149,6 +169,25 @@ struct ControlOptions {
         std::string word;
         double factor = 1;
     };
+
+    /// Something to put into a clip, or below 0 to take out of it.
+    struct Concept {
+        std::string text;
+        double scale = 5; ///< the paper's
+    };
+
+    /// Of "TEXT" or "TEXT:SCALE". Throws Error that starts with `where`.
+    [[nodiscard]] static Concept read_concept(const std::string& given, const std::string& where) {
+        Concept result{given};
+        const std::size_t colon = given.rfind(':');
+        if (colon != std::string::npos && is_number(given.substr(colon + 1), result.scale)) {
+            result.text = given.substr(0, colon);
+        }
+        require(result.text.find_first_not_of(' ') != std::string::npos && std::abs(result.scale) <= 100, where,
+                ": expected TEXT or TEXT:SCALE, the scale from -100 to 100, such as \"a red racket:7\", found \"",
+                given, "\"");
+        return result;
+    }
 
     /// Of "WORD:FACTOR". Throws Error that starts with `where`.
     [[nodiscard]] static WordWeight read_word_weight(const std::string& text, const std::string& where) {

@@ -155,6 +155,11 @@ struct EditOptions {
                 locate("mask_noise"), " draws");
         check_inversion(locate);
         control.check(locate);
+        if (control.control == ControlKind::ledits) {
+            require(edit_friendly(), locate("control"), " ledits: it samples with the noise that an edit-friendly ",
+                    "inversion found; give ", locate("inversion"), " edit_friendly");
+            return;
+        }
         const auto inverts = [&](bool ok, const char* name, const char* value) {
             require(ok || !control.given(), locate("control"), " ", option_text(control.control),
                     ": it reads the clip off its inversion under the clip's own prompt; give ", locate(name), " ",

@@ -134,9 +134,16 @@ public:
             clip.timesteps.assign(sampler.timesteps().rbegin(), sampler.timesteps().rend());
         }
         const ControlTexts texts = texts_for(request.edit.control, request.prompt, edited);
+        std::vector<EditConcept<float, B>> concepts;
+        for (const ConceptText& each : texts.concepts) {
+            concepts.push_back({.text = text_of(each.text),
+                                .tokens = each.tokens,
+                                .scale = each.scale,
+                                .threshold = request.edit.control.concept_threshold});
+        }
         X result;
         networks_->under_control({request.edit.control, texts, guidance.text,
-                                  request.seed ^ static_cast<std::uint64_t>(NoiseStream::keyframes)},
+                                  request.seed ^ static_cast<std::uint64_t>(NoiseStream::keyframes), concepts},
                                  [&](AnyControl<B>& control) {
                                      result = sample_controlled_edit(editing, clip, there, guidance,
                                                                      text_of(request.inverted_under()), control, see);

@@ -166,19 +166,25 @@ private:
     ConceptMaps& maps_;
 };
 
-/// The latents of an edit by concepts. `sampler`: an EditFriendlySampler of the clip, inverted under no prompt (of
-/// DPMSolverMultistepScheduler with sde-dpmsolver++, as the paper has it, or of another one that draws); `unet` is
-/// changed while it is sampled. `empty`: no prompt's text.
-template <class Unet, class S, Real T, Backend B>
-[[nodiscard]] Tensor<T, B> ledits_edit(Unet& unet, S sampler, const Tensor<T, B>& empty,
-                                       const std::vector<EditConcept<T, B>>& concepts) {
+/// For the words of some concepts. Throws Error where there is none, or one without tokens.
+template <class T, Backend B>
+[[nodiscard]] ConceptMaps maps_of(const std::vector<EditConcept<T, B>>& concepts) {
     require(!concepts.empty(), "LEDITS++: no concept is given; expected one or more");
     std::vector<std::vector<index_t>> tokens;
     for (const EditConcept<T, B>& each : concepts) {
         require(!each.tokens.empty(), "LEDITS++: a concept without tokens; expected those of its words");
         tokens.push_back(each.tokens);
     }
-    ConceptMaps maps(std::move(tokens));
+    return ConceptMaps(std::move(tokens));
+}
+
+/// The latents of an edit by concepts. `sampler`: an EditFriendlySampler of the clip, inverted under no prompt (of
+/// DPMSolverMultistepScheduler with sde-dpmsolver++, as the paper has it, or of another one that draws); `unet` is
+/// changed while it is sampled. `empty`: no prompt's text.
+template <class Unet, class S, Real T, Backend B>
+[[nodiscard]] Tensor<T, B> ledits_edit(Unet& unet, S sampler, const Tensor<T, B>& empty,
+                                       const std::vector<EditConcept<T, B>>& concepts) {
+    ConceptMaps maps = maps_of(concepts);
     return with_control(unet, maps, [&] {
         const LeditsUnet<Unet, T, B> guided(unet, empty, concepts, maps);
         Tensor<T, B> x = sampler.start();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <reel/pipelines/control/attend_and_excite.hpp>
+#include <reel/pipelines/control/ledits.hpp>
 #include <reel/pipelines/control/mutual_self_attention.hpp>
 #include <reel/pipelines/control/plug_and_play.hpp>
 #include <reel/pipelines/control/prompt_to_prompt.hpp>
@@ -17,13 +18,50 @@
 
 namespace reel {
 
+/// A concept of LEDITS++ in words.
+struct ConceptText {
+    std::string text;
+    std::vector<index_t> tokens; ///< of its words
+    double scale = 5;
+};
+
 /// What a control must know of the prompts.
 struct ControlTexts {
     TokenAlignment tokens;
     std::vector<index_t> clip_words{};   ///< tokens of the clip's prompt to blend at
     std::vector<index_t> edit_words{};   ///< of the edited one
     std::vector<index_t> excite_words{}; ///< of that, too
+    std::vector<ConceptText> concepts{};
 };
+
+/// The concepts that options name; without one the edited prompt, by those of its words that the clip's lacks. Throws
+/// Error for one without words, and where it has none that the clip's lacks.
+[[nodiscard]] inline std::vector<ConceptText> concept_texts(const ControlOptions& options,
+                                                            const CLIPTokenizer& tokenizer, const std::string& prompt,
+                                                            const std::string& edited) {
+    std::vector<ConceptText> result;
+    for (const std::string& given : options.concepts) {
+        const auto named = ControlOptions::read_concept(given, "--concept");
+        ConceptText& added = result.emplace_back(ConceptText{named.text, {}, named.scale});
+        const std::size_t words = detail::seen_tokens(tokenizer, named.text).size();
+        require(words > 0, "--concept ", given, ": no word is left of it");
+        for (std::size_t i = 1; i <= words; ++i) {
+            added.tokens.push_back(static_cast<index_t>(i));
+        }
+    }
+    if (result.empty()) {
+        const TokenAlignment both = refined_tokens(tokenizer, prompt, edited);
+        ConceptText& added = result.emplace_back(ConceptText{edited, {}});
+        for (std::size_t i = 1; i <= detail::seen_tokens(tokenizer, edited).size(); ++i) {
+            if (both.own[i] > 0) {
+                added.tokens.push_back(static_cast<index_t>(i));
+            }
+        }
+        require(!added.tokens.empty(), "--control ledits: \"", edited, "\" has no word that \"", prompt,
+                "\" lacks; give --concept");
+    }
+    return result;
+}
 
 /// Of both prompts. Throws Error for words that are in neither, and for prompts that do not go with the options.
 [[nodiscard]] inline ControlTexts control_texts(const ControlOptions& options, const CLIPTokenizer& tokenizer,
@@ -60,6 +98,9 @@ struct ControlTexts {
         const auto found = in_edited(word, "--excite_word", word);
         texts.excite_words.insert(texts.excite_words.end(), found.begin(), found.end());
     }
+    if (options.control == ControlKind::ledits) {
+        texts.concepts = concept_texts(options, tokenizer, prompt, edited);
+    }
     return texts;
 }
 
@@ -68,8 +109,9 @@ template <Backend B>
 struct ControlSetup {
     const ControlOptions& options;
     const ControlTexts& texts;
-    Tensor<float, B> edited; ///< [1, tokens, channels], the edited prompt's
-    std::uint64_t seed = 0;  ///< of what a control draws
+    Tensor<float, B> edited;                       ///< [1, tokens, channels], the edited prompt's
+    std::uint64_t seed = 0;                        ///< of what a control draws
+    std::vector<EditConcept<float, B>> concepts{}; ///< of texts.concepts
 };
 
 /// A control whose UNet computes with any type, and what leads latents to words: what sampling asks of them.
@@ -88,6 +130,10 @@ struct AnyControl {
     [[nodiscard]] virtual bool needs_clip(const ControlStep& /*at*/) const { return true; }
     /// See PromptToPrompt; of controls that have none `edited` itself.
     [[nodiscard]] virtual X local_blend(index_t /*k*/, const X& edited, const X& /*clip*/) const { return edited; }
+
+    /// What LEDITS++ puts in the place of guidance; null without it.
+    const std::vector<EditConcept<float, B>>* concepts = nullptr;
+    ConceptMaps* concept_maps = nullptr; ///< in the UNet
 
     /// See AttendAndExcite; undefined where no words are to be led to.
     std::function<X(index_t step, const Trajectory<float, B>& levels, const X& latents)> lead{};
@@ -146,6 +192,7 @@ void with_named_control(B& backend, const ControlSetup<B>& setup, const Use& use
         use(TokenFlow<T, B, PlugAndPlay<T, B>>(RandomKeyframes{options.keyframe_batch, setup.seed},
                                                PlugAndPlay<T, B>(plug)));
         return;
+    case ControlKind::ledits:
     case ControlKind::none:
         break;
     }
@@ -169,6 +216,14 @@ void under_named_control(UNet3DConditionModel<T, B, Parts>& unet, B& backend, co
     if (!setup.options.given()) {
         AnyControl<B> none;
         led(none);
+        return;
+    }
+    if (setup.options.control == ControlKind::ledits) {
+        ConceptMaps maps = maps_of(setup.concepts);
+        AnyControl<B> control;
+        control.concepts = &setup.concepts;
+        control.concept_maps = &maps;
+        with_control(unet, maps, [&] { run(control); });
         return;
     }
     detail::with_named_control<T>(backend, setup, [&]<class Control>(Control control) {
