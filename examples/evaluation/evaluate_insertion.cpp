@@ -331,9 +331,8 @@ int main(int argc, char** argv) {
             "Writes clips.csv (one line a clip and variant), summary.md, summary.csv and sheets/ into the\n"
             "output folder. Variants: reference (inverted under the empty prompt) or source (under the\n"
             "clip's own, which also takes the empty one's place in guidance), then -mask or -delta, -given (the\n"
-            "user's own mask) or -box (a box around it), a control as -masactrl, -untuned, -no-inversion and -overlay; "
-            "no-inversion and neither are\n"
-            "the reference's.");
+            "user's own mask) or -box (a box around it), a control as -masactrl or -edit_friendly, -untuned,\n"
+            "-no-inversion and -overlay; no-inversion and neither are the reference's.");
         program::add_options(app, options);
         app.add_option("--acts", options.acts, "take turns")
             ->delimiter(',')
