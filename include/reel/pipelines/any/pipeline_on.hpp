@@ -135,10 +135,10 @@ public:
         }
         const ControlTexts texts = texts_for(request.edit.control, request.prompt, edited);
         std::vector<EditConcept<float, B>> concepts;
-        for (const ConceptText& each : texts.concepts) {
-            concepts.push_back({.text = text_of(each.text),
-                                .tokens = each.tokens,
-                                .scale = each.scale,
+        for (const ConceptText& named : texts.concepts) {
+            concepts.push_back({.text = text_of(named.text),
+                                .tokens = named.tokens,
+                                .scale = named.scale,
                                 .threshold = request.edit.control.concept_threshold});
         }
         X result;
