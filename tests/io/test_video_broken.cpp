@@ -3,6 +3,7 @@
 
 #include <reel/io/pictures/png.hpp>
 #include <reel/io/video/gif.hpp>
+#include <reel/io/video/video_input.hpp>
 #include <reel/io/video/video_reader.hpp>
 #include <reel/io/video/video_writer.hpp>
 

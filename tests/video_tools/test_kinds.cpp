@@ -14,6 +14,7 @@
 #include <reel/io/config/json.hpp>
 #include <reel/io/pictures/exif_orientation.hpp>
 #include <reel/io/pictures/png.hpp>
+#include <reel/io/video/gif.hpp>
 #include <reel/io/video/lost_sound.hpp>
 #include <reel/io/video/sound_copy.hpp>
 #include <reel/io/video/video_reader.hpp>
