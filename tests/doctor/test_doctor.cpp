@@ -133,7 +133,7 @@ TEST_CASE("a driver a little older, a GPU that is newer, and several GPUs") {
 TEST_CASE("programs that were compiled for another processor") {
     const reel::CpuFeatures present = reel::cpu_features();
     const reel::CpuFeatures other =
-        (reel::CpuFeatures{1} << reel::cpu_feature_table.size()) - 1; // no processor has all
+        (reel::CpuFeatures{1} << reel::cpu_feature_table.size()) - 1; // none has both AMX and XOP
     REQUIRE(reel::cpu_problem(other, present) != "");
     const Ended ended = on_machine({"TEST_BUILD_CPU_FEATURES=" + std::to_string(other)}, {"--json"});
     CHECK(ended.status == 1);

@@ -132,16 +132,15 @@ reel::Tensor<float> named_ledits(Edits<float>& at, const std::vector<reel::EditC
     const reel::ClipEditor<reel::UNet3DConditionModel<float>, reel::DPMSolverMultistepScheduler<float, Cpu>> editor{
         at.unet, formula::latent_ddim(), sampler, sampling, options, 7, {}};
     const auto place = reel::find_place(editor, start, at.source, at.edited);
-    const reel::ControlTexts texts{reel::TokenAlignment(1)};
-    reel::Tensor<float> result;
-    reel::under_named_control(at.unet, at.cpu, reel::ControlSetup<Cpu>{options.control, texts, at.edited, 0, concepts},
-                              [&](reel::AnyControl<Cpu>& control) {
-                                  result = reel::sample_controlled_edit(
-                                      editor, start.trajectory, place,
-                                      reel::Guidance<float, Cpu>{at.edited, at.negative, 7.5}, at.source, control,
-                                      [](index_t, const reel::Tensor<float>&) {});
-                              });
-    return result;
+    reel::ConceptMaps maps = reel::maps_of(concepts);
+    reel::AnyControl<Cpu> control;
+    control.concepts = &concepts;
+    control.concept_maps = &maps;
+    return reel::with_control(at.unet, maps, [&] {
+        return reel::sample_controlled_edit(editor, start.trajectory, place,
+                                            reel::Guidance<float, Cpu>{at.edited, at.negative, 7.5}, at.source, control,
+                                            [](index_t, const reel::Tensor<float>&) {});
+    });
 }
 
 template <class T>

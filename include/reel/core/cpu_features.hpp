@@ -80,6 +80,8 @@ inline constexpr std::array cpu_feature_table{
     CpuFeature{"amx-tile", &CpuidValues::leaf7_edx, 24, detail::saves_amx},
     CpuFeature{"amx-bf16", &CpuidValues::leaf7_edx, 22, detail::saves_amx},
     CpuFeature{"amx-int8", &CpuidValues::leaf7_edx, 25, detail::saves_amx},
+    CpuFeature{"xop", &CpuidValues::extended_ecx, 11, detail::saves_avx}, // AMD's before Zen
+    CpuFeature{"fma4", &CpuidValues::extended_ecx, 16, detail::saves_avx},
 };
 static_assert(cpu_feature_table.size() <= 64);
 
@@ -242,6 +244,12 @@ static_assert(cpu_feature_table.size() <= 64);
 #endif
 #if defined(__AMX_INT8__)
     features |= cpu_feature("amx-int8");
+#endif
+#if defined(__XOP__)
+    features |= cpu_feature("xop");
+#endif
+#if defined(__FMA4__)
+    features |= cpu_feature("fma4");
 #endif
     return features;
 }

@@ -9,7 +9,7 @@
 
 namespace reel {
 
-REEL_VIDEO_INLINE std::string lost_sound(const std::filesystem::path& path, const char* muxer) {
+[[nodiscard]] REEL_VIDEO_INLINE std::string lost_sound(const std::filesystem::path& path, const char* muxer) {
     const detail::SoundCopy sound(path);
     return sound.stream() == nullptr || detail::holds_sound(muxer, *sound.stream())
                ? ""

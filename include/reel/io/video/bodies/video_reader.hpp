@@ -73,8 +73,8 @@ inline void describe(VideoTaken& taken, const ClipDecoder& decoder, AVFrame& fra
 
 } // namespace detail
 
-REEL_VIDEO_INLINE Frames read_video(const std::filesystem::path& path, const VideoSelection& chosen,
-                                    const VideoLimits& limits, VideoTaken* taken) {
+[[nodiscard]] REEL_VIDEO_INLINE Frames read_video(const std::filesystem::path& path, const VideoSelection& chosen,
+                                                  const VideoLimits& limits, VideoTaken* taken) {
     const std::string what = concat_text("cannot read video ", path.string());
     detail::check_selection(chosen, limits, what);
     detail::ClipDecoder decoder(path, limits, chosen.fps);
@@ -127,11 +127,12 @@ REEL_VIDEO_INLINE Frames read_video(const std::filesystem::path& path, const Vid
     return frames;
 }
 
-REEL_VIDEO_INLINE std::int64_t count_pictures(const std::filesystem::path& path, const VideoLimits& limits) {
+[[nodiscard]] REEL_VIDEO_INLINE std::int64_t count_pictures(const std::filesystem::path& path,
+                                                            const VideoLimits& limits) {
     return detail::ClipDecoder(path, limits).scan().count;
 }
 
-REEL_VIDEO_INLINE VideoInfo probe_video(const std::filesystem::path& path, const VideoLimits& limits) {
+[[nodiscard]] REEL_VIDEO_INLINE VideoInfo probe_video(const std::filesystem::path& path, const VideoLimits& limits) {
     detail::ClipDecoder decoder(path, limits);
     detail::RateMeter meter = decoder.meter();
     const auto frame = detail::owned(av_frame_alloc());

@@ -15,11 +15,11 @@
 
 namespace reel {
 
-REEL_VIDEO_INLINE std::string ffmpeg_version() {
+[[nodiscard]] REEL_VIDEO_INLINE std::string ffmpeg_version() {
     return av_version_info();
 }
 
-REEL_VIDEO_INLINE std::string h264_encoder_name() {
+[[nodiscard]] REEL_VIDEO_INLINE std::string h264_encoder_name() {
     return detail::find_h264_encoder("h264_encoder_name")->name;
 }
 
