@@ -71,7 +71,7 @@ public:
         for (const char* model : {"stable-diffusion-v1-4", "stable-diffusion", "model", "MODEL"}) {
             give(made / "demo/model", model);
         }
-        for (const char* clip : {"clip.mp4", "CLIP.mp4", "racket.mp4", "out/edit.mp4"}) {
+        for (const char* clip : {"clip.mp4", "CLIP.mp4", "racket.mp4", "crowd.mp4", "out/edit.mp4"}) {
             give(made / "demo/clip.mp4", clip);
         }
         give(made / "take3.mov", "take3.mov");
