@@ -43,7 +43,7 @@ struct EditSettings {
     double guidance_scale = 3;           ///< with the source's caption in place of the empty one
     double reference_guidance_scale = 5; ///< with the empty one
     reel::MaskOptions mask = reel::edit_options_of(reel::Preset::insert).mask_options;
-    reel::DeltaOptions delta{};
+    reel::DeltaOptions delta = reel::edit_options_of(reel::Preset::insert).delta;
 };
 
 /// A configuration with these settings.

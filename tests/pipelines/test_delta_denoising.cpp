@@ -67,21 +67,28 @@ TEST_CASE("frames without a change take the nearest's") {
     CHECK(message_of([&] { reel::fill_frames(clean, other, 0.5); }).find("frame_changes") != std::string::npos);
 }
 
-TEST_CASE("delta denoising takes the steps of its definition, for every prediction type") {
+TEST_CASE(
+    "delta denoising takes the steps of its definition, for every prediction type, against the clip or the draft") {
     Cpu cpu(1);
     const Tensor clean = random(cpu, clip_shape, 1);
-    const reel::DeltaOptions options{.steps = 4,
-                                     .step_size = 0.3,
-                                     .weakest = 0.4,
-                                     .strongest = 0.8,
-                                     .guidance_scale = 2.5,
-                                     .shrinkage = 0.3,
-                                     .fill_below = 0.9};
+    reel::DeltaOptions options{.steps = 4,
+                               .step_size = 0.3,
+                               .weakest = 0.4,
+                               .strongest = 0.8,
+                               .guidance_scale = 2.5,
+                               .shrinkage = 0.3,
+                               .fill_below = 0.9};
     int kept = 0;
     int filled = 0;
     int returned = 0;
-    for (const auto type :
-         {reel::PredictionType::epsilon, reel::PredictionType::v_prediction, reel::PredictionType::sample}) {
+    for (const auto& kind : {std::pair{reel::PredictionType::epsilon, reel::DeltaAgainst::clip},
+                             {reel::PredictionType::v_prediction, reel::DeltaAgainst::clip},
+                             {reel::PredictionType::sample, reel::DeltaAgainst::clip},
+                             {reel::PredictionType::epsilon, reel::DeltaAgainst::draft},
+                             {reel::PredictionType::v_prediction, reel::DeltaAgainst::draft}}) {
+        const auto type = kind.first;
+        const auto against = kind.second;
+        options.against = against;
         const reel::DDIMScheduler scheduler(latent_ddim(type));
         const Values start = clean.to_host();
         Values moved = start;
@@ -97,7 +104,8 @@ TEST_CASE("delta denoising takes the steps of its definition, for every predicti
             };
             for (std::size_t i = 0; i < moved.size(); ++i) {
                 const double here = level.signal * moved[i] + level.noise * noise[i];
-                const double there = level.signal * start[i] + level.noise * noise[i];
+                const double there =
+                    against == reel::DeltaAgainst::draft ? here : level.signal * start[i] + level.noise * noise[i];
                 const auto output = [&](double x, double words) {
                     return predicted(x, static_cast<double>(t), words, static_cast<index_t>(i));
                 };
@@ -124,7 +132,7 @@ TEST_CASE("delta denoising takes the steps of its definition, for every predicti
             [&] { ++steps; });
         CHECK(largest_difference(result.to_host(), moved) < 1e-12);
         CHECK(largest_difference(moved, start) > 0.01);
-        CHECK(calls == 4); // all three predictions in one
+        CHECK(calls == 4); // all predictions of a step in one
         CHECK(steps == 4);
         // Nothing to change: the text is the clip's own.
         const Tensor same = reel::delta_denoise(

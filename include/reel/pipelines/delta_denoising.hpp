@@ -71,15 +71,20 @@ struct DeltaEdit {
 /// sees what the ones before it began. Start sampling from it with noise, and take its place from
 /// latent_difference() and mask_of(). Small changes are taken back at every step (soft thresholding of pixels, as in
 /// the group lasso: Yuan & Lin 2006), so that what is not part of the edit does not drift. What begins in some
-/// frames and not in others is begun there too (fill_frames()), and the steps that follow put it in its place. The
-/// scheduler gives schedule, prediction type and add_noise. `after_step` is called after every step.
+/// frames and not in others is begun there too (fill_frames()), and the steps that follow put it in its place. With
+/// DeltaAgainst::draft only the two texts are compared, both on the draft (as in classifier score distillation: Yu et
+/// al. 2023, arXiv:2310.19415), a third less work; what the model would change anyway is then left to the shrinking.
+/// The scheduler gives schedule, prediction type and add_noise. `after_step` is called after every step.
 template <class Unet, Real T, Backend B, class S, class AfterStep = NoCallback>
 [[nodiscard]] Tensor<T, B> delta_denoise(const Unet& unet, const S& scheduler, const Tensor<T, B>& clean,
                                          const DeltaEdit<T, B>& edit, const AfterStep& after_step = {}) {
     const DeltaOptions& options = edit.options;
     check_options(options, [](std::string_view name) { return concat_text("delta denoising: ", name); });
     const index_t frames = clean.shape(0);
-    const Tensor<T, B> texts = concat_rows({edit.source, edit.edited, edit.source});
+    const bool looks_at_clip = options.against == DeltaAgainst::clip;
+    const Tensor<T, B> texts =
+        looks_at_clip ? concat_rows({edit.source, edit.edited, edit.source}) : concat_rows({edit.source, edit.edited});
+    const index_t against = looks_at_clip ? 2 * frames : 0; // whose prediction under its own text
     const auto guidance = static_cast<T>(options.guidance_scale);
     const auto size = static_cast<T>(options.step_size);
     Tensor<T, B> moved = clean;
@@ -88,17 +93,17 @@ template <class Unet, Real T, Backend B, class S, class AfterStep = NoCallback>
         const Tensor<T, B> noise = shared_noise<T>(clean.backend(), clean.shape(), edit.seed,
                                                    edit.first_stream + static_cast<std::uint64_t>(step));
         const Tensor<T, B> here = scheduler.add_noise(moved, noise, timestep);
-        const Tensor<T, B> there = scheduler.add_noise(clean, noise, timestep);
+        const Tensor<T, B> there = looks_at_clip ? scheduler.add_noise(clean, noise, timestep) : here;
         const auto at = static_cast<double>(timestep);
-        const Tensor<T, B> outputs =
-            unet(concat_rows({here, here, there}), std::span<const double>(&at, 1), texts, frames);
+        const Tensor<T, B> outputs = unet(looks_at_clip ? concat_rows({here, here, there}) : concat_rows({here, here}),
+                                          std::span<const double>(&at, 1), texts, frames);
         const Tensor<T, B> guided =
             axpby(T(1) - guidance, outputs.slice(0, frames), guidance, outputs.slice(frames, 2 * frames));
         const Mixture noise_of =
             noise_mixture(scheduler.config().prediction_type, scheduler.schedule().level(timestep));
         const auto by_output = static_cast<T>(noise_of.output);
-        Tensor<T, B> delta = axpby(by_output, guided, -by_output, outputs.slice(2 * frames, 3 * frames));
-        if (noise_of.sample != 0) {
+        Tensor<T, B> delta = axpby(by_output, guided, -by_output, outputs.slice(against, against + frames));
+        if (looks_at_clip && noise_of.sample != 0) {
             const auto by_sample = static_cast<T>(noise_of.sample);
             delta = add(delta, axpby(by_sample, here, -by_sample, there));
         }

@@ -53,6 +53,20 @@ struct MaskOptions {
     }
 };
 
+/// What the prediction for an edited draft is held against, under the clip's own text: the prediction for the clip
+/// under the same noise (the delta denoising score), or for the draft itself (classifier score distillation).
+enum class DeltaAgainst { clip, draft };
+
+inline constexpr std::array delta_against_names{
+    NamedValue{"clip", DeltaAgainst::clip},
+    NamedValue{"draft", DeltaAgainst::draft},
+};
+
+/// The names of its values.
+[[nodiscard]] constexpr const auto& names_of(DeltaAgainst) {
+    return delta_against_names;
+}
+
 /// How a clip is moved toward an edited text, and where sampling then begins.
 struct DeltaOptions {
     index_t steps = 120;       ///< each looks at the clip under other noise
@@ -65,6 +79,7 @@ struct DeltaOptions {
     /// nearest that has changed more, when 2/3 and 5/6 of the steps are done; 0: never.
     double fill_below = 0.5;
     double strength = 0.7; ///< of the noise on the draft where sampling begins
+    DeltaAgainst against = DeltaAgainst::clip;
 
     bool operator==(const DeltaOptions&) const = default;
 
@@ -84,6 +99,9 @@ struct DeltaOptions {
                      from_to(0, 1)},
               self.fill_below);
         visit(Option{"delta_strength", "noise on the draft where sampling begins", above_to(0, 1)}, self.strength);
+        visit(Option{"delta_against", "what a step holds the edited prompt's prediction against, under the clip's own "
+                                      "prompt: the clip's (clip), or the draft's (draft), a third less work"},
+              self.against);
     }
 
     /// What must fit together, beyond ranges.

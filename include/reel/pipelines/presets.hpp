@@ -44,6 +44,7 @@ inline constexpr std::array preset_names{
         edit.guidance_prompt = GuidancePrompt::source;
         edit.mask = MaskKind::delta;
         edit.mask_options = {.threshold = 0.58, .regions = 1, .strengths = {0.8}};
+        edit.delta = {.steps = 40, .step_size = 0.15, .shrinkage = 0.024, .against = DeltaAgainst::draft};
         edit.overlay = true;
         break;
     case Preset::inpaint:
