@@ -11,7 +11,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 minutes=${1:?usage: tests/fuzz/run.sh MINUTES [TARGET...]}
 shift
-all=(safetensors sharded_index torch_checkpoint ldm_names lora model_config scheduler_config tokenizer_files prompt yaml pictures)
+all=(safetensors sharded_index torch_checkpoint ldm_names lora model_config scheduler_config tokenizer_files prompt yaml pictures records)
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=("${all[@]}")
 work=${REEL_FUZZ_FOLDER:-build/fuzz}

@@ -166,7 +166,7 @@ TEST_CASE("every option of an edit has a name of its own and a text, and its def
     reel::check_options(edit);
     reel::check_options(sampling);
     reel::check_options(tuning);
-    CHECK(names.size() == 35 + 15 + 6 + 22);
+    CHECK(names.size() == 35 + 16 + 6 + 22);
 }
 
 TEST_CASE("an edit's options that contradict each other are refused") {
