@@ -4,12 +4,16 @@
 
 #include <benchmark/benchmark.h>
 
+#include <reel/io/files/sha256.hpp>
 #include <reel/ops/attention.hpp>
 #include <reel/ops/conv.hpp>
 #include <reel/ops/linear.hpp>
 #include <reel/ops/norm.hpp>
 
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
+#include <vector>
 
 namespace {
 
@@ -159,6 +163,17 @@ constexpr index_t rows(index_t level) {
     return frames * (side >> level) * (side >> level);
 }
 
+/// How files are named by content, by the processor's instructions for it or without.
+void sha256(benchmark::State& state) {
+    const std::vector<std::byte> bytes(std::size_t{1} << 24);
+    for (auto _ : state) {
+        reel::Sha256 hash(state.range(0) != 0);
+        hash.update(bytes);
+        benchmark::DoNotOptimize(hash.hex());
+    }
+    state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(bytes.size()));
+}
+
 // The processor time is that of all threads; rates are over wall time.
 // NOLINTBEGIN: static registration is how this library works
 BENCHMARK(linear)
@@ -250,6 +265,7 @@ BENCHMARK(layer_norm)
     ->UseRealTime()
     ->MeasureProcessCPUTime()
     ->Unit(benchmark::kMillisecond);
+BENCHMARK(sha256)->ArgName("portable")->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
 // NOLINTEND
 
 } // namespace

@@ -32,7 +32,7 @@ const std::vector<Replacement> replacements{
     {"pipelines", "50", "4"},
     {"pipelines", "[15]", "[2]"},
     {"pipelines", ".skipped = 15", ".skipped = 2"},
-    {"pipelines", ".steps = 120", ".steps = 2"},
+    {"pipelines", ".steps = 40", ".steps = 2"},
     {"video", "512", "64"},
     {"text", "\"model/tokenizer\"", "\"mine/tokenizer\""},
     {"io", "from_file(\"model/unet/config.json\")",

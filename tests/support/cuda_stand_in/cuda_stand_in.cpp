@@ -134,7 +134,7 @@ struct Fiber {
     ucontext_t start{};
     std::jmp_buf resume{};
     std::unique_ptr<unsigned char[]> stack = std::make_unique<unsigned char[]>(stack_bytes);
-    bool started = false;
+    bool started = false; ///< its context is made, and `resume` says where it is
     bool done = false;
     const unsigned* waits_for = nullptr; ///< a barrier's count of completed rounds ...
     unsigned round = 0;                  ///< ... and what it was on arrival
@@ -171,16 +171,18 @@ void yield() {
     }
 }
 
-void run_fiber() {
-    (*block.body)();
-    Fiber& fiber = *block.fibers[block.current];
-    fiber.done = true;
-    --block.alive;
-    if (block.barrier.arrived > 0 && block.barrier.arrived == block.alive) { // ended threads hold up no barrier
-        block.barrier.arrived = 0;
-        ++block.barrier.rounds;
+/// A fiber's life: one thread of every block that there will be. Its context is made once, which takes two system calls.
+[[noreturn]] void run_fiber() {
+    for (;;) {
+        (*block.body)();
+        block.fibers[block.current]->done = true;
+        --block.alive;
+        if (block.barrier.arrived > 0 && block.barrier.arrived == block.alive) { // ended threads hold up no barrier
+            block.barrier.arrived = 0;
+            ++block.barrier.rounds;
+        }
+        yield();
     }
-    _longjmp(block.scheduler, 1);
 }
 
 void arrive(Barrier& barrier, unsigned expected) {
@@ -222,7 +224,7 @@ void run_block() {
     block.warps.assign((block.threads + warp_size - 1) / warp_size, {});
     for (unsigned i = 0; i < block.threads; ++i) {
         Fiber& fiber = *block.fibers[i];
-        fiber.started = fiber.done = false;
+        fiber.done = false;
         fiber.waits_for = nullptr;
     }
     for (bool forward = true; block.alive > 0;
