@@ -1,5 +1,5 @@
 # Looks for the libraries of reel's components, alike in reel's own build and in projects that find_package(reel).
-# reel_find_dependencies(text io video cuda): sets reel_<component>_FOUND and, where that is false, reel_<component>_LACKS.
+# reel_find_dependencies(text io video cuda parallel): sets reel_<component>_FOUND and, where that is false, reel_<component>_LACKS.
 # A macro, because what find_package defines belongs to the caller's directory.
 macro(reel_find_dependencies)
     foreach(reel_component IN ITEMS ${ARGN})
@@ -36,6 +36,12 @@ macro(reel_find_dependencies)
                 if(NOT REEL_FFMPEG_FOUND)
                     list(APPEND reel_${reel_component}_LACKS "FFmpeg's libavformat, libavcodec, libavfilter, libswscale, libavutil")
                 endif()
+            endif()
+        endif()
+        if(reel_component STREQUAL "parallel")
+            find_package(MPI QUIET COMPONENTS CXX)
+            if(NOT MPI_CXX_FOUND)
+                list(APPEND reel_${reel_component}_LACKS "MPI (Debian: apt-get install libopenmpi-dev openmpi-bin)")
             endif()
         endif()
         if(reel_component STREQUAL "cuda")

@@ -10,6 +10,7 @@
 #include <reel/optim/grad_clip.hpp>
 #include <reel/optim/grad_scaler.hpp>
 #include <reel/optim/lr_scheduler.hpp>
+#include <reel/pipelines/shared_gradients.hpp>
 #include <reel/pipelines/training_noise.hpp>
 #include <reel/pipelines/tune_options.hpp>
 #include <reel/pipelines/tune_report.hpp>
@@ -96,6 +97,10 @@ public:
         skipped_ = progress.skipped;
     }
 
+    /// Divides the draws of every update among ranks, which must have the same model and options: each computes its
+    /// share's gradients, and all step with their sum. The same noise, so the same result but for the order of sums.
+    void share_draws(Communicator ranks) { ranks_ = std::move(ranks); }
+
     /// One update. `draw(i)` gives the noise of draw i, counted from 0 over all updates. The learning rate stands still
     /// where a step is left out. `loss(prediction, sample)` takes a Variable and a TuneSample, both of C (float, where
     /// T has 16 bits), and returns a scalar Variable. Throws Error when a gradient is not finite and the scale of the
@@ -105,8 +110,16 @@ public:
         const index_t draws = options_.gradient_accumulation_steps;
         TuneReport report{
             .step = step_ + 1, .loss = 0, .grad_norm = 0, .learning_rate = learning_rates_.at(step_ - skipped_)};
-        for (index_t i = 0; i < draws; ++i) {
+        const Share mine = ranks_.share(draws);
+        for (index_t i = mine.first; i < mine.last; ++i) {
             report.loss += accumulate(draw(step_ * draws + i), loss) / static_cast<double>(draws);
+        }
+        if (!ranks_.alone()) {
+            ranks_.all_reduce(std::span<double>(&report.loss, 1), "the loss of a step");
+            sum_gradients<T>(ranks_, unet_, backend());
+            if (mine.empty() || mine.last < draws) { // what one process looked at last
+                latents_ = sample_latents(moments_, draw(step_ * draws + draws - 1).posterior, scaling_factor_);
+            }
         }
         std::vector<NamedParameter<T, B>> parameters;
         for_each_parameter(unet_, [&](const std::string& name, auto& parameter) {
@@ -211,6 +224,7 @@ private:
     index_t step_ = 0;
     index_t skipped_ = 0;
     Tensor<C, B> latents_;
+    Communicator ranks_;
 };
 
 } // namespace reel
