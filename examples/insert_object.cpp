@@ -6,7 +6,7 @@
 #include <reel/pipelines/saved_tensors.hpp>
 #include <reel/pipelines/tune_clip.hpp>
 
-#include "options.hpp"
+#include "ranks.hpp"
 #include "world/demonstration.hpp"
 
 using namespace reel;
@@ -99,7 +99,7 @@ Prediction insert_object(InsertOptions o, world::Demonstration demo, Rehearsal* 
 } // namespace
 
 int main(int argc, char** argv) {
-    return program::run("insert_object", [&] {
+    return program::run_on_ranks("insert_object", [&](const Communicator& ranks) {
         InsertOptions o;
         world::Demonstration demo(argc, argv, o);
         o.read(program::values_in(argc, argv), program::given_in(argc, argv));
@@ -115,6 +115,6 @@ int main(int argc, char** argv) {
         }
         demo.settle(o.config, [&](const std::string& name) { return app.count(name) > 0; });
         o.settle(program::option_name);
-        return plan_or_run(o, [&](const auto& chosen, auto* r) { return insert_object(chosen, demo, r); });
+        return plan_or_run(o, ranks, [&](const auto& chosen, auto* r) { return insert_object(chosen, demo, r); });
     });
 }

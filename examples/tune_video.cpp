@@ -4,7 +4,7 @@
 #include <reel/pipelines/tune_clip.hpp>
 #include <reel/pipelines/tune_video_options.hpp>
 
-#include "options.hpp"
+#include "ranks.hpp"
 
 using namespace reel;
 
@@ -59,7 +59,9 @@ Prediction tune_video(TuneVideoOptions o, Rehearsal* rehearsal) {
     // Load.
     const SourceClip source = job.during("read clip", [&] { return o.read_clip(job); });
     const auto model = job.during("load model", [&] { return o.load(job, program::check_stop); });
-    write_tune_config(output / "config.yaml", config);
+    if (job.writes_files()) {
+        write_tune_config(output / "config.yaml", config);
+    }
     const AnyTensor moments = job.during("encode clip", [&] { return model->encode(source.frames); });
 
     // Tune; sample now and then.
@@ -68,7 +70,7 @@ Prediction tune_video(TuneVideoOptions o, Rehearsal* rehearsal) {
     model->prepare_training(config, o.reference.reference_checkpointing);
     const auto tuning = model->tune(moments, text, config, {*config.seed});
     const auto sample = [&](index_t step) { validate(job, o, *model, tuning->latents(), step, source.times); };
-    TuneClip around{.after_update = program::check_stop_after, .rehearsal = rehearsal};
+    TuneClip around{.after_update = program::check_stop_after, .rehearsal = rehearsal, .ranks = job.ranks()};
     if (rehearsal == nullptr) {
         around.validation_steps = config.validation_steps;
         around.validate = sample;
@@ -100,7 +102,7 @@ Prediction tune_video(TuneVideoOptions o, Rehearsal* rehearsal) {
 } // namespace
 
 int main(int argc, char** argv) {
-    return program::run("tune_video", [&] {
+    return program::run_on_ranks("tune_video", [&](const Communicator& ranks) {
         TuneVideoOptions o;
         o.read(program::first_value(argc, argv, "--config"), program::given_in(argc, argv));
         CLI::App app(
@@ -113,6 +115,6 @@ int main(int argc, char** argv) {
             return *status;
         }
         o.settle(program::option_name, [&](const char* name) { return app.count(name) > 0; });
-        return plan_or_run(o, [](const auto& chosen, auto* rehearsal) { return tune_video(chosen, rehearsal); });
+        return plan_or_run(o, ranks, [](const auto& chosen, auto* rehearsal) { return tune_video(chosen, rehearsal); });
     });
 }

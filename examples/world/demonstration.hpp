@@ -87,7 +87,10 @@ public:
         if (drawn_) {
             data.video_path = file_in(o.config); // of a rehearsal, elsewhere
             clip_ = draw_clip(scene_, data.n_sample_frames, data.width, EditSettings{}.fps);
-            reel::write_mp4(job.writes(data.video_path), clip_.pretending, clip_.pretending.fps, clip_quality);
+            if (job.writes_files()) {
+                reel::write_mp4(job.writes(data.video_path), clip_.pretending, clip_.pretending.fps, clip_quality);
+            }
+            job.ranks().barrier("the drawn clip");
         }
         reel::VideoTaken taken;
         reel::SourceClip clip{reel::read_clip(data, o.clip, &taken)};

@@ -66,6 +66,8 @@ const std::vector<std::pair<std::string, std::string>> replaced{
     {" --mixed_precision bf16", ""},                            // not every processor has it
     {" --full_size", ""},                                       // 4.3 GB
     {"mpirun -n 8 ", ""},                                       // one process does
+    {"mpirun -n 2 --bind-to none ", ""},                        // parallel_programs has ranks
+    {"mpirun -n 2 ", ""},
     {"/shared/study", "shared/study"},                          // a disk that machines share
     {"--output out/model --data", "--output out/other --data"}, // another model than the line before
     {"-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_BUILD_TYPE=Debug"},

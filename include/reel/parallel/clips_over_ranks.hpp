@@ -11,8 +11,9 @@ namespace reel {
 /// Called as a UNet3DConditionModel is, by all ranks with the same; each computes its share of the clips, and all get
 /// all. A call of one clip is made by all. Both must outlive it. Not for a UNet whose clips look at each other, as
 /// those under attention control do.
-/// A clip's numbers are those that the UNet gives for it alone. Whether a batch of clips gives the same to the bit is
-/// up to the library of matrix products, which may divide longer batches otherwise.
+/// Every clip is a call of its own, so the bits are the same on any number of ranks above one. A single process makes
+/// one call of all clips: its products have more rows, and where that gives them another kernel or other blocks they
+/// are rounded otherwise.
 template <class Unet>
 struct ClipsOverRanks {
     const Unet* unet;
@@ -45,21 +46,32 @@ private:
             return call(sample, timesteps, text, frames); // which says what is wrong
         }
         const bool each = static_cast<index_t>(timesteps.size()) == clips;
+        const auto clip = [&](index_t i) {
+            const X part = call(sample.slice(i * frames, (i + 1) * frames),
+                                each ? timesteps.subspan(static_cast<std::size_t>(i), 1) : timesteps,
+                                text.slice(i, i + 1), frames);
+            Shape shape;
+            shape.append(1);
+            for (int axis = 0; axis < part.rank(); ++axis) {
+                shape.append(part.shape(axis));
+            }
+            return part.reshape(shape);
+        };
         const X all = rows_over_ranks(
             *ranks, sample.backend(), clips,
             [&](index_t first, index_t last) {
-                const auto times =
-                    each ? timesteps.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first))
-                         : timesteps;
-                const X part =
-                    call(sample.slice(first * frames, last * frames), times, text.slice(first, last), frames);
-                Shape shape;
-                shape.append(last - first);
-                shape.append(frames);
-                for (int axis = 1; axis < part.rank(); ++axis) {
-                    shape.append(part.shape(axis));
+                X part = clip(first);
+                if (last - first == 1) {
+                    return part;
                 }
-                return part.reshape(shape);
+                X clips_here(part.backend(), part.shape().with(0, last - first));
+                for (index_t i = first;;) {
+                    clips_here.slice(i - first, i - first + 1).copy_from(part);
+                    if (++i == last) {
+                        return clips_here;
+                    }
+                    part = clip(i);
+                }
             },
             "the clips of a UNet's call");
         Shape shape;

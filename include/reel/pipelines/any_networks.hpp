@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <reel/io/lora/lora_use.hpp>
+#include <reel/parallel/communicator.hpp>
 #include <reel/pipelines/any_tensor.hpp>
 #include <reel/pipelines/checkpoint_folder.hpp>
 #include <reel/pipelines/model_options.hpp>
@@ -73,6 +74,8 @@ public:
     /// first.
     [[nodiscard]] virtual AnyTensor latents() const = 0;
     virtual TuneReport update() = 0;
+    /// Divides every step's draws among ranks; see Tuner::share_draws().
+    virtual void share_draws(const Communicator& ranks) = 0;
     virtual void save_checkpoint(const std::filesystem::path& output, const CheckpointIdentity& identity) = 0;
     virtual void load_checkpoint(const std::filesystem::path& folder, const CheckpointIdentity& identity) = 0;
 

@@ -12,6 +12,7 @@
 
 #include <reel/core/stage_timer.hpp>
 #include <reel/io/pictures/frames.hpp>
+#include <reel/parallel/communicator.hpp>
 #include <reel/pipelines/any_edit.hpp>
 #include <reel/pipelines/any_networks.hpp>
 #include <reel/pipelines/noise_stream.hpp>
@@ -47,6 +48,9 @@ public:
     [[nodiscard]] virtual const PipelineFacts& facts() const = 0;
     /// Its stages are watched so.
     StageWatch watch{};
+    /// Who shares its work: each does the same with it, in the same order. Clips of a UNet's call (guidance's halves)
+    /// are divided, also frames that are decoded and draws of tuning; the rest is done by all.
+    Communicator ranks{};
 
     /// What of a prompt the text encoder cannot see: "" where it is short enough. Throws Error for one that is no
     /// UTF-8.

@@ -47,6 +47,9 @@ struct InsertFiles {
     void check(Job& job) const {
         const std::filesystem::path folder = this->folder();
         require_other_folder(folder, options.config.pretrained_model_path);
+        if (!job.writes_files()) {
+            return;
+        }
         job.claim(folder);
         if (!options.save_tuned.empty()) {
             job.claim(options.save_tuned);

@@ -16,7 +16,6 @@
 
 #include <reel/backend/cpu/products.hpp>
 #include <reel/core/ranges.hpp>
-#include <reel/core/usable_threads.hpp>
 #include <reel/io/files/failed_writes.hpp>
 #include <reel/io/files/folder_lock.hpp>
 #include <reel/io/records/manifest.hpp>
@@ -25,6 +24,7 @@
 #include <reel/pipelines/model_options.hpp>
 #include <reel/pipelines/picture_memory.hpp>
 #include <reel/pipelines/plan.hpp>
+#include <reel/pipelines/ranks_at_work.hpp>
 
 namespace reel {
 
@@ -36,6 +36,7 @@ struct JobOptions {
     ModelOptions model{};
     bool allow_nonfinite = false;
     PlanOptions plan{};
+    Communicator ranks{}; ///< who does the job together, each with the same options; no option itself
 
     template <class Self, class Visit>
     static void options(Self& self, const Visit& visit) {
@@ -55,14 +56,20 @@ public:
     explicit Job(const JobOptions& options, Rehearsal* rehearsal = nullptr)
         : text_cleaning_(options.text_cleaning), model_(options.model),
           allow_nonfinite_(options.allow_nonfinite || rehearsal != nullptr),
-          on_cpu_(options.backend == BackendKind::cpu),
-          cpu_(usable_threads(options.threads, rehearsal == nullptr), rehearsal), rehearsal_(rehearsal),
+          ranks_(rehearsal == nullptr ? options.ranks : Communicator()), on_cpu_(options.backend == BackendKind::cpu),
+          cpu_(threads_of_rank(options.threads, ranks_, rehearsal == nullptr), rehearsal), rehearsal_(rehearsal),
           backend_(open_backend(options.backend, cpu_)),
           stages_(rehearsal_ != nullptr ? probe_of(cpu_, *rehearsal_, mapped_) : backend_->probe()) {}
 
     [[nodiscard]] Cpu& cpu() { return cpu_; }
     /// Or null.
     [[nodiscard]] Rehearsal* rehearsal() const { return rehearsal_; }
+
+    /// Who does it together.
+    [[nodiscard]] const Communicator& ranks() const { return ranks_; }
+    /// Whether this process writes the job's files: of ranks, the first. The others' write(), attempt() and claim() do
+    /// nothing.
+    [[nodiscard]] bool writes_files() const { return ranks_.first(); }
 
     /// Begins a stage, which ends with what is returned.
     [[nodiscard]] StageTimer::Stage stage(std::string name) { return stages_.start(std::move(name)); }
@@ -92,6 +99,7 @@ public:
             }
         }
         model->watch.after_step = std::move(check_stop);
+        model->ranks = ranks_;
         model->watch.looks_at = [this, &model = *model](PipelinePart part) {
             if (looked_at_.insert(part).second) {
                 mapped_ += model.mapped_bytes(part);
@@ -103,6 +111,9 @@ public:
     /// Makes a folder to write into and keeps other runs out of it until the job ends. Throws Error that says who is at
     /// work there.
     void claim(const std::filesystem::path& folder) {
+        if (!writes_files()) {
+            return;
+        }
         std::error_code ignored;
         const auto is_it = [&](const FolderLock& held) {
             return std::filesystem::equivalent(held.folder(), folder, ignored);
@@ -121,7 +132,7 @@ public:
     /// report_failed_writes() tells of it.
     template <class Write>
     void write(const std::filesystem::path& path, const Write& write) {
-        if (failed_.attempt([&] { write(path); })) {
+        if (attempt([&] { write(path); })) {
             outputs_.push_back(path);
         }
     }
@@ -129,10 +140,10 @@ public:
     [[nodiscard]] auto writer() {
         return [this](const std::filesystem::path& path, const auto& write) { this->write(path, write); };
     }
-    /// What else may fail without ending the job. Returns whether it went well.
+    /// What else is written, and may fail without ending the job. Returns whether it was done, and went well.
     template <class Work>
     bool attempt(const Work& work) {
-        return failed_.attempt(work);
+        return writes_files() && failed_.attempt(work);
     }
     /// For what gathers its own.
     [[nodiscard]] FailedWrites& failed_writes() { return failed_; }
@@ -165,6 +176,7 @@ private:
     bool allow_nonfinite_;   ///< a rehearsal computes nothing
     std::size_t mapped_ = 0; ///< bytes of weights that were looked at where they lie in files
     std::set<PipelinePart> looked_at_;
+    Communicator ranks_;
     bool on_cpu_;
     Cpu cpu_;
     Rehearsal* rehearsal_;
@@ -205,9 +217,11 @@ inline void warn_of_learning_rate(const TuneOptions& options) {
 }
 
 /// Does a job, or with --plan and --memory_limit looks ahead first. `work(options, rehearsal)` does it, in whatever
-/// the options say, or with a rehearsal does not. Returns the exit status.
+/// the options say, or with a rehearsal does not. `ranks` do it together; each plans what it takes alone. Returns the
+/// exit status.
 template <class O, class Work>
-[[nodiscard]] int plan_or_run(const O& options, const Work& work) {
+[[nodiscard]] int plan_or_run(O options, const Communicator& ranks, const Work& work) {
+    options.job.ranks = ranks;
     const auto rehearse = [&](const TuneAVideoConfig& changed, Rehearsal& rehearsal) -> Prediction {
         return work(options.with(changed), &rehearsal);
     };
@@ -220,8 +234,13 @@ template <class O, class Work>
         std::cerr << text << "; --memory_limit sets another limit\n";
         return job_does_not_fit;
     }
+    tell_ranks(ranks, options.job.threads, options.tunes() ? options.config.gradient_accumulation_steps : 0);
     static_cast<void>(work(options, static_cast<Rehearsal*>(nullptr)));
     return 0;
+}
+template <class O, class Work>
+[[nodiscard]] int plan_or_run(const O& options, const Work& work) {
+    return plan_or_run(options, {}, work);
 }
 
 /// LoRA files in a manifest.

@@ -28,9 +28,11 @@ struct Preview {
             return;
         }
         const StageWatch watch = std::exchange(model.watch, {.bars = false, .allow_nonfinite = true});
+        const Communicator ranks = std::exchange(model.ranks, {}); // who writes it decodes it
         static_cast<void>(in.attempt(
             [&] { write_gif(preview.file, frames_of(model.decode(latents), preview.times.fps), preview.times); }));
         model.watch = watch;
+        model.ranks = ranks;
     };
 }
 

@@ -15,6 +15,7 @@
 #include <reel/io/config/json.hpp>
 #include <reel/io/config/options.hpp>
 #include <reel/io/files/failed_writes.hpp>
+#include <reel/parallel/communicator.hpp>
 #include <reel/pipelines/checkpoint_folder.hpp>
 #include <reel/pipelines/loss_log.hpp>
 #include <reel/pipelines/not_finite.hpp>
@@ -36,6 +37,7 @@ struct TuneClip {
     std::function<void(const std::string&)> say{};         ///< gets a sentence about where the run goes on
     FailedWrites* failed = nullptr;                        ///< with it, the log and checkpoints do not end the run
     Rehearsal* rehearsal = nullptr;                        ///< with one, a few updates stand for all
+    Communicator ranks{}; ///< who runs this together, with one folder: all read in it, the first writes
 };
 
 /// The options that decide what a step of tuning does, by name; the clip, its prompt, the model, the seed and the
@@ -131,7 +133,8 @@ inline void validate(const TuneClip& around, index_t step) {
     around.validate(step);
     const std::filesystem::path checkpoint = checkpoint_folder(around.folder, step);
     std::error_code ignored;
-    if (!around.folder.empty() && failures() == before && std::filesystem::is_directory(checkpoint, ignored)) {
+    if (!around.folder.empty() && around.ranks.first() && failures() == before &&
+        std::filesystem::is_directory(checkpoint, ignored)) {
         try {
             write_json(checkpoint / validated_file, {{"step", step}});
         } catch (const Error&) { // then it is shown once more
@@ -199,13 +202,18 @@ LossLog tune_clip(Run& run, const TuneOptions& options, const TuneClip& around =
     Progress bar("tune", static_cast<std::size_t>(options.max_train_steps));
     bar.skip(static_cast<std::size_t>(run.step_count()));
     const auto write = [&](const auto& files) {
+        if (!around.ranks.first()) {
+            return;
+        }
         if (around.failed != nullptr) {
             around.failed->attempt(files);
         } else {
             files();
         }
     };
-    if (resumed_at > 0 && !detail::was_validated(around, resumed_at)) {
+    const bool shown = detail::was_validated(around, resumed_at);
+    around.ranks.barrier("who reads the checkpoint"); // before the first writes another
+    if (resumed_at > 0 && !shown) {
         detail::validate(around, resumed_at);
     }
     const auto update = [&] {

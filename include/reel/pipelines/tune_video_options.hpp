@@ -103,7 +103,9 @@ struct TuneVideoOptions {
     /// A seed from the system where none is given, which is then said on stderr; 0 where it does not matter.
     void choose_seed(bool matters) {
         if (!config.seed && matters) {
-            config.seed = std::random_device{}();
+            std::uint64_t seed = std::random_device{}();
+            job.ranks.broadcast(std::span<std::uint64_t>(&seed, 1), 0, "the seed");
+            config.seed = seed;
             std::cerr << "seed: none given, using " << *config.seed << '\n';
         }
         config.seed = config.seed.value_or(0);
@@ -144,6 +146,9 @@ struct TuneVideoOptions {
     /// Finds out before the work whether all that will be written can be. Makes the folders, and keeps other runs out
     /// of them.
     void check_writing(Job& job_that_writes) const {
+        if (!job_that_writes.writes_files()) {
+            return;
+        }
         const std::filesystem::path folder = config.output_dir;
         job_that_writes.claim(folder);
         check_tuned_pipeline(folder);

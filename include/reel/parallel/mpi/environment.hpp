@@ -3,7 +3,6 @@
 
 #include <cstdlib>
 #include <exception>
-#include <initializer_list>
 #include <memory>
 #include <utility>
 
@@ -11,17 +10,6 @@
 #include <reel/parallel/mpi/mpi_transport.hpp>
 
 namespace reel {
-
-/// True in a process that mpirun, mpiexec or srun started as a rank; else MPI need not be begun. Knows what Open MPI,
-/// MPICH and Intel MPI (hydra), and PMIx under Slurm set.
-[[nodiscard]] inline bool started_by_mpi() {
-    for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMI_RANK", "PMIX_RANK"}) {
-        if (std::getenv(name) != nullptr) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /// Begins MPI, and ends it where all went well. Where an exception passes or a wait failed, the other ranks are not
 /// waited for: the program says what happened and ends itself, or all by abort(). One at a time; its thread alone may

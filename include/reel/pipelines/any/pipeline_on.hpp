@@ -6,6 +6,7 @@
 
 #include <reel/core/progress.hpp>
 #include <reel/models/autoencoder_kl.hpp>
+#include <reel/parallel/clips_over_ranks.hpp>
 #include <reel/pipelines/any/networks.hpp>
 #include <reel/pipelines/any/sampler_on.hpp>
 #include <reel/pipelines/control/controlled_edit.hpp>
@@ -25,7 +26,7 @@ public:
     using X = Tensor<float, B>;
 
     PipelineOn(const PipelineHost& host, std::unique_ptr<Networks<B>> networks)
-        : host_(host), networks_(std::move(networks)), unet_{networks_.get()} {}
+        : host_(host), networks_(std::move(networks)), whole_{networks_.get()}, unet_{&whole_, &ranks} {}
 
     [[nodiscard]] const PipelineFacts& facts() const override { return networks_->facts(); }
 
@@ -77,7 +78,13 @@ public:
     [[nodiscard]] AnyTensor decode(const AnyTensor& latents) const override {
         look_at(PipelinePart::decoder);
         Bar bar(*this, "decode", latents.shape(0));
-        return seen(StageResult::decoded, networks_->decode(here(latents), [&] { bar.step(); }));
+        const X& x = here(latents);
+        return seen(StageResult::decoded, rows_over_ranks(
+                                              ranks, networks_->backend(), x.shape(0),
+                                              [&](index_t first, index_t last) {
+                                                  return networks_->decode(x.slice(first, last), [&] { bar.step(); });
+                                              },
+                                              "decoded frames"));
     }
 
     [[nodiscard]] AnyTensor normal(const Shape& shape, std::uint64_t seed,
@@ -124,11 +131,11 @@ public:
                                         place.skipped};
         const auto see = seen_by(each, StageResult::sampled);
         Trajectory<float, B> clip = outside(trajectory);
-        const auto editing = editor(request);
         if (!request.edit.steered()) {
-            return reel::sample_edit(editing, clip, there, guidance, see);
+            return reel::sample_edit(editor(request), clip, there, guidance, see);
         }
-        if (clip.timesteps.empty()) { // what leads to words goes by them
+        const auto editing = editor(request, whole_); // whose clips look at each other
+        if (clip.timesteps.empty()) {                 // what leads to words goes by them
             auto sampler = editing.sampler;
             sampler.set_timesteps(request.sampling.num_inference_steps);
             clip.timesteps.assign(sampler.timesteps().rbegin(), sampler.timesteps().rend());
@@ -183,6 +190,7 @@ public:
         look_at(PipelinePart::unet);
         auto tuning = networks_->tune(here(moments), here(text), options, noise);
         tuning->allow_nonfinite = watch.allow_nonfinite;
+        tuning->share_draws(ranks);
         return tuning;
     }
     void stop_training() override { networks_->stop_training(); }
@@ -251,9 +259,12 @@ private:
         return control_texts(options, networks_->tokenizer(), prompt, edited);
     }
 
-    [[nodiscard]] ClipEditor<NetworksUnet<B>, AnyScheduler<float, B>, Watch> editor(const EditRequest& request) const {
+    [[nodiscard]] auto editor(const EditRequest& request) const { return editor(request, unet_); }
+    template <class Unet>
+    [[nodiscard]] ClipEditor<Unet, AnyScheduler<float, B>, Watch> editor(const EditRequest& request,
+                                                                         const Unet& unet) const {
         look_at(PipelinePart::unet);
-        return {unet_,
+        return {unet,
                 facts().sampling,
                 sampler_on(networks_->backend(), host_, request.sampler),
                 request.sampling,
@@ -314,7 +325,8 @@ private:
 
     PipelineHost host_;
     std::unique_ptr<Networks<B>> networks_;
-    NetworksUnet<B> unet_;
+    NetworksUnet<B> whole_;
+    ClipsOverRanks<NetworksUnet<B>> unet_;
 };
 
 } // namespace reel

@@ -36,6 +36,7 @@ public:
         return tuner_.update(
             [&](index_t draw) { return noise_of(tuner_.backend(), noise_, tuner_.latent_shape(), draw, timesteps_); });
     }
+    void share_draws(const Communicator& ranks) override { tuner_.share_draws(ranks); }
     void save_checkpoint(const std::filesystem::path& output, const CheckpointIdentity& identity) override {
         reel::save_checkpoint(tuner_, tuner_.unet(), output, identity);
     }
