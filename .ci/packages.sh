@@ -21,6 +21,7 @@ packages_elsewhere='
     libcli11-dev         cli11          cli11         cli11-devel       cli11         CLI/CLI.hpp
     libdnnl-dev          onednn-cpu-omp onednn        onednn-devel      onednn        oneapi/dnnl/dnnl.hpp
     libthrust-dev        -              -             -                 -             thrust/version.h
+    libopenmpi-dev       openmpi        open-mpi      openmpi-devel     openmpi       @mpicxx
     doctest-dev          doctest        doctest       doctest-devel     doctest       doctest/doctest.h
     doxygen              doxygen        doxygen       doxygen           doxygen       @doxygen
     ninja-build          ninja          ninja         ninja-build       ninja         @ninja

@@ -131,7 +131,7 @@ core_commands() {
     cat <<COMMANDS
 set -euo pipefail
 . .ci/packages.sh
-install_packages "\${reel_packages[@]}" doctest-dev ninja-build -- "\${reel_faster[@]}" libthrust-dev
+install_packages "\${reel_packages[@]}" doctest-dev ninja-build -- "\${reel_faster[@]}" libthrust-dev libopenmpi-dev
 cmake -S . -B build/core -G Ninja "-DREEL_PROGRAM_OPTIONS=-O1;-fexpensive-optimizations"
 names=\$(ctest --test-dir build/core -N -R '$tests' | sed -n 's/^ *Test *#[0-9]*: //p')
 [ -n "\$names" ] || { echo "no test is called $tests" >&2; exit 1; }

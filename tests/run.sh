@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/packages.sh
 
-install_packages "${reel_packages[@]}" doctest-dev doxygen ninja-build -- "${reel_faster[@]}" libthrust-dev
+install_packages "${reel_packages[@]}" doctest-dev doxygen ninja-build -- "${reel_faster[@]}" libthrust-dev libopenmpi-dev
 # Programs in a test run short: their compiler may, too, but for multiply-adds, which it must make where the library has
 # them, or sums differ in their last bits. Without a GPU, CUDA's code needs only to compile, and not to be fast.
 options=("-DREEL_PROGRAM_OPTIONS=-O1;-fexpensive-optimizations")
