@@ -23,6 +23,27 @@ concept MayTakeGuidanceScale = requires(const Unet& unet, const Tensor<T, B>& x,
     { unet.at_guidance_scale(7.5, x, at, x, index_t{1}) } -> std::same_as<Tensor<T, B>>;
 };
 
+/// The steps that are guided, as shares of a run: 0 its start (most noise), 1 its end. Outside of them only the text's
+/// half is computed, half of the work (Kynkaanniemi et al. 2024, arXiv:2404.07724). A step belongs to where it begins.
+struct GuidanceInterval {
+    double from = 0;
+    double to = 1; ///< the first share that is not guided any more
+
+    bool operator==(const GuidanceInterval&) const = default;
+
+    [[nodiscard]] constexpr bool whole() const { return from == 0 && to == 1; }
+    /// Whether step `k` (from 0) of `calls` is guided.
+    [[nodiscard]] constexpr bool holds(index_t k, index_t calls) const {
+        const double share = static_cast<double>(k) / static_cast<double>(calls);
+        return from <= share && share < to;
+    }
+    /// Throws Error unless 0 <= from < to <= 1.
+    void check() const {
+        require(from >= 0 && from < to && to <= 1, "guidance interval: ", from, " to ", to,
+                "; expected shares of the steps, 0 <= from < to <= 1");
+    }
+};
+
 /// Text guidance of sampling.
 template <class T, Backend B>
 struct Guidance {
@@ -31,6 +52,7 @@ struct Guidance {
     /// 1 or less: no guidance, and `negative` is not used. A distilled UNet is told it whatever it is, and has no use
     /// for `negative`: what it is led away from was decided when it was distilled.
     double scale = 7.5;
+    GuidanceInterval interval{}; ///< of a UNet that is not distilled
 };
 
 /// How latents are sampled: `{.guidance = {text, negative, 7.5}, .num_inference_steps = 20}`.
@@ -86,7 +108,8 @@ template <class Unet, Real T, Backend B, class Inverse, class AfterStep = NoCall
 
 /// Samples from `latents` [clips * frames, h, w, channels] with any Scheduler; `noise` is a tensor or a source
 /// (SeededNoise), for schedulers that draw; without it these throw Error. `after_step(k, latents)` is called after
-/// every step, k from 1; where it returns a tensor, sampling goes on from that.
+/// every step, k from 1; where it returns a tensor, sampling goes on from that. Throws Error for a wrong interval of
+/// guidance, and for any but the whole with a distilled UNet, which has no half to leave out.
 template <class Unet, Real T, Backend B, class S, class Noise = NoNoise, class AfterStep = NoCallback>
 [[nodiscard]] Tensor<T, B> sample_clip(const Unet& unet, S& scheduler, Tensor<T, B> latents,
                                        const Sampling<T, B>& sampling, Noise&& noise = {},
@@ -96,6 +119,14 @@ template <class Unet, Real T, Backend B, class S, class Noise = NoNoise, class A
     const auto calls = static_cast<index_t>(ranges::distance(scheduler.timesteps()));
     require(sampling.skipped >= 0 && sampling.skipped < calls, "sample_clip: ", sampling.skipped, " of ", calls,
             " steps skipped");
+    const Guidance<T, B>& guidance = sampling.guidance;
+    guidance.interval.check();
+    if constexpr (MayTakeGuidanceScale<Unet, T, B>) {
+        require(guidance.interval.whole() || !unet.takes_guidance_scale(), "guidance interval: a distilled UNet is ",
+                "told the scale in one call, so leaving guidance out saves nothing; use 0 to 1");
+    }
+    Guidance<T, B> unguided = guidance;
+    unguided.scale = 1;
     index_t done = 0;
     for (const auto timestep : scheduler.timesteps()) {
         if (done < sampling.skipped) {
@@ -103,7 +134,9 @@ template <class Unet, Real T, Backend B, class S, class Noise = NoNoise, class A
             continue;
         }
         const Tensor<T, B> input = scheduler.scale_model_input(latents, timestep);
-        const Tensor<T, B> output = guided_prediction(unet, input, static_cast<double>(timestep), sampling.guidance);
+        const bool guided = guidance.interval.whole() || guidance.interval.holds(done, calls);
+        const Tensor<T, B> output =
+            guided_prediction(unet, input, static_cast<double>(timestep), guided ? guidance : unguided);
         latents = scheduler.step(output, timestep, latents, noise);
         if constexpr (std::is_void_v<std::invoke_result_t<const AfterStep&, index_t, const Tensor<T, B>&>>) {
             after_step(++done, latents);
