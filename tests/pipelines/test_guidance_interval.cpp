@@ -21,6 +21,19 @@ struct CountedUnet {
     }
 };
 
+/// A UNet that is told the scale.
+struct DistilledUnet {
+    [[nodiscard]] bool takes_guidance_scale() const { return true; }
+    Tensor at_guidance_scale(double /*scale*/, const Tensor& sample, std::span<const double> /*at*/,
+                             const Tensor& /*text*/, index_t /*frames*/) const {
+        return sample;
+    }
+    Tensor operator()(const Tensor& sample, std::span<const double> /*at*/, const Tensor& /*text*/,
+                      index_t /*frames*/) const {
+        return sample;
+    }
+};
+
 struct Sampled {
     Values values;
     std::vector<index_t> clips;
@@ -77,4 +90,16 @@ TEST_CASE("a wrong interval of guidance is refused in one sentence") {
         const std::string message = message_of([&] { static_cast<void>(sampled(cpu, wrong)); });
         CHECK(message.find("0 <= from < to <= 1") != std::string::npos);
     }
+}
+
+TEST_CASE("a distilled UNet has no half to leave out, and says so") {
+    Cpu cpu;
+    const auto sample = [&](GuidanceInterval interval) {
+        reel::DDIMScheduler scheduler(latent_ddim());
+        static_cast<void>(reel::sample_clip(
+            DistilledUnet{}, scheduler, random(cpu, clip_shape, 1),
+            {.guidance = {text(cpu, 0.5), text(cpu, -0.2), 4.0, interval}, .num_inference_steps = steps}));
+    };
+    CHECK(message_of([&] { sample({}); }).empty());
+    CHECK(message_of([&] { sample({0.2, 1}); }).find("a distilled UNet is told the scale") != std::string::npos);
 }
