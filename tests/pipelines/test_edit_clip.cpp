@@ -69,6 +69,26 @@ TEST_CASE("from the inversion, everywhere: inverted and sampled") {
     CHECK(job.edit(job.ddim({.reference = {.reference_inversion = true}})) == expected); // epsilon: the same formula
 }
 
+TEST_CASE("guided in some of the steps, everywhere and inside a mask") {
+    const Job job;
+    reel::EditOptions edit{.guidance_interval = {0.2, 0.6}};
+    auto guidance = job.guidance();
+    guidance.interval = {0.2, 0.6};
+    reel::DDIMInverseScheduler inverse(job.model);
+    reel::DDIMScheduler sampler(job.model);
+    const auto trajectory = reel::invert_trajectory(job.unet, inverse, job.clean, job.source, 5, nothing);
+    const Tensor& start = trajectory.latents.back();
+    const Values expected =
+        reel::sample_clip(job.unet, sampler, start, {.guidance = guidance, .num_inference_steps = 5}).to_host();
+    CHECK(job.edit(job.ddim(edit)) == expected);
+    CHECK(expected != job.edit(job.ddim({})));
+
+    edit.mask = reel::MaskKind::difference;
+    const Values inside = job.edit(job.ddim(edit));
+    edit.guidance_interval = {0, 1};
+    CHECK(inside != job.edit(job.ddim(edit)));
+}
+
 TEST_CASE("from noise, everywhere: noise of the sampler's first level; what is drawn follows from the seed") {
     Job job;
     reel::DDIMScheduler sampler(job.model);

@@ -166,7 +166,7 @@ TEST_CASE("every option of an edit has a name of its own and a text, and its def
     reel::check_options(edit);
     reel::check_options(sampling);
     reel::check_options(tuning);
-    CHECK(names.size() == 35 + 16 + 6 + 22);
+    CHECK(names.size() == 36 + 16 + 6 + 22);
 }
 
 TEST_CASE("an edit's options that contradict each other are refused") {
@@ -194,4 +194,14 @@ TEST_CASE("an edit's options that contradict each other are refused") {
     CHECK(contains(error([](E& e) { e.user_mask.polygons = {"0,0,1,0,1,1"}; }),
                    "--mask_polygon: --num_inv_steps is 4 and --num_inference_steps 3; they must be equal"));
     CHECK(contains(error([](E& e) { e.user_mask.grow = 1; }), "--mask_grow: there is no mask to work on"));
+    for (const std::vector<double>& wrong : {std::vector<double>{}, {0.5}, {0.6, 0.4}, {0.5, 0.5}, {0, 0.5, 1}}) {
+        CHECK(contains(error([&](E& e) { e.guidance_interval = wrong; }),
+                       "--guidance_interval: expected two shares of the steps, the first below the second"));
+    }
+    CHECK(contains(error([](E& e) { e.guidance_interval = {-0.1, 0.5}; }), "--guidance_interval"));
+    CHECK(contains(error([](E& e) {
+                       e.guidance_interval = {0, 0.5};
+                       e.control.excite_words = {"racket"};
+                   }),
+                   "--guidance_interval: what steers an edit by its attention looks at guidance's halves"));
 }

@@ -281,9 +281,11 @@ struct EditTexts {
 template <class Editor, Real T, Backend B>
 [[nodiscard]] Tensor<T, B> edit_clip(const Editor& editor, const ClipStart<T, B>& start, const EditTexts<T, B>& texts) {
     const EditPlace<T, B> place = find_place(editor, start, texts.source, texts.edited);
-    return sample_edit(editor, start.trajectory, place,
-                       Guidance<T, B>{texts.edited, texts.away, editor.sampling.guidance_scale},
-                       [](index_t, const Tensor<T, B>&) {});
+    const auto& interval = editor.edit.guidance_interval;
+    return sample_edit(
+        editor, start.trajectory, place,
+        Guidance<T, B>{texts.edited, texts.away, editor.sampling.guidance_scale, {interval.at(0), interval.at(1)}},
+        [](index_t, const Tensor<T, B>&) {});
 }
 
 } // namespace reel

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <reel/pipelines/control_options.hpp>
 #include <reel/pipelines/mask_options.hpp>
@@ -95,6 +96,7 @@ struct EditOptions {
     InvertedLatents inverted_latents = InvertedLatents::sample;
     InversionPrompt inversion_prompt = InversionPrompt::empty;
     GuidancePrompt guidance_prompt = GuidancePrompt::negative;
+    std::vector<double> guidance_interval{0, 1}; ///< the steps that are guided, as in GuidanceInterval
     MaskKind mask = MaskKind::none;
     MaskOptions mask_options{};
     DeltaOptions delta{};
@@ -132,6 +134,10 @@ struct EditOptions {
         visit(Option{"inversion_prompt", "invert under no prompt, or under the clip's"}, self.inversion_prompt);
         visit(Option{"guidance_prompt", "guide away from negative_prompt, or from the clip's prompt"},
               self.guidance_prompt);
+        visit(Option{"guidance_interval",
+                     "guide from this share of the steps to that; the others take half of the time", from_to(0, 1),
+                     "number"},
+              self.guidance_interval);
         visit(Option{"mask", "change all (none), or only where the prompts' noise predictions differ (difference), or "
                              "where a draft of the edit by delta denoising changes the clip (delta), which is also "
                              "what sampling then starts from"},
@@ -150,6 +156,12 @@ struct EditOptions {
     void check(const KeyLocator& locate) const {
         delta.check(locate);
         user_mask.check(locate);
+        const bool two = guidance_interval.size() == 2;
+        require(two && guidance_interval[0] < guidance_interval[1], locate("guidance_interval"),
+                ": expected two shares of the steps, the first below the second, such as 0,0.6");
+        require(!steered() || guidance_interval == std::vector<double>{0, 1}, locate("guidance_interval"),
+                ": what steers an edit by its attention looks at guidance's halves in every step; leave out ",
+                control.given() ? locate("control") : locate("excite_word"), ", or the interval");
         require(inverted() || mask != MaskKind::difference || mask_options.noise != MaskNoise::inversion,
                 locate("mask_noise"), " inversion: with ", locate("start"), " noise nothing is inverted; use ",
                 locate("mask_noise"), " draws");

@@ -126,7 +126,11 @@ public:
     [[nodiscard]] AnyTensor sample_edit(const EditRequest& request, const AnyTrajectory& trajectory,
                                         const AnyPlace& place, const std::string& edited,
                                         const EachStep& each) const override {
-        const Guidance<float, B> guidance{text_of(edited), text_of(request.away()), request.sampling.guidance_scale};
+        const auto& interval = request.edit.guidance_interval;
+        const Guidance<float, B> guidance{text_of(edited),
+                                          text_of(request.away()),
+                                          request.sampling.guidance_scale,
+                                          {interval.at(0), interval.at(1)}};
         const EditPlace<float, B> there{here(place.start), place.mask.defined() ? here(place.mask) : X(),
                                         place.skipped};
         const auto see = seen_by(each, StageResult::sampled);
