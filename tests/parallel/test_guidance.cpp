@@ -100,7 +100,8 @@ TEST_CASE_TEMPLATE("a guided sample whose halves are on ranks of their own", T, 
     const auto found = reel::sample_clip(shared, scheduler, start, sampling);
     const std::size_t sent = reel_test::world().bytes_sent() - before;
     const auto folded = reel::sample_clip(unet, scheduler, start, sampling);
-    CHECK(difference(found, folded) <= rounding<T>);
+    // of a whole run: four steps at a guidance of 7.5 carry the rounding on
+    CHECK(difference(found, folded) <= 10 * rounding<T>);
     if (reel_test::world().alone()) {
         CHECK(sent == 0);
         return;
