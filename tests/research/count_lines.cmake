@@ -1,6 +1,6 @@
 # Every program of FOLDER must have a limit, -DNAME=LINES, and keep it; empty lines do not count. The examples to
 # copy are whole programs, and small: EXAMPLES, a list, 40 to 120 lines each, with nothing between them and the library
-# but options.hpp and, where something is drawn, the world.
+# but options.hpp and, where something is drawn, the world, or where ranks share the work, what starts them.
 file(GLOB programs ${FOLDER}/*.cpp)
 if(NOT programs OR NOT EXAMPLES)
     message(FATAL_ERROR "no programs in ${FOLDER}, or none in EXAMPLES")
@@ -29,7 +29,7 @@ foreach(program IN LISTS EXAMPLES)
     endif()
     file(STRINGS ${program} own REGEX "^#include \"")
     foreach(line IN LISTS own)
-        if(NOT line MATCHES "^#include \"(options|world/[a-z_]+)\\.hpp\"$")
+        if(NOT line MATCHES "^#include \"(options|ranks|world/[a-z_]+)\\.hpp\"$")
             message(SEND_ERROR "${program}: ${line} stands between a program to copy and the library")
         endif()
     endforeach()
