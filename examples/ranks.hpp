@@ -86,7 +86,7 @@ int run_on_ranks(const char* name, const Body& body) {
     const std::string last = quiet.end();
     if (status != 0 && !ranks.alone()) {
         if (!ranks.first()) { // where all end so the first says it
-            std::this_thread::sleep_for(std::chrono::seconds(1));
+            std::this_thread::sleep_for(std::chrono::seconds(5));
             std::cerr << "rank " << ranks.rank() << ": " << last << std::endl;
         }
         mpi.abort(status);

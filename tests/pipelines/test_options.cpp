@@ -194,7 +194,8 @@ TEST_CASE("an edit's options that contradict each other are refused") {
     CHECK(contains(error([](E& e) { e.user_mask.polygons = {"0,0,1,0,1,1"}; }),
                    "--mask_polygon: --num_inv_steps is 4 and --num_inference_steps 3; they must be equal"));
     CHECK(contains(error([](E& e) { e.user_mask.grow = 1; }), "--mask_grow: there is no mask to work on"));
-    for (const std::vector<double>& wrong : {std::vector<double>{}, {0.5}, {0.6, 0.4}, {0.5, 0.5}, {0, 0.5, 1}}) {
+    CHECK(contains(error([](E& e) { e.guidance_interval = {}; }), "--guidance_interval: expected at least one number"));
+    for (const std::vector<double>& wrong : {std::vector<double>{0.5}, {0.6, 0.4}, {0.5, 0.5}, {0, 0.5, 1}}) {
         CHECK(contains(error([&](E& e) { e.guidance_interval = wrong; }),
                        "--guidance_interval: expected two shares of the steps, the first below the second"));
     }

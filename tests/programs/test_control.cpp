@@ -184,6 +184,10 @@ TEST_CASE("a preset is the options that it stands for, and what else is given ch
                      "1",
                      "--mask_strengths",
                      "0.8",
+                     "--delta_against",
+                     "draft",
+                     "--delta_step_size",
+                     "0.15",
                      "--overlay"};
     CHECK(edited("options", same) == preset);
     CHECK(edited("changed", {"--preset=insert", "--guidance_prompt", "negative"}) != preset);

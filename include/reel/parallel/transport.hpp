@@ -9,11 +9,13 @@
 
 namespace reel {
 
-/// Bytes for another rank, or from it.
+/// Bytes for another rank.
 struct Outgoing {
     int to;
     std::span<const std::byte> bytes;
 };
+
+/// Room for bytes from another rank.
 struct Incoming {
     int from;
     std::span<std::byte> bytes;

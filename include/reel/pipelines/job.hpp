@@ -238,6 +238,8 @@ template <class O, class Work>
     static_cast<void>(work(options, static_cast<Rehearsal*>(nullptr)));
     return 0;
 }
+
+/// The same of a process alone.
 template <class O, class Work>
 [[nodiscard]] int plan_or_run(const O& options, const Work& work) {
     return plan_or_run(options, {}, work);
