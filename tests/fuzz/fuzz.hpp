@@ -11,9 +11,11 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 namespace fuzz {
 
@@ -58,6 +60,38 @@ private:
     }
 
     int descriptor_;
+};
+
+/// A folder of this process, for readers that take one; removed at the end.
+class Folder {
+public:
+    /// `fill(*this)` puts in what is always there.
+    template <class Fill>
+    explicit Folder(const Fill& fill) {
+        std::string name = (std::filesystem::temp_directory_path() / "reel-fuzz-XXXXXX").string();
+        expect(::mkdtemp(name.data()) != nullptr);
+        path_ = name;
+        fill(*this);
+    }
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
+    ~Folder() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+
+    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+    /// Writes a file anew.
+    void put(const char* name, std::string_view content) const {
+        std::ofstream file(path_ / name, std::ios::binary);
+        file.write(content.data(), static_cast<std::streamsize>(content.size()));
+        file.close();
+        expect(file.good());
+    }
+
+private:
+    std::filesystem::path path_;
 };
 
 inline std::string_view text_of(const std::uint8_t* data, std::size_t size) {

@@ -2,44 +2,18 @@
 
 #include "fuzz/fuzz.hpp"
 
-#include <reel/io/files/atomic_file.hpp>
 #include <reel/io/weights/weights.hpp>
 
-#include <cstdlib>
-#include <fstream>
-
-namespace {
-
-/// Made once, removed at the end.
-class Folder {
-public:
-    Folder() {
-        std::string name = (std::filesystem::temp_directory_path() / "reel-fuzz-XXXXXX").string();
-        fuzz::expect(::mkdtemp(name.data()) != nullptr);
-        path = name;
-        reel::write_safetensors(path / "a.safetensors", {{"a", reel::HostTensor::make<float>({1}, {1})}});
-        reel::write_safetensors(path / "b.safetensors", {{"b", reel::HostTensor::make<float>({1}, {1})},
-                                                         {"c", reel::HostTensor::make<float>({1}, {1})}});
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    ~Folder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path, ignored);
-    }
-
-    std::filesystem::path path;
-};
-
-} // namespace
-
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    static const Folder folder;
-    const std::filesystem::path index = folder.path / "model.safetensors.index.json";
-    std::ofstream(index, std::ios::binary)
-        .write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
+    static const fuzz::Folder folder([](const fuzz::Folder& made) {
+        const auto one = reel::HostTensor::make<float>({1}, {1});
+        reel::write_safetensors(made.path() / "a.safetensors", {{"a", one}});
+        reel::write_safetensors(made.path() / "b.safetensors", {{"b", one}, {"c", one}});
+    });
+    constexpr const char* index = "model.safetensors.index.json";
+    folder.put(index, fuzz::text_of(data, size));
     fuzz::attempt([&] {
-        for (const auto& [name, tensor] : reel::read_sharded_weights(index)) {
+        for (const auto& [name, tensor] : reel::read_sharded_weights(folder.path() / index)) {
             fuzz::touch(tensor.bytes());
         }
     });
